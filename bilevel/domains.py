@@ -1,0 +1,168 @@
+"""Declaring the upper search space: sequences of values, scales, and predicates that algebra cannot say.
+
+The space *is* the domains of the upper variables. A finite Pyomo ``Set`` is an integer sequence: value number k of K
+is the integer k. :func:`discretize` gives a continuous variable such a domain, :func:`set_scale` says on which scale a
+continuous one is searched, and :class:`Allowed` rules out combinations by a Python predicate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.core.base.block import BlockData, ScalarBlock
+
+from bilevel.errors import SpaceError
+
+SCALES = ("linear", "log")
+_SCALE_SUFFIX = "bilevel_scale"
+
+
+def _each(var: Any) -> list[Any]:
+    """The variable data of a scalar, an indexed or an already indexed-into variable."""
+    return list(var.values()) if hasattr(var, "is_indexed") and var.is_indexed() else [var]
+
+
+def discretize(
+    var: Any,
+    values: Iterable[Any] | None = None,
+    *,
+    levels: int | None = None,
+    scale: str = "linear",
+) -> None:
+    """Turn an upper variable into an integer sequence by giving it a finite domain.
+
+    Parameters
+    ----------
+    var : pyomo Var
+        A scalar variable, one element of an indexed one, or a whole indexed one.
+    values : iterable, optional
+        The values, in the order the search should see them as neighbours.
+    levels : int, optional
+        Instead of values: this many points between the bounds, both included.
+    scale : {"linear", "log"}
+        Spacing of ``levels``.
+
+    Raises
+    ------
+    SpaceError
+        If neither or both of ``values`` and ``levels`` are given, a value repeats or lies outside the bounds, or
+        bounds are missing or not positive on a logarithmic scale.
+    """
+    if (values is None) == (levels is None):
+        raise SpaceError(f"discretize({var.name}): give either values or levels")
+    chosen = None if values is None else list(values)
+    for data in _each(var):
+        points = _levels(data, levels, scale) if chosen is None and levels is not None else list(chosen or ())
+        if not points:
+            raise SpaceError(f"discretize({data.name}): the list of values is empty")
+        if len(set(points)) != len(points):
+            raise SpaceError(f"discretize({data.name}): a value appears twice")
+        lower, upper = data.bounds
+        outside = [v for v in points if not isinstance(v, str) and not _between(v, lower, upper)]
+        if outside:
+            raise SpaceError(f"discretize({data.name}): {outside[0]} lies outside the bounds ({lower}, {upper})")
+        domain = pyo.Set(initialize=points, ordered=True)
+        domain.construct()
+        data.domain = domain
+
+
+def _between(value: float, lower: float | None, upper: float | None) -> bool:
+    return (lower is None or value >= lower - 1e-12) and (upper is None or value <= upper + 1e-12)
+
+
+def _levels(var: Any, levels: int, scale: str) -> list[float]:
+    lower, upper = _finite_bounds(var, "discretize", scale)
+    if levels < 2:
+        raise SpaceError(f"discretize({var.name}): levels must be at least 2")
+    make = np.geomspace if scale == "log" else np.linspace
+    inner = [float(v) for v in make(lower, upper, levels)]
+    return [lower, *inner[1:-1], upper]
+
+
+def _finite_bounds(var: Any, call: str, scale: str) -> tuple[float, float]:
+    if scale not in SCALES:
+        raise SpaceError(f"{call}({var.name}): scale is one of {', '.join(SCALES)}, not {scale!r}")
+    lower, upper = var.bounds
+    if lower is None or upper is None or not math.isfinite(lower) or not math.isfinite(upper):
+        raise SpaceError(f"{call}({var.name}): needs finite bounds; write Var(bounds=(lower, upper))")
+    if scale == "log" and lower <= 0:
+        raise SpaceError(f"{call}({var.name}): a logarithmic scale needs a positive lower bound, not {lower}")
+    return float(lower), float(upper)
+
+
+def set_scale(var: Any, scale: str) -> None:
+    """Say on which scale a continuous upper variable is searched.
+
+    Parameters
+    ----------
+    var : pyomo Var
+        Attached to a model, with finite bounds (positive for ``"log"``).
+    scale : {"linear", "log"}
+        The scale.
+
+    Raises
+    ------
+    SpaceError
+        If the variable has no model or its bounds do not suit the scale.
+    """
+    for data in _each(var):
+        _finite_bounds(data, "set_scale", scale)
+        block = data.parent_block()
+        if block is None:
+            raise SpaceError("set_scale: attach the variable to a model first")
+        if block.component(_SCALE_SUFFIX) is None:
+            block.add_component(_SCALE_SUFFIX, pyo.Suffix(direction=pyo.Suffix.LOCAL, datatype=None))
+        block.component(_SCALE_SUFFIX)[data] = scale
+
+
+def scale_of(var: Any) -> str:
+    """The scale on which ``var`` is searched: what :func:`set_scale` said, else linear."""
+    suffix = var.parent_block().component(_SCALE_SUFFIX)
+    return "linear" if suffix is None else str(suffix.get(var, "linear"))
+
+
+class Allowed(ScalarBlock):
+    """A predicate over upper variables: points where it is false are not in the space.
+
+    Parameters
+    ----------
+    variables : sequence of pyomo Var
+        Their values are the predicate's positional arguments; an indexed variable stands for all its elements in order.
+    predicate : callable
+        Returns whether the combination is allowed. A module-level function keeps the model picklable.
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> from bilevel import Allowed
+    >>> model = pyo.ConcreteModel()
+    >>> model.d = pyo.Var(within=pyo.Integers, bounds=(1, 64))
+    >>> model.h = pyo.Var(within=pyo.Integers, bounds=(1, 8))
+    >>> model.divisible = Allowed([model.d, model.h], lambda d, h: d % h == 0)
+    """
+
+    def __init__(self, variables: Sequence[Any], predicate: Callable[..., bool], **kwargs: Any) -> None:
+        kwargs.setdefault("ctype", Allowed)
+        super().__init__(**kwargs)
+        if not callable(predicate):
+            raise SpaceError("Allowed(variables, predicate): the predicate must be a function of the variables' values")
+        self._variables = [data for var in variables for data in _each(var)]
+        self._predicate = predicate
+
+    @property
+    def variables(self) -> list[Any]:
+        """The variable data whose values the predicate takes, in order."""
+        return list(self._variables)
+
+    def holds(self, values: Sequence[Any]) -> bool:
+        """Whether the predicate is true for these values of :attr:`variables`."""
+        return bool(self._predicate(*values))
+
+
+def allowed_on(block: BlockData) -> list[Allowed]:
+    """The active :class:`Allowed` components on a block and the ordinary blocks inside it."""
+    return list(block.component_objects(Allowed, active=True, descend_into=True))

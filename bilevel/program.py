@@ -1,0 +1,227 @@
+"""An optimization problem in compiled form: what engines solve.
+
+``min_y f(p, y)  s.t.  row_lower <= g(p, y) <= row_upper,  lower <= y <= upper,  y_i integer for some i``, for any
+value of the parameters p. A follower is one (p is the leader's x), and so are the tie-break, the projection onto the
+upper constraints and the single-level KKT model (no parameters).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import casadi as ca
+import numpy as np
+from numpy.typing import NDArray
+
+from bilevel import tolerances
+from bilevel.compiled import Array, Compiled
+
+
+class Shape(StrEnum):
+    """The algebraic class of a program in its variables."""
+
+    LINEAR = "linear"
+    QUADRATIC = "quadratic"
+    NONLINEAR = "nonlinear"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A parametric program.
+
+    Attributes
+    ----------
+    name : str
+        Where it came from.
+    parameters, variables : SX of shape (p, 1), (n, 1)
+        Symbols.
+    objective : SX scalar
+        Minimised.
+    rows : SX of shape (m, 1)
+        Constraint bodies.
+    row_lower, row_upper : ndarray of shape (m,)
+        Their bounds, infinite where there is none.
+    lower, upper : ndarray of shape (n,)
+        Bounds of the variables.
+    integer : ndarray of bool, shape (n,)
+        Which variables are integer.
+    names, row_names : tuple of str
+        For messages.
+    sos1 : tuple of tuple of int
+        Sets of variables of which at most one is nonzero.
+    convex : bool
+        Whether the objective and the rows were proved convex for every value of the parameters.
+    """
+
+    name: str
+    parameters: ca.SX
+    variables: ca.SX
+    objective: ca.SX
+    rows: ca.SX
+    row_lower: Array
+    row_upper: Array
+    lower: Array
+    upper: Array
+    integer: NDArray[np.bool_]
+    names: tuple[str, ...] = ()
+    row_names: tuple[str, ...] = ()
+    sos1: tuple[tuple[int, ...], ...] = ()
+    convex: bool = False
+    start: Array | None = field(default=None)
+
+    @property
+    def n(self) -> int:
+        """Number of variables."""
+        return int(self.variables.numel())
+
+    @property
+    def m(self) -> int:
+        """Number of rows."""
+        return int(self.rows.numel())
+
+    @property
+    def discrete(self) -> bool:
+        """Whether any variable is integer or stands in a special ordered set."""
+        return bool(self.integer.any()) or bool(self.sos1)
+
+    @cached_property
+    def equality(self) -> NDArray[np.bool_]:
+        """Which rows are equalities."""
+        equal: NDArray[np.bool_] = self.row_lower == self.row_upper
+        return equal
+
+    @cached_property
+    def bounded_variables(self) -> NDArray[np.bool_]:
+        """Which variables have a finite bound."""
+        finite: NDArray[np.bool_] = np.isfinite(self.lower) | np.isfinite(self.upper)
+        return finite
+
+    @property
+    def has_inequalities(self) -> bool:
+        """Whether any row or bound is an inequality."""
+        return bool((~self.equality).any()) or bool(self.bounded_variables.any())
+
+    @cached_property
+    def gradient(self) -> ca.SX:
+        """Gradient of the objective in the variables, shape (n, 1)."""
+        return ca.gradient(self.objective, self.variables)
+
+    @cached_property
+    def hessian(self) -> ca.SX:
+        """Hessian of the objective in the variables, shape (n, n), sparse."""
+        return ca.jacobian(self.gradient, self.variables, {"symmetric": True})
+
+    @cached_property
+    def jacobian(self) -> ca.SX:
+        """Jacobian of the rows in the variables, shape (m, n), sparse."""
+        return ca.jacobian(self.rows, self.variables)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Linear or quadratic in the variables with linear rows, else nonlinear."""
+        if self.m and ca.depends_on(self.jacobian, self.variables):
+            return Shape.NONLINEAR
+        if not ca.depends_on(self.gradient, self.variables):
+            return Shape.LINEAR
+        return Shape.NONLINEAR if ca.depends_on(self.hessian, self.variables) else Shape.QUADRATIC
+
+    @cached_property
+    def quadratic_form(self) -> QuadraticForm:
+        """The numeric form of a linear or quadratic program."""
+        return QuadraticForm(self)
+
+    @cached_property
+    def evaluate(self) -> Compiled:
+        """``evaluate(p, y)`` gives the objective, shape (1,), and the rows, shape (m,)."""
+        return Compiled([self.parameters, self.variables], [self.objective, self.rows])
+
+    def violation(self, parameters: Array, y: Array) -> float:
+        """Largest violation of a bound, a row or an integrality at a point, relative to ``max(1, |bound|)``."""
+        _, rows = self.evaluate(parameters, y)
+        worst = max(_excess(y, self.lower, self.upper), _excess(rows, self.row_lower, self.row_upper))
+        if self.integer.any():
+            worst = max(worst, float(np.abs(y[self.integer] - np.round(y[self.integer])).max()))
+        return worst
+
+    def describe(self) -> str:
+        """The class in the field's words: ``LP``, ``convex QP``, ``MILP``, ``NLP`` ..."""
+        discrete = "MI" if self.integer.any() else ""
+        if self.shape is Shape.LINEAR:
+            return f"{discrete}LP"
+        if self.shape is Shape.NONLINEAR:
+            return f"{discrete}NLP"
+        kind = "" if discrete or self.has_inequalities else ("equality-constrained " if self.m else "unconstrained ")
+        return f"{kind}{discrete}QP"
+
+
+def _excess(values: Array, lower: Array, upper: Array) -> float:
+    """Largest relative violation of ``lower <= values <= upper``; infinite where a value is NaN."""
+    if not values.size:
+        return 0.0
+    if np.isnan(values).any():
+        return float("inf")
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    under = (lower[low] - values[low]) / np.maximum(1.0, np.abs(lower[low]))
+    over = (values[high] - upper[high]) / np.maximum(1.0, np.abs(upper[high]))
+    return float(max(under.max(initial=0.0), over.max(initial=0.0)))
+
+
+class QuadraticForm:
+    """``min 0.5 y'H y + c'y + k  s.t.  row_lower - a <= A y <= row_upper - a`` at any value of the parameters.
+
+    What does not depend on the parameters is evaluated once; the rest by one compiled call.
+    """
+
+    def __init__(self, program: Program) -> None:
+        y, zero = program.variables, ca.SX.zeros(program.n, 1)
+        at_zero = ca.substitute([program.gradient, program.objective, program.rows], [y], [zero])
+        blocks = [program.hessian, at_zero[0], at_zero[1], program.jacobian, at_zero[2]]
+        moving = [ca.depends_on(block, program.parameters) if program.parameters.numel() else False for block in blocks]
+        self.constant_hessian, self.constant_gradient, _, self.constant_matrix, self.constant_rows = (
+            not m for m in moving
+        )
+        fixed = ca.Function("fixed", [], [ca.densify(b) for b, m in zip(blocks, moving, strict=True) if not m])
+        values = iter(fixed.call([]))
+        self._values = [np.zeros(b.shape) if m else next(values).full() for b, m in zip(blocks, moving, strict=True)]
+        self._moving = [k for k, m in enumerate(moving) if m]
+        self._compiled = Compiled([program.parameters], [blocks[k] for k in self._moving]) if self._moving else None
+        self.hessian, self.gradient, self.constant, self.matrix, self.offset = self._tidy()
+
+    def _tidy(self) -> tuple[Array, Array, Array, Array, Array]:
+        h, c, k, a, r = self._values
+        return np.asfortranarray(h), c.reshape(-1), k.reshape(-1), a, r.reshape(-1)
+
+    def at(self, parameters: Array) -> QuadraticForm:
+        """Evaluate in place; the attributes hold the numbers until the next call."""
+        if self._compiled is not None:
+            names = ("hessian", "gradient", "constant", "matrix", "offset")
+            for k, value in zip(self._moving, self._compiled(parameters), strict=True):
+                setattr(
+                    self,
+                    names[k],
+                    value if names[k] not in ("hessian", "matrix") else value.reshape(self._values[k].shape, order="F"),
+                )
+        return self
+
+    def objective(self, y: Array) -> float:
+        """The objective at ``y`` for the parameters last evaluated."""
+        return float(y @ (0.5 * (self.hessian @ y) + self.gradient) + self.constant[0])
+
+    @cached_property
+    def definiteness(self) -> float:
+        """Smallest eigenvalue of a constant Hessian, relative to the largest; meaningless if the Hessian moves."""
+        return relative_smallest_eigenvalue(self.hessian)
+
+
+def relative_smallest_eigenvalue(hessian: Array) -> float:
+    """Smallest eigenvalue over the largest magnitude; 0 for a zero matrix."""
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    largest = float(np.abs(eigenvalues).max(initial=0.0))
+    return 0.0 if largest == 0.0 else float(eigenvalues[0]) / largest
+
+
+def is_definite(hessian: Array) -> bool:
+    """Whether a symmetric matrix is positive definite beyond rounding."""
+    return relative_smallest_eigenvalue(hessian) > tolerances.DEFINITE

@@ -1,0 +1,126 @@
+"""Parts by name: searches, surrogates, treatments, engines and paths find their way here by ``@register("name")``.
+
+The catalogue of what ships is read from the source text (the decorator's name and the docstring's first line), so that
+listing the methods imports none of them. A part registered in a user's own model file works as any other.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path as FilePath
+from typing import TypeVar
+
+from bilevel.contracts import Engine, Part, Path, Search, Surrogate, Treatment
+from bilevel.errors import UnknownNameError
+
+ROOMS: dict[type[Part], str] = {
+    Path: "",
+    Search: "searches",
+    Surrogate: "surrogates",
+    Treatment: "complementarity",
+    Engine: "engines",
+}
+
+_registered: dict[type[Part], dict[str, type[Part]]] = {contract: {} for contract in ROOMS}
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A part in the catalogue: its name, the first line of its docstring and the module that holds it."""
+
+    name: str
+    summary: str
+    module: str
+
+
+def _contract_of(part: type[Part]) -> type[Part]:
+    for contract in ROOMS:
+        if issubclass(part, contract):
+            return contract
+    names = ", ".join(contract.__name__ for contract in ROOMS)
+    raise TypeError(f"@register: {part.__name__} implements none of {names}; inherit from one of them")
+
+
+def register(name: str) -> Callable[[type[P]], type[P]]:
+    """Class decorator that makes a part available under a name.
+
+    Parameters
+    ----------
+    name : str
+        What users write: ``method="name"``, ``complementarity="name"``, ``engine="name"``.
+
+    Raises
+    ------
+    TypeError
+        If the class implements no contract of :mod:`bilevel.contracts`.
+    """
+
+    def enter(part: type[P]) -> type[P]:
+        part.name = name
+        _registered[_contract_of(part)][name] = part
+        return part
+
+    return enter
+
+
+@cache
+def _shipped(contract: type[Part]) -> dict[str, Entry]:
+    """The parts of one room, read from the files' text without importing them."""
+    package = importlib.import_module("bilevel.solvers")
+    room = ROOMS[contract]
+    folder = FilePath(str(package.__file__)).parent / room
+    prefix = ".".join(filter(None, ["bilevel.solvers", room]))
+    found = {}
+    for file in sorted(folder.glob("*.py")):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            name = _registered_name(node)
+            if isinstance(node, ast.ClassDef) and name is not None:
+                summary = (ast.get_docstring(node) or "").partition("\n")[0]
+                found[name] = Entry(name, summary, f"{prefix}.{file.stem}")
+    return found
+
+
+def _registered_name(node: ast.stmt) -> str | None:
+    for decorator in getattr(node, "decorator_list", []):
+        if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "register" and decorator.args:
+            argument = decorator.args[0]
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                return argument.value
+    return None
+
+
+def catalogue(contract: type[Part]) -> dict[str, Entry]:
+    """Every part of one kind, by name, in alphabetical order; those a user registered included."""
+    entries = dict(_shipped(contract))
+    for name, part in _registered[contract].items():
+        if name not in entries or part.__module__ != entries[name].module:
+            entries[name] = Entry(name, (part.__doc__ or "").partition("\n")[0], part.__module__)
+    return dict(sorted(entries.items()))
+
+
+def find(contract: type[P], name: str) -> type[P] | None:
+    """The part registered under a name, or None."""
+    if name not in _registered[contract] and name in _shipped(contract):
+        importlib.import_module(_shipped(contract)[name].module)
+    return _registered[contract].get(name)  # type: ignore[return-value]
+
+
+def get(contract: type[P], name: str) -> type[P]:
+    """The part registered under a name.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the message lists those there are.
+    """
+    part = find(contract, name)
+    if part is None:
+        kind = contract.__name__.lower()
+        raise UnknownNameError(f"no {kind} is called {name!r}; there are: {', '.join(catalogue(contract))}")
+    return part

@@ -1,0 +1,49 @@
+"""Every tolerance, stated once.
+
+All are relative to ``max(1, |value|)`` of what they compare, unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+
+FEASIBILITY = 1e-6
+"""Largest violation of a constraint or bound at a point that counts as feasible."""
+
+OPTIMALITY = 1e-6
+"""Largest excess of f(x, y) over the best f for that x at a point that counts as lower-level optimal."""
+
+CERTIFICATE = 1e-5
+"""Largest gap between F and a proved bound that closes: the tolerance of ``certified_global``.
+
+A global solver enforces its rows to 1e-6 or so, hence its bound can be off by that times a multiplier; asking for less
+than 1e-5 would claim digits that the bound does not have.
+"""
+
+ENGINE = 1e-9
+"""Tolerance asked of the engines that solve one lower level (an order stricter than what is then checked)."""
+
+GLOBAL_GAP = 1e-6
+"""Gap at which a global solver may stop, absolute or relative."""
+
+GLOBAL_FEASIBILITY = 1e-7
+"""Row tolerance of the global solver; below it SCIP spends its time on digits that rounding takes back."""
+
+TIE = 1e-8
+"""How far from the best f a point may be to stand among the follower's optima when a tie is broken."""
+
+INTEGRALITY = 1e-6
+"""Distance from the nearest integer (absolute)."""
+
+DEFINITE = 1e-11
+"""An eigenvalue above this, relative to the largest, counts as positive."""
+
+
+def scale(*values: float) -> float:
+    """``max(1, |v|)`` over the finite values."""
+    return max([1.0, *(abs(v) for v in values if math.isfinite(v))])
+
+
+def closes(objective: float, bound: float, tolerance: float = CERTIFICATE) -> bool:
+    """Whether a lower bound closes on a minimised objective."""
+    return math.isfinite(objective) and math.isfinite(bound) and objective - bound <= tolerance * scale(objective)
