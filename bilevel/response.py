@@ -1,0 +1,225 @@
+"""The lower level's answer to an upper point, and what the leader gets for it.
+
+The rational reaction of the followers (Dempe 2002, eq. 1.2): each one's program solved to optimality at x, ties broken
+in the leader's favour, then F and G evaluated. Everything that does not depend on x is done once, when the response is
+built.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from bilevel.answering import Answering, FunctionAnswering
+from bilevel.compiled import Array, Compiled
+from bilevel.compiling import Compilation
+from bilevel.contracts import Answer, Status
+from bilevel.errors import ModelError
+from bilevel.problem import Problem
+from bilevel.program import Shape
+from bilevel.tie_break import TieBreak
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the followers answered at one upper point.
+
+    Attributes
+    ----------
+    status : Status
+        OPTIMAL, or why there is no answer.
+    y : ndarray of shape (n,), optional
+        Every follower's variables, stacked.
+    cost : float
+        F, minimised (the leader's sense taken out).
+    lower : tuple of float
+        f of each follower, minimised.
+    violation : float
+        Largest relative violation of a coupling constraint.
+    proved : bool
+        Whether each answer and the choice among ties is proved.
+    message : str
+        Which follower failed, and why.
+    """
+
+    status: Status
+    y: Array | None = None
+    cost: float = math.nan
+    lower: tuple[float, ...] = ()
+    violation: float = math.nan
+    proved: bool = False
+    message: str = ""
+
+
+class Response:
+    """``response(x)`` answers for all followers at the upper point x.
+
+    Parameters
+    ----------
+    model : ConcreteModel or Problem
+        The bilevel problem.
+    compilation : Compilation, optional
+        Where the problem is compiled already.
+    avoid : collection of str
+        Engines to use last.
+    warm : bool
+        Start each solve from the last answer (only engines that iterate from a point make use of it).
+
+    Raises
+    ------
+    ModelError, RefusedError
+        If the model cannot be read, or no engine takes a follower.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        compilation: Compilation | None = None,
+        avoid: Collection[str] = (),
+        warm: bool = True,
+    ) -> None:
+        self.problem = Problem.read(model) if compilation is None else compilation.problem
+        self.compilation = Compilation(self.problem) if compilation is None else compilation
+        self._warm = warm
+        self._last: dict[str, Array] = {}
+        self.programs = _with_convexity(self.compilation)
+        self.engines: dict[str, str] = {}
+        self._parts: list[tuple[str, slice, Answering | FunctionAnswering]] = []
+        offset = 0
+        for follower in self.problem.followers:
+            count = len(follower.variables)
+            part = (
+                Answering(self.programs[follower.name], avoid)
+                if follower.name in self.programs
+                else FunctionAnswering(follower)
+            )
+            self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
+            self._parts.append((follower.name, slice(offset, offset + count), part))
+            offset += count
+        self._y = np.zeros(offset)
+        rows, self._low, self._high = self.compilation.rows(self.problem.coupling)
+        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
+        objective = self.compilation.upper_objective
+        self._upper = Compiled([self.compilation.x, self.compilation.all_y], [objective, rows])
+        self._tie_breaks: dict[tuple[str, ...], TieBreak] = {}
+        self._matters = {
+            name: ca.depends_on(ca.vertcat(objective, rows), symbol) for name, symbol in self.compilation.y.items()
+        }
+
+    def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
+        """Answer at one upper point.
+
+        Parameters
+        ----------
+        x : ndarray of shape (number of upper variables,)
+            In the order of ``problem.variables``.
+        upper : dict, optional
+            The same by name, as response functions take them; made from x where a follower needs it.
+
+        Returns
+        -------
+        Reply
+            With a copy of y of its own.
+        """
+        y = self._y
+        lower: list[float] = []
+        tied: list[str] = []
+        proved = True
+        for name, place, part in self._parts:
+            if isinstance(part, Answering):
+                answer = part(x, self._last.get(name))
+                if answer.bound < answer.objective:
+                    proved = proved and answer.proved
+            else:
+                answer = part(self._by_name(x) if upper is None else upper)
+            if answer.status is not Status.OPTIMAL or answer.y is None:
+                return Reply(answer.status, message=f"{name}: {answer.message}", proved=answer.proved)
+            y[place] = answer.y
+            lower.append(answer.objective)
+            if self._warm and not answer.unique:
+                self._last[name] = answer.y
+            if not answer.unique and self._matters[name]:
+                tied.append(name)
+        if tied:
+            proved = self._break_ties(x, y, tuple(tied)) and proved
+        return self._reply(x, y, tuple(lower), proved)
+
+    def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool) -> Reply:
+        objective, rows = self._upper(x, y)
+        cost = float(objective[0])
+        violation = 0.0
+        if rows.size:
+            violation = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())
+            violation = math.inf if math.isnan(violation) else max(0.0, violation)
+        if not math.isfinite(cost):
+            return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, f"the upper objective is {cost} there")
+        return Reply(Status.OPTIMAL, y.copy(), cost, lower, violation, proved)
+
+    def _break_ties(self, x: Array, y: Array, tied: tuple[str, ...]) -> bool:
+        """Move y to the leader's choice among the followers' optima; whether that choice is proved."""
+        if tied not in self._tie_breaks:
+            self._tie_breaks[tied] = TieBreak(self.compilation, tied)
+        choice: Answer = self._tie_breaks[tied](x, y)
+        if choice.status is Status.INFEASIBLE:
+            return choice.proved  # no optimum of the followers meets the coupling constraints: the violation says so
+        if choice.status is not Status.OPTIMAL or choice.y is None:
+            return False
+        offset = 0
+        for name, place, _ in self._parts:
+            if name in tied:
+                count = place.stop - place.start
+                y[place] = choice.y[offset : offset + count]
+                offset += count
+        return choice.proved
+
+    def _by_name(self, x: Array) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for var, value in zip(self.problem.variables, x, strict=True):
+            domain = var.domain
+            values[var.name] = list(domain)[int(value)] if domain.isfinite() and _holds_text(domain) else float(value)
+        return values
+
+    def vector(self, upper: dict[str, Any]) -> Array:
+        """Upper values by name as the vector x.
+
+        Raises
+        ------
+        ModelError
+            If a variable has no value.
+        """
+        missing = [var.name for var in self.problem.variables if upper.get(var.name) is None]
+        if missing:
+            raise ModelError(f"no value given for the upper variable {missing[0]}")
+        return np.array([_as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
+
+    def lower_values(self, y: Array) -> dict[str, float]:
+        """The followers' variables by name."""
+        names = (var.name for follower in self.problem.followers for var in follower.variables)
+        return dict(zip(names, (float(v) for v in y), strict=True))
+
+
+def _with_convexity(compilation: Compilation) -> dict[str, Any]:
+    """The followers' programs, those that are nonlinear marked where convexity is proved."""
+    programs = dict(compilation.programs)
+    if any(program.shape is Shape.NONLINEAR for program in programs.values()):
+        from bilevel.convexity import convexity_of
+
+        found = convexity_of(compilation.problem, compilation)
+        for name, program in programs.items():
+            if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
+                programs[name] = replace(program, convex=True)
+    return programs
+
+
+def _holds_text(domain: Any) -> bool:
+    return any(isinstance(v, str) for v in domain)
+
+
+def _as_number(var: Any, value: Any) -> float:
+    return float(list(var.domain).index(value)) if isinstance(value, str) else float(value)

@@ -1,0 +1,1 @@
+"""Engines: solve one lower level, or one single-level model."""

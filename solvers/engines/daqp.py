@@ -1,0 +1,105 @@
+"""DAQP: small dense convex quadratic programs in microseconds.
+
+A dual active-set method (Arnström, Bemporad and Axehill, IEEE TAC 2022, doi 10.1109/TAC.2022.3176430).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import daqp
+import numpy as np
+from scipy.linalg.lapack import dpotrf
+
+from bilevel import tolerances
+from bilevel.compiled import Array
+from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.program import Program, QuadraticForm, Shape, relative_smallest_eigenvalue
+from bilevel.registry import register
+
+_INFINITE = 1e30
+_EQUALITY = 5
+_LARGEST = 300
+_SMALLEST_PIVOT = 1e-6
+
+
+@register("daqp")
+class Daqp(Engine):
+    """Convex quadratic programs with up to a few hundred variables, by a dual active-set method."""
+
+    def suits(self, program: Program) -> float:
+        if program.discrete or program.shape is not Shape.QUADRATIC or program.n > _LARGEST or program.m > 4 * _LARGEST:
+            return 0.0
+        form = program.quadratic_form
+        if form.constant_hessian and form.definiteness < -tolerances.DEFINITE:
+            return 0.0
+        return 0.9 if program.has_inequalities else 0.6
+
+    def prepare(self, program: Program) -> Solver:
+        return _DaqpSolver(program)
+
+
+class _DaqpSolver(Solver):
+    def __init__(self, program: Program) -> None:
+        self._form: QuadraticForm = program.quadratic_form
+        self._program = program
+        self._has_bounds = bool(program.bounded_variables.any())
+        self._lower = np.where(np.isfinite(program.lower), program.lower, -_INFINITE)
+        self._upper = np.where(np.isfinite(program.upper), program.upper, _INFINITE)
+        self._row_lower = np.where(np.isfinite(program.row_lower), program.row_lower, -_INFINITE)
+        self._row_upper = np.where(np.isfinite(program.row_upper), program.row_upper, _INFINITE)
+        bound_sense = np.where(program.lower == program.upper, _EQUALITY, 0) if self._has_bounds else np.zeros(0)
+        row_sense = np.where(program.equality, _EQUALITY, 0)
+        self._sense = np.concatenate([bound_sense, row_sense]).astype(np.int32)
+        self._definite: bool | None = self._check(self._form.hessian) if self._form.constant_hessian else None
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        form = self._form.at(parameters)
+        definite = self._check(form.hessian) if self._definite is None else self._definite
+        if not definite and relative_smallest_eigenvalue(form.hessian) < -tolerances.DEFINITE:
+            return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
+        matrix, low, high, sense = (
+            form.matrix,
+            self._row_lower - form.offset,
+            self._row_upper - form.offset,
+            self._sense,
+        )
+        empty = np.logical_not(matrix.any(axis=1))
+        if empty.any():
+            slack = tolerances.FEASIBILITY
+            if (low[empty] > slack).any() or (high[empty] < -slack).any():
+                return Answer(Status.INFEASIBLE, message=f"{self._blame(empty, low, high)} cannot hold at this point")
+            matrix, low, high = matrix[~empty], low[~empty], high[~empty]
+            sense = np.concatenate([sense[: len(sense) - len(empty)], sense[len(sense) - len(empty) :][~empty]])
+        if self._has_bounds:
+            low, high = np.concatenate([self._lower, low]), np.concatenate([self._upper, high])
+        return self._solve(form, np.ascontiguousarray(matrix), low, high, sense, definite)
+
+    def _solve(self, form: QuadraticForm, matrix: Array, low: Array, high: Array, sense: Any, definite: bool) -> Answer:
+        y, _, flag, info = daqp.solve(
+            form.hessian, form.gradient, matrix, high, low, sense, primal_tol=tolerances.ENGINE, dual_tol=1e-12
+        )
+        if flag == 1:
+            if not definite and not self._stationary(form, matrix, y, info["lam"]):
+                return Answer(Status.REFUSED, message="DAQP's proximal iterations stopped short on a singular Hessian")
+            objective = form.objective(y)
+            return Answer(Status.OPTIMAL, y, objective, objective, definite)
+        if flag == -1:
+            return Answer(Status.INFEASIBLE, message="DAQP: the constraints contradict each other")
+        return Answer(Status.REFUSED, message=f"DAQP stopped with exit flag {flag}")
+
+    def _stationary(self, form: QuadraticForm, matrix: Array, y: Array, multipliers: Array) -> bool:
+        split = len(multipliers) - len(matrix)
+        residual = form.hessian @ y + form.gradient + matrix.T @ multipliers[split:]
+        if split:
+            residual = residual + multipliers[:split]
+        return float(np.abs(residual).max()) <= 1e-7 * tolerances.scale(float(np.abs(form.gradient).max()))
+
+    def _check(self, hessian: Array) -> bool:
+        factor, failed = dpotrf(hessian)
+        pivots = factor.diagonal()
+        return not failed and bool(pivots.min() > _SMALLEST_PIVOT * pivots.max())
+
+    def _blame(self, empty: Any, low: Array, high: Array) -> str:
+        broken = empty & ((low > tolerances.FEASIBILITY) | (high < -tolerances.FEASIBILITY))
+        return self._program.row_names[int(np.argmax(broken))]

@@ -1,0 +1,167 @@
+"""HiGHS: linear, mixed-integer linear and convex quadratic programs.
+
+Huangfu and Hall (2018), doi 10.1007/s12532-017-0130-5.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import highspy
+import numpy as np
+from scipy import sparse
+
+from bilevel import tolerances
+from bilevel.compiled import Array
+from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.program import Program, QuadraticForm, Shape, relative_smallest_eigenvalue
+from bilevel.registry import register
+
+_MODEL = highspy.HighsModelStatus
+_DUAL_ZERO = 1e-7
+
+
+@register("highs")
+class Highs(Engine):
+    """Linear and mixed-integer linear programs, and large convex quadratic ones."""
+
+    def suits(self, program: Program) -> float:
+        if program.sos1 or program.shape is Shape.NONLINEAR:
+            return 0.0
+        if program.shape is Shape.LINEAR:
+            return 0.9
+        form = program.quadratic_form
+        indefinite = form.constant_hessian and form.definiteness < -tolerances.DEFINITE
+        return 0.0 if program.discrete or indefinite else 0.7
+
+    def prepare(self, program: Program) -> Solver:
+        return _HighsSolver(program)
+
+
+class _HighsSolver(Solver):
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._form: QuadraticForm = program.quadratic_form
+        self._highs = highspy.Highs()
+        for option, value in (
+            ("output_flag", False),
+            ("threads", 1),
+            ("primal_feasibility_tolerance", tolerances.ENGINE),
+            ("dual_feasibility_tolerance", tolerances.ENGINE),
+            ("mip_feasibility_tolerance", tolerances.ENGINE),
+            ("qp_regularization_value", 0.0),
+            ("mip_rel_gap", 0.0),
+            ("mip_abs_gap", tolerances.ENGINE),
+        ):
+            self._highs.setOptionValue(option, value)
+        self._loaded = False
+        self._quadratic = program.shape is Shape.QUADRATIC
+        self._keeps_matrix = self._form.constant_matrix and (not self._quadratic or self._form.constant_hessian)
+        self._definite = (
+            self._quadratic and self._form.constant_hessian and self._form.definiteness > tolerances.DEFINITE
+        )
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        form = self._form.at(parameters)
+        definite = self._definite
+        if self._quadratic and not self._form.constant_hessian:
+            smallest = relative_smallest_eigenvalue(form.hessian)
+            if smallest < -tolerances.DEFINITE:
+                return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
+            definite = smallest > tolerances.DEFINITE
+        self._highs.setOptionValue("time_limit", float("inf") if time_limit is None else max(time_limit, 0.01))
+        self._load(form)
+        self._highs.run()
+        status = self._highs.getModelStatus()
+        if status == _MODEL.kUnboundedOrInfeasible:
+            status = self._again_without_presolve()
+        return self._read(status, definite)
+
+    def _load(self, form: QuadraticForm) -> None:
+        """Pass the model, or only costs and row bounds where the matrix did not move (the basis then stays warm)."""
+        program, highs = self._program, self._highs
+        low, high = program.row_lower - form.offset, program.row_upper - form.offset
+        if self._loaded and self._keeps_matrix:
+            indices = np.arange(program.n, dtype=np.int32)
+            highs.changeColsCost(program.n, indices, np.ascontiguousarray(form.gradient))
+            if program.m:
+                rows = np.arange(program.m, dtype=np.int32)
+                highs.changeRowsBounds(program.m, rows, np.ascontiguousarray(low), np.ascontiguousarray(high))
+            highs.changeObjectiveOffset(float(form.constant[0]))
+            return
+        highs.passModel(self._model(form, low, high))
+        self._loaded = True
+
+    def _model(self, form: QuadraticForm, low: Array, high: Array) -> Any:
+        program = self._program
+        model = highspy.HighsModel()
+        lp = model.lp_
+        lp.num_col_, lp.num_row_ = program.n, program.m
+        lp.col_cost_, lp.offset_ = np.array(form.gradient), float(form.constant[0])
+        lp.col_lower_, lp.col_upper_ = program.lower, program.upper
+        lp.row_lower_, lp.row_upper_ = low, high
+        matrix = sparse.csc_matrix(form.matrix)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
+        if program.integer.any():
+            kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+            lp.integrality_ = [kinds[int(i)] for i in program.integer]
+        if self._quadratic:
+            lower = sparse.csc_matrix(np.tril(form.hessian))
+            model.hessian_.dim_ = program.n
+            model.hessian_.format_ = highspy.HessianFormat.kTriangular
+            model.hessian_.start_, model.hessian_.index_, model.hessian_.value_ = (
+                lower.indptr,
+                lower.indices,
+                lower.data,
+            )
+        return model
+
+    def _again_without_presolve(self) -> Any:
+        self._highs.clearSolver()
+        self._highs.setOptionValue("presolve", "off")
+        self._highs.run()
+        self._highs.setOptionValue("presolve", "choose")
+        return self._highs.getModelStatus()
+
+    def _read(self, status: Any, definite: bool) -> Answer:
+        words = f"HiGHS: {self._highs.modelStatusToString(status)}"
+        if status == _MODEL.kInfeasible:
+            return Answer(Status.INFEASIBLE, message=words)
+        if status == _MODEL.kUnbounded:
+            return Answer(Status.UNBOUNDED, message=words)
+        if status != _MODEL.kOptimal:
+            return self._stopped_early(words)
+        solution, info = self._highs.getSolution(), self._highs.getInfo()
+        y = np.clip(np.array(solution.col_value), self._program.lower, self._program.upper)
+        if not np.isfinite(y).all():
+            return Answer(Status.REFUSED, message="HiGHS: the optimum it returns is not finite")
+        integer = self._program.integer
+        if integer.any():
+            y[integer] = np.round(y[integer])
+            return Answer(Status.OPTIMAL, y, float(info.objective_function_value), float(info.mip_dual_bound), False)
+        objective = self._form.objective(y) if self._quadratic else float(info.objective_function_value)
+        unique = definite if self._quadratic else self._nondegenerate_dual(solution)
+        return Answer(Status.OPTIMAL, y, objective, objective, unique)
+
+    def _stopped_early(self, words: str) -> Answer:
+        info = self._highs.getInfo()
+        if not self._program.integer.any() or info.primal_solution_status != 2:
+            return Answer(Status.FAILED, message=words)
+        y = np.array(self._highs.getSolution().col_value)
+        return Answer(Status.FAILED, y, float(info.objective_function_value), float(info.mip_dual_bound), message=words)
+
+    def _nondegenerate_dual(self, solution: Any) -> bool:
+        """Whether every nonbasic variable and row has a nonzero dual: then an LP's vertex is its only optimum."""
+        basis = self._highs.getBasis()
+        basic = highspy.HighsBasisStatus.kBasic
+        fixed = self._program.lower == self._program.upper
+        columns = all(
+            s == basic or f or abs(d) > _DUAL_ZERO
+            for s, d, f in zip(basis.col_status, solution.col_dual, fixed, strict=True)
+        )
+        equal = self._program.equality
+        return columns and all(
+            s == basic or e or abs(d) > _DUAL_ZERO
+            for s, d, e in zip(basis.row_status, solution.row_dual, equal, strict=True)
+        )

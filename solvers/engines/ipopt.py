@@ -1,0 +1,210 @@
+"""Ipopt: smooth nonlinear programs, locally (Wächter and Biegler 2006, doi 10.1007/s10107-004-0559-y).
+
+Through cyipopt where it is installed, else through the Ipopt inside CasADi: the same options, derivatives and answers.
+The only file that knows cyipopt.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from bilevel import tolerances
+from bilevel.compiled import Array, Compiled
+from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.program import Program
+from bilevel.registry import register
+
+OPTIONS: dict[str, Any] = {
+    "tol": tolerances.ENGINE,
+    "constr_viol_tol": tolerances.ENGINE,
+    "acceptable_tol": 1e-7,
+    "max_iter": 500,
+    "honor_original_bounds": "yes",
+    "print_level": 0,
+    "sb": "yes",
+}
+
+_STATUS = {
+    0: Status.OPTIMAL,
+    1: Status.OPTIMAL,
+    2: Status.INFEASIBLE,
+    4: Status.UNBOUNDED,
+    6: Status.OPTIMAL,
+}
+_WORDS = {
+    "Solve_Succeeded": 0,
+    "Solved_To_Acceptable_Level": 1,
+    "Infeasible_Problem_Detected": 2,
+    "Search_Direction_Becomes_Too_Small": 3,
+    "Diverging_Iterates": 4,
+    "User_Requested_Stop": 5,
+    "Feasible_Point_Found": 6,
+    "Maximum_Iterations_Exceeded": -1,
+    "Restoration_Failed": -2,
+}
+
+
+def cyipopt_available() -> bool:
+    """Whether cyipopt can be imported."""
+    return importlib.util.find_spec("cyipopt") is not None
+
+
+@register("ipopt")
+class Ipopt(Engine):
+    """Smooth nonlinear programs by an interior-point method: a proof where the program is convex, else local."""
+
+    def suits(self, program: Program) -> float:
+        if program.discrete:
+            return 0.0
+        return 0.8 if program.convex else 0.4
+
+    def prepare(self, program: Program) -> Solver:
+        return _CyipoptSolver(program) if cyipopt_available() else _CasadiSolver(program)
+
+
+class _IpoptSolver(Solver):
+    """What both ways to Ipopt share: the start, the bounds, and the reading of the answer."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._default = np.clip(
+            program.start if program.start is not None else np.zeros(program.n), program.lower, program.upper
+        )
+        self._curvature: Compiled | None = None
+
+    def _start(self, start: Array | None) -> Array:
+        point = self._default if start is None else start
+        return np.clip(np.where(np.isfinite(point), point, self._default), self.program.lower, self.program.upper)
+
+    def _read(self, parameters: Array, y: Array, multipliers: Array, code: int, word: str) -> Answer:
+        status = _STATUS.get(code, Status.FAILED)
+        objective = float(self.program.evaluate(parameters, y)[0][0])
+        if self.program.violation(parameters, y) > tolerances.FEASIBILITY and status in (
+            Status.OPTIMAL,
+            Status.UNBOUNDED,
+        ):
+            status = Status.FAILED
+        if not np.isfinite(objective) and status is Status.OPTIMAL:
+            status = Status.FAILED
+        if status is not Status.OPTIMAL:
+            proved = self.program.convex or status is Status.FAILED
+            return Answer(status if proved else Status.FAILED, y, objective, message=f"Ipopt: {word}")
+        bound = objective if self.program.convex else float("-inf")
+        return Answer(status, y, objective, bound, self.program.convex and self._strict(parameters, y, multipliers))
+
+    def _strict(self, parameters: Array, y: Array, multipliers: Array) -> bool:
+        """Whether the Lagrangian's Hessian is definite at ``y``: a convex program then has no other optimum."""
+        if self._curvature is None:
+            program = self.program
+            weights = ca.SX.sym("w", program.m)
+            lagrangian = program.objective + ca.dot(weights, program.rows)
+            self._curvature = Compiled(
+                [program.parameters, program.variables, weights], [ca.hessian(lagrangian, program.variables)[0]]
+            )
+        hessian = self._curvature(parameters, y, multipliers)[0].reshape(self.program.n, self.program.n)
+        return bool(np.isfinite(hessian).all()) and bool(
+            np.linalg.eigvalsh(hessian)[0] > 1e-8 * max(1.0, float(np.abs(hessian).max()))
+        )
+
+
+class _CasadiSolver(_IpoptSolver):
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        options = {f"ipopt.{key}": value for key, value in OPTIONS.items()}
+        options |= {"print_time": False, "error_on_fail": False, "show_eval_warnings": False, "record_time": False}
+        problem = {"x": program.variables, "p": program.parameters, "f": program.objective, "g": program.rows}
+        self._solver = ca.nlpsol("lower", "ipopt", problem, options)
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        program = self.program
+        result = self._solver(
+            x0=self._start(start),
+            p=parameters,
+            lbx=program.lower,
+            ubx=program.upper,
+            lbg=program.row_lower,
+            ubg=program.row_upper,
+        )
+        word = self._solver.stats()["return_status"]
+        y, multipliers = result["x"].full()[:, 0], result["lam_g"].full()[:, 0]
+        return self._read(parameters, y, multipliers, _WORDS.get(word, -100), word)
+
+
+class _Callbacks:
+    """Ipopt's callbacks on compiled functions; the parameters are set before each solve."""
+
+    def __init__(self, program: Program) -> None:
+        p, y = program.parameters, program.variables
+        sigma, weights = ca.SX.sym("sigma"), ca.SX.sym("w", program.m)
+        jacobian = program.jacobian
+        lagrangian = sigma * program.objective + ca.dot(weights, program.rows)
+        hessian = ca.tril(ca.hessian(lagrangian, y)[0])
+        self.parameters = np.zeros(program.parameters.numel())
+        self._values = Compiled([p, y], [program.objective, program.rows])
+        self._gradient = Compiled([p, y], [program.gradient])
+        self._jacobian = Compiled([p, y], [_nonzeros(jacobian)])
+        self._hessian = Compiled([p, y, weights, sigma], [_nonzeros(hessian)])
+        self._jacobian_structure = _triplets(jacobian)
+        self._hessian_structure = _triplets(hessian)
+
+    def objective(self, y: Array) -> float:
+        return float(self._values(self.parameters, y)[0][0])
+
+    def constraints(self, y: Array) -> Array:
+        return self._values(self.parameters, y)[1]
+
+    def gradient(self, y: Array) -> Array:
+        return self._gradient(self.parameters, y)[0]
+
+    def jacobian(self, y: Array) -> Array:
+        return self._jacobian(self.parameters, y)[0]
+
+    def jacobianstructure(self) -> Any:
+        return self._jacobian_structure
+
+    def hessian(self, y: Array, weights: Array, sigma: float) -> Array:
+        return self._hessian(self.parameters, y, weights, sigma)[0]
+
+    def hessianstructure(self) -> Any:
+        return self._hessian_structure
+
+
+def _nonzeros(matrix: ca.SX) -> ca.SX:
+    return ca.vertcat(*matrix.nonzeros()) if matrix.nnz() else ca.SX(0, 1)
+
+
+def _triplets(matrix: ca.SX) -> tuple[Any, Any]:
+    rows, columns = matrix.sparsity().get_triplet()
+    return np.array(rows, dtype=int), np.array(columns, dtype=int)
+
+
+class _CyipoptSolver(_IpoptSolver):
+    def __init__(self, program: Program) -> None:
+        super().__init__(program)
+        import cyipopt
+
+        self._callbacks = _Callbacks(program)
+        infinite = 2e19
+        self._solver = cyipopt.Problem(
+            n=program.n,
+            m=program.m,
+            problem_obj=self._callbacks,
+            lb=np.maximum(program.lower, -infinite),
+            ub=np.minimum(program.upper, infinite),
+            cl=np.maximum(program.row_lower, -infinite),
+            cu=np.minimum(program.row_upper, infinite),
+        )
+        for key, value in OPTIONS.items():
+            self._solver.add_option(key, value)
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        self._callbacks.parameters[:] = parameters
+        y, info = self._solver.solve(self._start(start))
+        word = info["status_msg"]
+        return self._read(
+            parameters, y, info["mult_g"], int(info["status"]), word.decode() if isinstance(word, bytes) else str(word)
+        )

@@ -1,0 +1,100 @@
+"""One linear system: quadratic programs without inequalities.
+
+``min 0.5 y'Hy + c'y  s.t.  A y = b``: with ``y = y_p + Z z``, Z a basis of the null space of A, the optimum solves
+``(Z'HZ) z = -Z'(c + H y_p)`` (Nocedal and Wright, *Numerical Optimization*, 16.2). Without constraints Z is the
+identity.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import null_space
+from scipy.linalg.lapack import dposv, dpotrf, dpotrs
+
+from bilevel import tolerances
+from bilevel.compiled import Array
+from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.program import Program, Shape
+from bilevel.registry import register
+
+_SMALLEST_PIVOT = 1e-7  # of a Cholesky factor, relative to the largest: its square is the rounding of the matrix
+
+
+@register("linear_system")
+class LinearSystem(Engine):
+    """Unconstrained and equality-constrained quadratic programs by one Cholesky factorization."""
+
+    def suits(self, program: Program) -> float:
+        plain = program.shape is Shape.QUADRATIC and not program.has_inequalities and not program.discrete
+        return 1.0 if plain else 0.0
+
+    def prepare(self, program: Program) -> Solver:
+        return _Reduced(program) if program.m else _Unconstrained(program)
+
+
+class _Unconstrained(Solver):
+    """``H y = -c``; the factorization is kept where H does not depend on the parameters."""
+
+    def __init__(self, program: Program) -> None:
+        self._form = program.quadratic_form
+        self._factor = None
+        if self._form.constant_hessian:
+            factor, failed = dpotrf(self._form.hessian)
+            self._factor = factor if not failed and _well_conditioned(factor) else None
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        form = self._form.at(parameters)
+        if self._factor is not None:
+            y, failed = dpotrs(self._factor, -form.gradient)
+        else:
+            factor, y, failed = dposv(form.hessian, -form.gradient)
+            failed = failed or not _well_conditioned(factor)
+        if failed:
+            return _semidefinite(form.hessian, form.gradient, np.zeros(len(form.gradient)), None, form.constant[0])
+        objective = float(form.constant[0] + 0.5 * form.gradient.dot(y))
+        return Answer(Status.OPTIMAL, y, objective, objective, True)
+
+
+class _Reduced(Solver):
+    """The same on the null space of the equality rows."""
+
+    def __init__(self, program: Program) -> None:
+        self._form = program.quadratic_form
+        self._target = program.row_lower
+        self._basis = null_space(self._form.matrix) if self._form.constant_matrix else None
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        form = self._form.at(parameters)
+        basis = self._basis if self._basis is not None else null_space(form.matrix)
+        right = self._target - form.offset
+        particular: Array = np.linalg.lstsq(form.matrix, right, rcond=None)[0].astype(float)
+        residual = np.abs(form.matrix @ particular - right).max(initial=0.0)
+        if residual > tolerances.FEASIBILITY * tolerances.scale(np.abs(right).max(initial=0.0)):
+            return Answer(
+                Status.INFEASIBLE, message=f"the equality constraints contradict each other by {residual:.3g}"
+            )
+        return _semidefinite(form.hessian, form.gradient, particular, basis, form.constant[0])
+
+
+def _well_conditioned(factor: Array) -> bool:
+    pivots = factor.diagonal()
+    return bool(pivots.min() > _SMALLEST_PIVOT * pivots.max())
+
+
+def _semidefinite(hessian: Array, gradient: Array, origin: Array, basis: Array | None, constant: float) -> Answer:
+    """Minimise over ``origin + span(basis)`` whatever the definiteness of the Hessian there."""
+    z_basis = np.eye(len(origin)) if basis is None else basis
+    reduced = z_basis.T @ hessian @ z_basis
+    slope = z_basis.T @ (gradient + hessian @ origin)
+    eigenvalues, vectors = np.linalg.eigh(reduced)
+    largest = np.abs(eigenvalues).max(initial=0.0)
+    flat = eigenvalues <= tolerances.DEFINITE * largest
+    if (eigenvalues < -tolerances.DEFINITE * largest).any():
+        return Answer(Status.UNBOUNDED, message="the objective has a direction of negative curvature")
+    rotated = vectors.T @ slope
+    if np.abs(rotated[flat]).max(initial=0.0) > tolerances.ENGINE * tolerances.scale(np.abs(slope).max(initial=0.0)):
+        return Answer(Status.UNBOUNDED, message="the objective falls forever along a direction without curvature")
+    steps = np.where(flat, 0.0, -rotated / np.where(flat, 1.0, eigenvalues))
+    y = origin + z_basis @ (vectors @ steps)
+    objective = float(y @ (0.5 * (hessian @ y) + gradient) + constant)
+    return Answer(Status.OPTIMAL, y, objective, objective, not flat.any())

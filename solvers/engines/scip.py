@@ -1,0 +1,300 @@
+"""SCIP: mixed-integer nonlinear programs, globally (Bestuzheva et al. 2023, doi 10.1145/3585516).
+
+Built straight from the compiled graph: linear rows by their coefficients, quadratic ones by their Hessian, the rest
+node by node, with an auxiliary variable for a nonlinear node that is used more than once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import casadi as ca
+import numpy as np
+import pyscipopt
+
+from bilevel import tolerances
+from bilevel.compiled import Array
+from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.program import Program
+from bilevel.registry import register
+
+_UNARY: dict[int, Callable[[Any], Any]] = {
+    ca.OP_NEG: lambda a: -a,
+    ca.OP_EXP: lambda a: pyscipopt.exp(a),
+    ca.OP_LOG: lambda a: pyscipopt.log(a),
+    ca.OP_SQRT: lambda a: pyscipopt.sqrt(a),
+    ca.OP_SIN: lambda a: pyscipopt.sin(a),
+    ca.OP_COS: lambda a: pyscipopt.cos(a),
+    ca.OP_TAN: lambda a: pyscipopt.sin(a) / pyscipopt.cos(a),
+    ca.OP_SQ: lambda a: a * a,
+    ca.OP_TWICE: lambda a: 2.0 * a,
+    ca.OP_INV: lambda a: 1.0 / a,
+    ca.OP_FABS: lambda a: abs(a),
+    ca.OP_ASSIGN: lambda a: a,
+    ca.OP_SINH: lambda a: 0.5 * (pyscipopt.exp(a) - pyscipopt.exp(-a)),
+    ca.OP_COSH: lambda a: 0.5 * (pyscipopt.exp(a) + pyscipopt.exp(-a)),
+    ca.OP_TANH: lambda a: 1.0 - 2.0 / (pyscipopt.exp(2.0 * a) + 1.0),
+}
+_FLOAT_UNARY: dict[int, Callable[[float], float]] = {
+    ca.OP_EXP: math.exp,
+    ca.OP_LOG: math.log,
+    ca.OP_SQRT: math.sqrt,
+    ca.OP_SIN: math.sin,
+    ca.OP_COS: math.cos,
+}
+_BINARY: dict[int, Callable[[Any, Any], Any]] = {
+    ca.OP_ADD: lambda a, b: a + b,
+    ca.OP_SUB: lambda a, b: a - b,
+    ca.OP_MUL: lambda a, b: a * b,
+    ca.OP_DIV: lambda a, b: a / b,
+}
+_EXTREMES = (ca.OP_FMAX, ca.OP_FMIN)
+_POWERS = (ca.OP_POW, ca.OP_CONSTPOW)
+_HARMLESS = {*_UNARY, *_BINARY, *_EXTREMES, *_POWERS, ca.OP_CONST, ca.OP_INPUT, ca.OP_OUTPUT, ca.OP_PARAMETER}
+
+
+@register("scip")
+class Scip(Engine):
+    """Nonconvex and mixed-integer programs to proved global optimality, special ordered sets included."""
+
+    def suits(self, program: Program) -> float:
+        return 0.55 if _translatable(program) else 0.0
+
+    def prepare(self, program: Program) -> Solver:
+        return ScipSolver(program)
+
+
+def _graph(program: Program) -> ca.Function:
+    return ca.Function(
+        "graph", [program.parameters, program.variables], [program.objective, ca.densify(program.rows)], {"cse": True}
+    )
+
+
+def _translatable(program: Program) -> bool:
+    function = _graph(program)
+    return all(function.instruction_id(k) in _HARMLESS for k in range(function.n_instructions()))
+
+
+class ScipSolver(Solver):
+    """Builds one SCIP model per solve: SCIP's own work outweighs that by far."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._function = _graph(program)
+        self._instructions = _instructions(self._function)
+
+    def __call__(
+        self,
+        parameters: Array,
+        start: Array | None = None,
+        time_limit: float | None = None,
+        watch: Callable[[float, float], None] | None = None,
+    ) -> Answer:
+        """Solve; ``watch(incumbent, bound)`` is called as either moves."""
+        program = self.program
+        model = pyscipopt.Model(program.name)
+        model.hideOutput()
+        model.setParam("limits/gap", tolerances.GLOBAL_GAP)
+        model.setParam("limits/absgap", tolerances.GLOBAL_GAP)
+        model.setParam("numerics/feastol", tolerances.GLOBAL_FEASIBILITY)
+        if time_limit is not None:
+            model.setParam("limits/time", max(time_limit, 0.01))
+        variables = self._variables(model)
+        objective, rows = _Builder(model, self._instructions).build(parameters, variables)
+        broken = self._add_rows(model, rows)
+        if broken is not None:
+            return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point")
+        self._set_objective(model, objective)
+        for pair in program.sos1:
+            model.addConsSOS1([variables[k] for k in pair])
+        if start is not None:
+            _suggest(model, variables, start)
+        if watch is not None:
+            model.includeEventhdlr(_Watcher(watch), "watch", "reports incumbent and bound")
+        model.optimize()
+        return self._read(model, variables, parameters)
+
+    def _variables(self, model: Any) -> list[Any]:
+        program = self.program
+        return [
+            model.addVar(
+                name=f"v{k}",
+                vtype="I" if program.integer[k] else "C",
+                lb=None if not math.isfinite(program.lower[k]) else float(program.lower[k]),
+                ub=None if not math.isfinite(program.upper[k]) else float(program.upper[k]),
+            )
+            for k in range(program.n)
+        ]
+
+    def _add_rows(self, model: Any, rows: list[Any]) -> str | None:
+        """Add every row; the name of a constant row that is violated, if there is one."""
+        program = self.program
+        for k, row in enumerate(rows):
+            low, high = float(program.row_lower[k]), float(program.row_upper[k])
+            if isinstance(row, float):
+                if row < low - tolerances.FEASIBILITY or row > high + tolerances.FEASIBILITY:
+                    return program.row_names[k] if program.row_names else f"row {k}"
+            elif low == high:
+                model.addCons(row == low)
+            else:
+                if math.isfinite(low):
+                    model.addCons(row >= low)
+                if math.isfinite(high):
+                    model.addCons(row <= high)
+        return None
+
+    @staticmethod
+    def _set_objective(model: Any, objective: Any) -> None:
+        if isinstance(objective, float):
+            objective = pyscipopt.quicksum([]) + objective
+        if _degree(objective) > 1:
+            level = model.addVar("objective", lb=None)
+            model.addCons(objective <= level)
+            objective = level
+        model.setObjective(objective, "minimize")
+
+    def _read(self, model: Any, variables: list[Any], parameters: Array) -> Answer:
+        status, program = model.getStatus(), self.program
+        words = f"SCIP: {status}"
+        if status == "infeasible":
+            return Answer(Status.INFEASIBLE, message=words)
+        if status in ("unbounded", "inforunbd"):
+            return Answer(Status.UNBOUNDED if status == "unbounded" else Status.FAILED, message=words)
+        bound = float(model.getDualbound())
+        bound = bound if abs(bound) < model.infinity() else -math.copysign(math.inf, -bound)
+        if model.getNSols() == 0:
+            return Answer(Status.FAILED, bound=bound, message=words)
+        y = np.array([model.getVal(v) for v in variables])
+        y[program.integer] = np.round(y[program.integer])
+        objective = float(program.evaluate(parameters, y)[0][0])
+        done = status in ("optimal", "gaplimit")
+        return Answer(Status.OPTIMAL if done else Status.FAILED, y, objective, bound, False, "" if done else words)
+
+
+def _suggest(model: Any, variables: list[Any], start: Array) -> None:
+    """Hand SCIP a starting point; it completes auxiliary variables itself and drops the point if it is infeasible."""
+    solution = model.createPartialSol()
+    for variable, value in zip(variables, start, strict=True):
+        if math.isfinite(value):
+            model.setSolVal(solution, variable, float(value))
+    model.addSol(solution)
+
+
+class _Watcher(pyscipopt.Eventhdlr):
+    def __init__(self, watch: Callable[[float, float], None]) -> None:
+        self._watch = watch
+
+    def eventinit(self) -> None:
+        self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.BESTSOLFOUND, self)
+        self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.NODESOLVED, self)
+
+    def eventexit(self) -> None:
+        self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.BESTSOLFOUND, self)
+        self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.NODESOLVED, self)
+
+    def eventexec(self, event: Any) -> None:
+        self._watch(float(self.model.getPrimalbound()), float(self.model.getDualbound()))
+
+
+Instruction = tuple[int, list[int], list[int], float]
+
+
+def _instructions(function: ca.Function) -> list[Instruction]:
+    """Operation, inputs, outputs and constant of each node of a scalar graph."""
+    found = []
+    for k in range(function.n_instructions()):
+        operation = function.instruction_id(k)
+        constant = float(function.instruction_constant(k)) if operation == ca.OP_CONST else 0.0
+        found.append((operation, function.instruction_input(k), function.instruction_output(k), constant))
+    return found
+
+
+def _degree(expression: Any) -> float:
+    return float("inf") if isinstance(expression, pyscipopt.scip.GenExpr) else expression.degree()
+
+
+def _is_general(value: Any) -> bool:
+    return isinstance(value, pyscipopt.scip.GenExpr)
+
+
+class _Builder:
+    """Rebuilds the graph in SCIP's expressions, one instruction at a time."""
+
+    def __init__(self, model: Any, instructions: list[Instruction]) -> None:
+        self._model = model
+        self._instructions = instructions
+        self._extra = 0
+
+    def build(self, parameters: Array, variables: list[Any]) -> tuple[Any, list[Any]]:
+        """The objective and the rows; a float where one turned out constant."""
+        uses = _use_counts(self._instructions)
+        work: dict[int, Any] = {}
+        outputs: dict[tuple[int, int], Any] = {}
+        for k, (operation, inputs, out, constant) in enumerate(self._instructions):
+            if operation == ca.OP_INPUT:
+                work[out[0]] = float(parameters[inputs[1]]) if inputs[0] == 0 else variables[inputs[1]] * 1.0
+            elif operation == ca.OP_OUTPUT:
+                outputs[out[0], out[1]] = work[inputs[0]]
+            elif operation == ca.OP_CONST:
+                work[out[0]] = constant
+            else:
+                value = self._apply(operation, [work[i] for i in inputs])
+                work[out[0]] = self._named(value) if uses[k] > 1 and _is_general(value) else value
+        count = 1 + max((index for place, index in outputs if place == 1), default=-1)
+        return outputs[0, 0], [outputs[1, k] for k in range(count)]
+
+    def _apply(self, operation: int, values: list[Any]) -> Any:
+        if operation in _EXTREMES:
+            return self._extreme(operation, values)
+        if operation in _POWERS:
+            return self._power(*values)
+        if len(values) == 1:
+            value = values[0]
+            if isinstance(value, float) and operation in _FLOAT_UNARY:
+                return _FLOAT_UNARY[operation](value)
+            return _UNARY[operation](value)
+        if operation == ca.OP_MUL and not any(isinstance(v, float) for v in values):
+            values = [self._named(v) if not _is_general(v) and _degree(v) + 0 > 2 else v for v in values]
+        return _BINARY[operation](*values)
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        if isinstance(exponent, float):
+            return base ** (int(exponent) if exponent == int(exponent) else exponent)
+        return pyscipopt.exp(exponent * (math.log(base) if isinstance(base, float) else pyscipopt.log(base)))
+
+    def _named(self, value: Any) -> Any:
+        """An auxiliary variable equal to an expression."""
+        variable = self._model.addVar(f"aux{self._extra}", lb=None)
+        self._extra += 1
+        self._model.addCons(variable == value)
+        return variable * 1.0
+
+    def _extreme(self, operation: int, values: list[Any]) -> Any:
+        """max(a, b) as t >= a, t >= b with one of the slacks zero (a special ordered set); min by the sign."""
+        if all(isinstance(v, float) for v in values):
+            return max(values) if operation == ca.OP_FMAX else min(values)
+        sign = 1.0 if operation == ca.OP_FMAX else -1.0
+        top = self._model.addVar(f"max{self._extra}", lb=None)
+        slacks = []
+        for value in values:
+            slack = self._model.addVar(f"slack{self._extra}", lb=0.0)
+            self._extra += 1
+            self._model.addCons(slack == top - sign * value)
+            slacks.append(slack)
+        self._model.addConsSOS1(slacks)
+        return sign * top
+
+
+def _use_counts(instructions: list[Instruction]) -> Counter[int]:
+    """How often the value made by each instruction is read (work slots are reused, hence the last writer counts)."""
+    writer: dict[int, int] = {}
+    uses: Counter[int] = Counter()
+    for k, (operation, inputs, out, _) in enumerate(instructions):
+        if operation not in (ca.OP_INPUT, ca.OP_CONST):
+            uses.update(writer[i] for i in inputs)
+        if operation != ca.OP_OUTPUT:
+            writer[out[0]] = k
+    return uses
