@@ -1,0 +1,174 @@
+"""``bilevel.solve``: read, solve by a method's name, verify, report."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bilevel import registry
+from bilevel.compiling import Compilation
+from bilevel.contracts import Observer, Path, Search, Settings
+from bilevel.errors import OptionError, RefusedError, UnknownNameError
+from bilevel.problem import Problem
+from bilevel.response import Response
+from bilevel.result import Finding, Result, Termination, Verdict
+from bilevel.verify import Check, Verifier, verdict_of
+
+SEARCH_PATH = "search"
+EXACT_PATH = "kkt"
+
+
+def solve(
+    model: Any,
+    method: str = "auto",
+    *,
+    budget: int | None = None,
+    seed: int = 0,
+    time_limit: float | None = None,
+    complementarity: str = "auto",
+    engine: str = "auto",
+    allow_nonconvex: bool = False,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Result:
+    """Solve a bilevel model and verify the answer.
+
+    Parameters
+    ----------
+    model : ConcreteModel
+        Holds at least one ``LowerLevel``. Its variables take the values of the answer, both levels.
+    method : str
+        ``auto``, ``kkt``, or the name of a search (``grid``, ``random``, ...). ``name:variant`` passes the variant to
+        the search as its ``sampler`` option. ``auto`` is the KKT path where it accepts the model, else a search.
+    budget : int, optional
+        Largest number of upper points a search evaluates; 100 where nothing is said.
+    seed : int
+        Of every random choice.
+    time_limit : float, optional
+        Seconds; the KKT path takes 60 where nothing is said.
+    complementarity, engine : str
+        The treatment and the engine of the KKT path.
+    allow_nonconvex : bool
+        Let the KKT path go on where convexity is not proved; the verdict is then at most ``best_found``.
+    observer : Observer, optional
+        Watches the run.
+    **options
+        The search's own.
+
+    Returns
+    -------
+    Result
+        Also after an interrupt (Ctrl-C), with what was found by then.
+
+    Raises
+    ------
+    BilevelError
+        If the model or the call is wrong, or the method refuses the model.
+    """
+    began = time.perf_counter()
+    settings = _settings(method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, options)
+    observer = observer or Observer()
+    problem = Problem.read(model)
+    observer.started(method, settings)
+    try:
+        used, finding = _run(problem, settings, observer)
+        result = _judge(problem, finding, used)
+    finally:
+        observer.finished(method)
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def _settings(
+    method: str,
+    budget: int | None,
+    seed: int,
+    time_limit: float | None,
+    complementarity: str,
+    engine: str,
+    allow_nonconvex: bool,
+    options: dict[str, Any],
+) -> Settings:
+    if budget is not None and budget < 1:
+        raise OptionError(f"budget={budget}: at least one evaluation is needed")
+    if time_limit is not None and not time_limit > 0:
+        raise OptionError(f"time_limit={time_limit}: must be positive")
+    name, _, variant = method.partition(":")
+    if variant:
+        options = {**options, "sampler": variant}
+    if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
+        names = ", ".join(["auto", *method_names()])
+        raise UnknownNameError(f"no method is called {method!r}; there are: {names}")
+    return Settings(name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, options)
+
+
+def method_names() -> list[str]:
+    """What ``method`` may be, besides ``auto``."""
+    paths = [name for name in registry.catalogue(Path) if name != SEARCH_PATH]
+    return paths + list(registry.catalogue(Search))
+
+
+def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """Run the method; ``auto`` tries the exact path and falls back to a search where that refuses."""
+    if settings.method != "auto":
+        path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
+        return settings.method, path().run(problem, settings, observer)
+    try:
+        return EXACT_PATH, registry.get(Path, EXACT_PATH)().run(problem, settings, observer)
+    except RefusedError as refusal:
+        observer.said(f"the KKT path refuses: {refusal}; searching instead")
+        finding = registry.get(Path, SEARCH_PATH)().run(problem, settings, observer)
+        finding.notes.insert(0, f"the KKT path refused: {refusal}")
+        return SEARCH_PATH, finding
+
+
+def _judge(problem: Problem, finding: Finding, method: str) -> Result:
+    """Verify what a path found and write it on the model."""
+    result = Result(
+        method=method,
+        verdict=finding.claim,
+        termination=finding.termination,
+        bound=finding.bound,
+        convexity=finding.convexity,
+        evaluations=len(finding.archive),
+        history=list(finding.archive),
+        notes=list(finding.notes),
+    )
+    if finding.upper is None:
+        if finding.claim.holds_a_point:
+            result.verdict = Verdict.FAILED
+        return result
+    compilation = Compilation(problem)
+    check = Verifier(compilation, Response(problem, compilation=compilation, warm=False)).check(
+        finding.upper, finding.lower
+    )
+    if isinstance(check, str):
+        result.verdict = Verdict.FAILED
+        result.notes.append(check)
+        return result
+    result.verdict, result.bound, notes = verdict_of(finding, check, problem)
+    result.notes += notes
+    _fill(result, check)
+    _write(problem, check)
+    return result
+
+
+def _fill(result: Result, check: Check) -> None:
+    result.upper, result.lower = dict(check.upper), dict(check.lower)
+    result.upper_objective = check.upper_objective
+    result.lower_objective = sum(check.lower_objectives)
+    result.bilevel_gap = check.bilevel_gap
+    result.upper_violation, result.lower_violation = check.upper_violation, check.lower_violation
+    if result.bound is not None:
+        result.gap = abs(check.upper_objective - result.bound) / max(1.0, abs(check.upper_objective))
+    if result.verdict is Verdict.CERTIFIED_GLOBAL:
+        result.termination = Termination.OPTIMALITY
+
+
+def _write(problem: Problem, check: Check) -> None:
+    """Leave the answer on the user's model."""
+    for var in problem.variables:
+        var.set_value(check.upper[var.name], skip_validation=True)
+    for follower in problem.followers:
+        for var in follower.variables:
+            var.set_value(check.lower[var.name], skip_validation=True)

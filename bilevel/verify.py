@@ -1,0 +1,234 @@
+"""Drawing the verdict: the lower level solved afresh, both objectives recomputed, gaps and violations measured.
+
+Every path ends here, so that no method judges its own answer. The lower level is solved again by other engines where
+there are others; F, f and the constraints are evaluated on the user's Pyomo expressions in plain floats, not by
+compiled code.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from bilevel import tolerances
+from bilevel.answering import Answering
+from bilevel.compiling import Compilation, is_category
+from bilevel.contracts import Status
+from bilevel.problem import Follower, Problem
+from bilevel.response import Response
+from bilevel.result import Finding, Verdict
+from bilevel.symbolic import Translator, evaluator
+
+
+@dataclass
+class Check:
+    """What an independent look at one point (x, y) measured.
+
+    Attributes
+    ----------
+    upper, lower : dict
+        The point, by component name.
+    upper_objective : float
+        F in the user's sense.
+    lower_objectives : list of float
+        f of each follower in the user's sense; NaN for a response function.
+    bilevel_gap : float or None
+        Largest excess of f over the best f for that x, relative to ``max(1, |f|)``; None where only response functions
+        answer.
+    upper_violation, lower_violation : float
+        Largest relative violations.
+    proved : bool
+        Whether the best f of every follower, and the choice among ties, is proved.
+    complaints : list of str
+        Why the point does not stand; empty if it does.
+    """
+
+    upper: dict[str, Any]
+    lower: dict[str, float]
+    upper_objective: float
+    lower_objectives: list[float]
+    bilevel_gap: float | None
+    upper_violation: float
+    lower_violation: float
+    proved: bool
+    complaints: list[str]
+
+    @property
+    def stands(self) -> bool:
+        """Whether (x, y) is bilevel feasible within the tolerances."""
+        return not self.complaints
+
+
+class Verifier:
+    """Checks points of one problem.
+
+    Parameters
+    ----------
+    compilation : Compilation
+        Of the problem.
+    response : Response
+        The one whose engines the independent solve should avoid, and which breaks the ties.
+    """
+
+    def __init__(self, compilation: Compilation, response: Response) -> None:
+        self.problem = compilation.problem
+        self._response = response
+        used = set(response.engines.values())
+        self._answering = {
+            follower.name: Answering(response.programs[follower.name], avoid=used)
+            for follower in self.problem.followers
+            if follower.name in response.programs
+        }
+
+    def check(self, upper: dict[str, Any], candidate: dict[str, Any] | None = None) -> Check | str:
+        """Look at x afresh; the check of the best y that stands, or why there is none.
+
+        The y checked is the fresh answer with ties broken; a path's own ``candidate`` only where that choice was not
+        proved and the candidate stands and is better for the leader.
+        """
+        x = self._response.vector(upper)
+        reply = self._response(x)
+        if reply.status is not Status.OPTIMAL or reply.y is None:
+            return f"at the point found the lower level is {reply.status}: {reply.message}"
+        fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
+        if candidate is None or (reply.proved and fresh.stands):
+            return fresh
+        other = self._measure(upper, candidate, False)
+        sense = self.problem.sense
+        better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
+        return other if other.stands and better else fresh
+
+    def _measure(self, upper: dict[str, Any], lower: dict[str, Any], proved: bool) -> Check:
+        values = {id(v): upper[v.name] for v in self.problem.variables if not is_category(v)}
+        values |= {id(v): lower[v.name] for f in self.problem.followers for v in f.variables}
+        evaluate = evaluator(values)
+        objectives, gap, below, complaints = [], None, 0.0, []
+        for follower in self.problem.followers:
+            if follower.objective is None:
+                objectives.append(math.nan)
+                complaints += self._repeat(follower, upper, lower)
+                continue
+            f = float(evaluate(follower.objective.expr))
+            objectives.append(f)
+            best, sure, complaint = self._best(follower, upper, follower.sense * f)
+            complaints += complaint
+            proved = proved and sure
+            gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
+            below = max(below, _violation(evaluate, follower.constraints), _outside(follower.variables, lower))
+        above = max(
+            _violation(evaluate, self.problem.constraints),
+            _outside(self.problem.variables, upper),
+            self._disallowed(upper),
+        )
+        check = Check(
+            upper,
+            lower,
+            float(evaluate(self.problem.objective.expr)),
+            objectives,
+            gap,
+            above,
+            below,
+            proved,
+            complaints,
+        )
+        check.complaints += _complaints(check)
+        return check
+
+    def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, list[str]]:
+        """The best f for this x (minimised), whether it is proved, and what went wrong."""
+        answer = self._answering[follower.name](self._response.vector(upper))
+        if answer.status is not Status.OPTIMAL:
+            return f, False, [f"solved afresh, {follower.name} is {answer.status}: {answer.message}"]
+        return answer.objective, answer.proved, []
+
+    def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:
+        """Ask a response function again: an answer that does not repeat cannot be verified."""
+        reply = self._response(self._response.vector(upper))
+        if reply.y is None:
+            return [f"asked again, {follower.name} is {reply.status}: {reply.message}"]
+        again = self._response.lower_values(reply.y)
+        worst = max(abs(again[v.name] - lower[v.name]) / tolerances.scale(again[v.name]) for v in follower.variables)
+        return (
+            [f"asked again, the response function of {follower.name} differs by {worst:.2g}"]
+            if worst > tolerances.OPTIMALITY
+            else []
+        )
+
+    def _disallowed(self, upper: dict[str, Any]) -> float:
+        return 0.0 if all(a.holds([upper[v.name] for v in a.variables]) for a in self.problem.allowed) else math.inf
+
+
+def _complaints(check: Check) -> list[str]:
+    found = []
+    if check.bilevel_gap is not None and not check.bilevel_gap <= tolerances.OPTIMALITY:
+        found.append(f"y misses the lower optimum by {check.bilevel_gap:.2g} (relative)")
+    if not check.lower_violation <= tolerances.FEASIBILITY:
+        found.append(f"y violates the lower constraints by {check.lower_violation:.2g}")
+    if not check.upper_violation <= tolerances.FEASIBILITY:
+        found.append(f"(x, y) violates the upper constraints by {check.upper_violation:.2g}")
+    if not math.isfinite(check.upper_objective):
+        found.append(f"the upper objective is {check.upper_objective}")
+    return found
+
+
+def _violation(evaluate: Translator, constraints: Any) -> float:
+    worst = 0.0
+    for constraint in constraints:
+        body = float(evaluate(constraint.body))
+        for bound, sign in ((constraint.lower, -1.0), (constraint.upper, 1.0)):
+            if bound is not None:
+                limit = float(evaluate(bound))
+                excess = sign * (body - limit) / tolerances.scale(limit)
+                worst = max(worst, math.inf if math.isnan(excess) else excess)
+    return worst
+
+
+def _outside(variables: Any, values: dict[str, Any]) -> float:
+    """Largest violation of a bound, an integrality or a finite domain."""
+    worst = 0.0
+    for var in variables:
+        value = values[var.name]
+        if isinstance(value, str):
+            worst = max(worst, 0.0 if value in var.domain else math.inf)
+            continue
+        low, high = var.bounds
+        if low is not None:
+            worst = max(worst, (low - value) / tolerances.scale(low))
+        if high is not None:
+            worst = max(worst, (value - high) / tolerances.scale(high))
+        if var.is_integer() or var.is_binary():
+            worst = max(worst, 0.0 if abs(value - round(value)) <= tolerances.INTEGRALITY else math.inf)
+        elif var.domain.isfinite():
+            worst = max(worst, min(abs(value - v) / tolerances.scale(v) for v in var.domain))
+    return worst
+
+
+def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdict, float | None, list[str]]:
+    """The verdict a checked point bears out, the bound that may be reported, and notes on what was lowered.
+
+    A bound that a verified point beats is wrong: it is withdrawn, never reported.
+    """
+    notes: list[str] = []
+    bound = finding.bound
+    if not check.stands:
+        return Verdict.FAILED, bound, [f"not verified: {c}" for c in check.complaints]
+    cost = problem.sense * check.upper_objective
+    if bound is not None:
+        below = problem.sense * bound
+        if below - cost > tolerances.CERTIFICATE * tolerances.scale(cost):
+            notes.append(
+                f"the bound {bound:.10g} is withdrawn: a verified point with F = {check.upper_objective:.10g} beats it"
+            )
+            bound = None
+        elif finding.claim is Verdict.CERTIFIED_GLOBAL and tolerances.closes(cost, below):
+            return Verdict.CERTIFIED_GLOBAL, bound, notes
+        else:
+            bound = problem.sense * min(below, cost)
+    if finding.claim is Verdict.VERIFIED_LOCAL:
+        return Verdict.VERIFIED_LOCAL, bound, notes
+    if finding.claim is Verdict.CERTIFIED_GLOBAL:
+        notes.append("no certificate: the bound does not close on F at the re-solved y")
+    if not check.proved:
+        notes.append("the lower level was re-solved, but its optimum is not proved to be global")
+    return Verdict.BEST_FOUND, bound, notes

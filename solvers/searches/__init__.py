@@ -1,0 +1,1 @@
+"""Searches: propose upper points, learn from what they gave."""

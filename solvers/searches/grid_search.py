@@ -1,0 +1,79 @@
+"""Grid search: the full factorial, coarse to fine.
+
+Each stage doubles the number of intervals per variable; a sequence or an integer joins in until all its values are
+there. Where the next stage would outgrow the budget, the finest balanced factorial that fits is taken instead. Reals
+are laid out on their scale.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+from bilevel.contracts import Point, Search
+from bilevel.registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+    from bilevel.space import Dimension, Space
+
+
+@register("grid")
+class GridSearch(Search):
+    """The full factorial of the sequences, coarse to fine where the budget does not cover it."""
+
+    def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
+        super().__init__(space, rng, budget)
+        self._seen: set[Point] = set()
+        self._points = self._unseen()
+
+    def ask(self, count: int = 1) -> list[Point]:
+        return list(itertools.islice(self._points, count))
+
+    def _unseen(self) -> Iterator[Point]:
+        """Points of all stages, each once."""
+        for counts in self._stages():
+            axes = [_axis(d, n) for d, n in zip(self.space.dimensions, counts, strict=True)]
+            for point in itertools.product(*axes):
+                if point not in self._seen:
+                    self._seen.add(point)
+                    if self.space.allows(point):
+                        yield point
+
+    def _stages(self) -> Iterator[list[int]]:
+        """How many values each dimension takes, stage by stage."""
+        budget = math.inf if self.budget is None else self.budget
+        dimensions = self.space.dimensions
+        if self.space.size <= budget or (self.space.constrained and self.space.size <= 100 * budget):
+            yield [int(d.size) for d in dimensions]
+            return
+        for level in itertools.count(1):
+            counts = [int(min(d.size, 2**level + 1)) for d in dimensions]
+            if math.prod(counts) > budget:
+                yield self._balanced(int(budget))
+            yield counts
+            if all(n == d.size for n, d in zip(counts, dimensions, strict=True)):
+                return
+
+    def _balanced(self, budget: int) -> list[int]:
+        """The finest factorial of at most ``budget`` points, its counts as equal as the sizes allow."""
+        counts = [1] * len(self.space.dimensions)
+        while True:
+            growing = [
+                k
+                for k, d in enumerate(self.space.dimensions)
+                if counts[k] < d.size and math.prod(counts) // counts[k] * (counts[k] + 1) <= budget
+            ]
+            if not growing:
+                return counts
+            counts[min(growing, key=lambda k: counts[k])] += 1
+
+
+def _axis(dimension: Dimension, count: int) -> list[float]:
+    """``count`` coordinates from end to end, evenly spaced on the dimension's scale; the middle where there is one."""
+    units = [0.5] if count == 1 else [k / (count - 1) for k in range(count)]
+    return list(dict.fromkeys(dimension.from_unit(u) for u in units))

@@ -1,0 +1,79 @@
+"""Random search: independent points, or a scrambled Sobol sequence that spreads them.
+
+Bergstra and Bengio (2012), *Random search for hyper-parameter optimization*; Owen (1998) for the scrambling.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bilevel.contracts import Point, Search
+from bilevel.errors import OptionError
+from bilevel.registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from bilevel.space import Space
+
+_PATIENCE = 2000  # draws in a row that bring nothing new
+_BLOCK = 256
+
+
+@register("random")
+class RandomSearch(Search):
+    """Seeded random points, uniform on each variable's scale, or a scrambled Sobol sequence (sampling="sobol").
+
+    Parameters
+    ----------
+    sampling : {"uniform", "sobol"}
+        How the unit box is filled. Points that break a constraint over x are moved onto it where a projection can,
+        else drawn again.
+    """
+
+    def __init__(
+        self, space: Space, rng: np.random.Generator, budget: int | None, *, sampling: str = "uniform"
+    ) -> None:
+        super().__init__(space, rng, budget)
+        if sampling not in ("uniform", "sobol"):
+            raise OptionError(f"sampling={sampling!r}: it is uniform or sobol")
+        self._units = self._sobol() if sampling == "sobol" else self._uniform()
+        self._seen: set[Point] = set()
+
+    def ask(self, count: int = 1) -> list[Point]:
+        points: list[Point] = []
+        idle = 0
+        while len(points) < count and idle < _PATIENCE and len(self._seen) < self.space.size:
+            point = self.space.draw(next(self._units))
+            if point is None or point in self._seen:
+                idle += 1
+                continue
+            idle = 0
+            self._seen.add(point)
+            points.append(point)
+        return points or self._leftover()
+
+    def _leftover(self) -> list[Point]:
+        """A point of a small lattice that random draws keep missing."""
+        if not self.space.size <= 1_000_000:
+            return []
+        for point in self.space.lattice():
+            if point not in self._seen and self.space.allows(point):
+                self._seen.add(point)
+                return [point]
+        return []
+
+    def _uniform(self) -> Iterator[NDArray[np.float64]]:
+        while True:
+            yield from self.rng.random((_BLOCK, len(self.space.dimensions)))
+
+    def _sobol(self) -> Iterator[NDArray[np.float64]]:
+        from scipy.stats import qmc
+
+        engine = qmc.Sobol(len(self.space.dimensions), rng=self.rng)
+        while True:
+            yield from engine.random(_BLOCK)
