@@ -1,0 +1,167 @@
+"""The stated optima of the hyperparameter models, by numpy and scipy instead of our solvers."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from model_files import GALLERY, diabetes, evaluate, load, set_values, standardised
+from scipy.optimize import minimize_scalar
+from threadpoolctl import threadpool_limits
+
+
+def fitted(Z: Any, y: Any, penalty: Any) -> Any:
+    """Ridge by the augmented least-squares problem, a second way beside the normal equations."""
+    n, p = Z.shape
+    root = np.sqrt(np.broadcast_to(penalty, p) * n)
+    return np.linalg.lstsq(np.vstack([Z, np.diag(root)]), np.concatenate([y, np.zeros(p)]), rcond=None)[0]
+
+
+def validation_loss(penalty: Any, Z: Any, y: Any, Z_v: Any, y_v: Any) -> float:
+    return float(np.mean((Z_v @ fitted(Z, y, penalty) - y_v) ** 2))
+
+
+def minimise_in_logarithms(loss: Callable[[float], float], low: float, high: float) -> tuple[float, float]:
+    grid = np.linspace(np.log(low), np.log(high), 201)
+    values = [loss(float(np.exp(t))) for t in grid]
+    best = int(np.argmin(values))
+    bracket = grid[max(best - 1, 0)], grid[min(best + 1, 200)]
+    answer = minimize_scalar(
+        lambda t: loss(float(np.exp(t))), bounds=bracket, method="bounded", options={"xatol": 1e-12}
+    )
+    return float(answer.fun), float(np.exp(answer.x))
+
+
+def test_ridge_optimum() -> None:
+    module = load("ridge")
+    data = diabetes()
+    objective, penalty = minimise_in_logarithms(lambda p: validation_loss(p, *data), 1e-4, 100)
+    assert objective == pytest.approx(module.KNOWN["upper_objective"], abs=1e-8)
+    assert penalty == pytest.approx(module.KNOWN["upper"]["penalty"], rel=1e-4)
+
+    model = module.create_model()
+    w = fitted(data[0], data[1], penalty)
+    set_values(model, {"penalty": penalty, **{f"lower.w[{j}]": value for j, value in enumerate(w)}})
+    assert evaluate(model.obj.expr) == pytest.approx(objective, abs=1e-12)
+    training = np.mean((data[0] @ w - data[1]) ** 2) / 2 + penalty / 2 * w @ w
+    assert evaluate(model.lower.obj.expr) == pytest.approx(training, abs=1e-12)
+
+
+def test_ridge_folds_optimum() -> None:
+    module = load("ridge_folds")
+    rows = np.loadtxt(GALLERY / "data" / "diabetes.csv", delimiter=",", skiprows=1)
+    fold = np.arange(len(rows)) % 5
+    folds = [standardised(rows[fold != k], rows[fold == k]) for k in range(5)]
+    objective, penalty = minimise_in_logarithms(
+        lambda p: float(np.mean([validation_loss(p, *data) for data in folds])), 1e-4, 100
+    )
+    assert objective == pytest.approx(module.KNOWN["upper_objective"], abs=1e-8)
+    assert penalty == pytest.approx(module.KNOWN["upper"]["penalty"], rel=1e-4)
+
+    model = module.create_model()
+    for k, (Z, y, _, _) in enumerate(folds):
+        for j, value in enumerate(fitted(Z, y, penalty)):
+            model.lower[k].w[j].set_value(value)
+    assert evaluate(model.obj.expr) == pytest.approx(objective, abs=1e-12)
+
+
+def test_ridge_line_rises_from_zero() -> None:
+    module = load("ridge_line")
+    model = module.create_model()
+    rng = np.random.default_rng(42)
+    x = rng.uniform(0, 1, 100)
+    y = 2 * x + 1 + rng.normal(0, 0.1, 100)
+    covariance = np.mean((x[:80] - x[:80].mean()) * (y[:80] - y[:80].mean()))
+
+    def at(penalty: float) -> float:
+        slope = covariance / (x[:80].var() + penalty)
+        intercept = y[:80].mean() - slope * x[:80].mean()
+        set_values(model, {"penalty": penalty, "lower.slope": slope, "lower.intercept": intercept})
+        residual = y[80:] - slope * x[80:] - intercept
+        return float(np.mean(residual**2) + penalty * slope**2)
+
+    losses = [at(penalty) for penalty in np.linspace(1, 0, 1001)]
+    assert np.all(np.diff(losses) < 0)
+    assert losses[-1] == pytest.approx(module.KNOWN["upper_objective"], abs=1e-12)
+    assert evaluate(model.obj.expr) == pytest.approx(losses[-1], abs=1e-12)
+    assert model.lower.slope.value == pytest.approx(1.99, abs=0.01)
+    assert model.lower.intercept.value == pytest.approx(1.0, abs=0.01)
+
+
+def test_penalty_per_feature_is_stationary_at_the_best_known_point() -> None:
+    module = load("penalty_per_feature")
+    data = diabetes()
+    best = np.log([module.KNOWN["upper"][f"penalty[{j}]"] for j in range(10)])
+    value = validation_loss(np.exp(best), *data)
+    assert value == pytest.approx(module.KNOWN["upper_objective"], abs=1e-8)
+    for j in range(10):
+        for step in (-1e-3, 1e-3):
+            moved = best.copy()
+            moved[j] = np.clip(moved[j] + step, np.log(1e-3), np.log(100))
+            assert validation_loss(np.exp(moved), *data) >= value - 1e-12
+
+
+def lasso_path(Z: Any, y: Any, lowest: float) -> list[tuple[float, float, Any, Any]]:
+    """Pieces ``(high, low, p, q)`` with coefficients ``p - penalty * q`` between two kinks (Osborne et al., 2000)."""
+    gram, covariance = Z.T @ Z / len(y), Z.T @ y / len(y)
+    active, sign = [int(np.argmax(np.abs(covariance)))], np.sign(covariance)
+    high, pieces = float(np.abs(covariance).max()), []
+    while high > lowest:
+        p, q = np.zeros(len(covariance)), np.zeros(len(covariance))
+        block = gram[np.ix_(active, active)]
+        p[active], q[active] = np.linalg.solve(block, covariance[active]), np.linalg.solve(block, sign[active])
+        events = [(p[j] / q[j], j, 0) for j in active]
+        for j in set(range(len(covariance))) - set(active):
+            events += [((covariance[j] - gram[j] @ p) / (s - gram[j] @ q), j, s) for s in (1, -1)]
+        low, j, entering = max((e for e in events if lowest < e[0] < high - 1e-12), default=(lowest, -1, 0))
+        pieces.append((high, low, p, q))
+        high = low
+        if entering:
+            active.append(j)
+            sign[j] = entering
+        elif j >= 0:
+            active.remove(j)
+    return pieces
+
+
+def test_lasso_optimum_is_a_kink_of_the_path() -> None:
+    module = load("lasso")
+    Z, y, Z_v, y_v = diabetes()
+    best = (np.inf, np.nan)
+    for high, low, p, q in lasso_path(Z, y, 1e-3):
+        middle = np.sign(p - (high + low) / 2 * q)
+        for penalty in (high, low):  # optimal at both ends of a piece, hence on all of it: the conditions are affine
+            w = p - penalty * q
+            gradient = Z.T @ (Z @ w - y) / len(y)
+            assert np.abs(gradient).max() <= penalty + 1e-12
+            assert gradient[middle != 0] == pytest.approx(-penalty * middle[middle != 0], abs=1e-12)
+            assert np.all(w * middle >= -1e-12)
+        residual, slope = Z_v @ p - y_v, Z_v @ q
+        penalty = np.clip(residual @ slope / (slope @ slope), low, high)
+        best = min(best, (np.mean((residual - penalty * slope) ** 2), penalty))
+    assert best[0] == pytest.approx(module.KNOWN["upper_objective"], abs=1e-12)
+    assert best[1] == pytest.approx(module.KNOWN["upper"]["penalty"], rel=1e-9)
+    assert any(best[1] == pytest.approx(low, rel=1e-12) for _, low, _, _ in lasso_path(Z, y, 1e-3))
+
+
+def test_kernel_ridge_by_enumeration() -> None:
+    """One spectral decomposition per kernel and gamma gives the predictions for all penalties."""
+    module = load("kernel_ridge")
+    model = module.create_model()
+    Z, y, Z_v, y_v = diabetes()
+    losses = {}
+    for kernel, gamma in itertools.product(model.kernel.domain, model.gamma.domain):
+        with threadpool_limits(1):  # one thread is faster on matrices this small
+            values, vectors = np.linalg.eigh(module.KERNELS[kernel](Z, Z, gamma))
+        rotated, target = module.KERNELS[kernel](Z_v, Z, gamma) @ vectors, vectors.T @ y
+        for penalty in model.penalty.domain:
+            losses[kernel, gamma, penalty] = np.mean((rotated @ (target / (values + len(y) * penalty)) - y_v) ** 2)
+    best = min(losses, key=lambda point: losses[point])
+    assert len(losses) == 189
+    assert best == tuple(module.KNOWN["upper"].values())
+    answer = model.lower.response(module.KNOWN["upper"])
+    for i, value in enumerate(answer["prediction"]):
+        model.lower.prediction[i].set_value(value)
+    assert evaluate(model.obj.expr) == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
+    assert losses[best] == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
