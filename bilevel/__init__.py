@@ -6,12 +6,14 @@ The public names are loaded on first use, so that ``python -m bilevel.solve --he
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+from pathlib import Path as _FilePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bilevel.comparison import compare as compare
     from bilevel.contracts import Engine as Engine
+    from bilevel.contracts import Observer as Observer
+    from bilevel.contracts import Path as Path
     from bilevel.contracts import Search as Search
     from bilevel.contracts import Treatment as Treatment
     from bilevel.domains import Allowed as Allowed
@@ -35,6 +37,8 @@ _HOMES = {
     "BilevelError": "errors",
     "Engine": "contracts",
     "LowerLevel": "lower_level",
+    "Observer": "contracts",
+    "Path": "contracts",
     "Problem": "problem",
     "Response": "response",
     "Result": "result",
@@ -66,5 +70,5 @@ def __dir__() -> list[str]:
 
 
 # An installed package holds its methods as bilevel/solvers; a checkout has them one folder up.
-if not (Path(__file__).parent / "solvers").is_dir():
-    __path__.append(str(Path(__file__).parent.parent))
+if not (_FilePath(__file__).parent / "solvers").is_dir():
+    __path__.append(str(_FilePath(__file__).parent.parent))

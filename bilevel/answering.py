@@ -71,6 +71,12 @@ class Answering(Solver):
             answer = other if other.status is not Status.REFUSED else answer
         return self._polished(answer, parameters)
 
+    def another(self, parameters: Array, first: Answer) -> Answer:
+        """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""
+        answers = [self._solver(name)(parameters) for name in self.engines[1:]]
+        found = [answer for answer in answers if answer.status is Status.OPTIMAL]
+        return min(found, key=lambda answer: answer.objective, default=first)
+
     def _polished(self, answer: Answer, parameters: Array) -> Answer:
         """A global solver's point is right to its row tolerance; a local one started there adds the missing digits."""
         if (

@@ -89,6 +89,12 @@ class Archive:
         if evaluation.feasible and (self.incumbent is None or evaluation.cost < self.incumbent.cost):
             self.incumbent = evaluation
 
+    def extend(self, other: Archive) -> None:
+        """Append another run's evaluations, numbered on."""
+        for evaluation in other:
+            evaluation.index = len(self.evaluations)
+            self.add(evaluation)
+
     def __len__(self) -> int:
         return len(self.evaluations)
 

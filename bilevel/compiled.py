@@ -9,7 +9,12 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel.native import SMALLEST, Native
+
 Array = NDArray[np.float64]
+
+_SECONDS_PER_INSTRUCTION = 1.5e-9  # of CasADi's interpreter; only decides when to ask for machine code
+_PATIENCE = 0.3  # seconds of interpreting after which machine code is asked for: what writing its source costs
 
 
 class Compiled:
@@ -26,23 +31,44 @@ class Compiled:
         order.
     """
 
-    def __init__(self, inputs: Sequence[ca.SX], outputs: Sequence[ca.SX], *, gathered: bool = False) -> None:
-        self.function = ca.Function("f", list(inputs), [ca.densify(out) for out in outputs], {"cse": not gathered})
+    def __init__(self, inputs: Sequence[ca.SX], outputs: Sequence[ca.SX]) -> None:
+        self.function = ca.Function("f", list(inputs), [ca.densify(out) for out in outputs], {"cse": True})
         self._inputs = [np.zeros(symbol.numel()) for symbol in inputs]
         self._outputs = [np.zeros(out.shape, order="F") for out in outputs]
-        self._buffer, self._run = self.function.buffer()
+        self._views = tuple(a[:, 0] if a.shape[1] == 1 else a for a in self._outputs)
+        self._connect(self.function)
+        self._native: Native | None = None
+        size = self.function.n_instructions()
+        self._wait = int(_PATIENCE / (size * _SECONDS_PER_INSTRUCTION)) if size >= SMALLEST else -1
+        self._left = self._wait
+
+    def _connect(self, function: ca.Function) -> None:
+        self._buffer, self._run = function.buffer()
         for k, array in enumerate(self._inputs):
             self._buffer.set_arg(k, memoryview(array.data))
         for k, array in enumerate(self._outputs):
             self._buffer.set_res(k, memoryview(array.reshape(-1, order="F").data))
-        self._views = tuple(a[:, 0] if a.shape[1] == 1 else a for a in self._outputs)
 
     def __call__(self, *values: Any) -> tuple[Array, ...]:
         """Evaluate; one value per input, each of the input's length."""
         for array, value in zip(self._inputs, values, strict=True):
             array[:] = value
+        self._left -= 1
+        if not self._left:
+            self._quicken()
         self._run()
         return self._views
+
+    def _quicken(self) -> None:
+        """Ask for machine code, or take it where it is ready."""
+        if self._native is None:
+            self._native = Native(self.function)
+        function = self._native.load()
+        if function is not None:
+            self._keep = function  # the buffer does not own it
+            self._connect(function)
+        elif self._native.pending:
+            self._left = max(1, self._wait // 4)
 
     def __reduce__(self) -> Any:
         raise TypeError("a compiled function is not pickled; compile the model again in each worker")

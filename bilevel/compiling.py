@@ -123,15 +123,28 @@ def _bound(constraint: Any, bound: Any, missing: float) -> float:
     return value
 
 
+def numeric_bounds(var: Any) -> tuple[float | None, float | None]:
+    """A variable's bounds, its domain's included; None where there is none.
+
+    Raises
+    ------
+    ModelError
+        If a bound is no number.
+    """
+    try:
+        low, high = var.bounds
+    except ValueError as error:
+        raise ModelError(" ".join(str(error).split())) from None
+    return low, high
+
+
 def bounds_of(variables: Iterable[Any]) -> tuple[Array, Array, Any]:
     """Bounds, infinite where there is none, and integrality of Pyomo variables."""
     lower, upper, integer = [], [], []
     for var in variables:
-        low, high = var.bounds
+        low, high = numeric_bounds(var)
         lower.append(-math.inf if low is None else float(low))
         upper.append(math.inf if high is None else float(high))
-        if math.isnan(lower[-1]) or math.isnan(upper[-1]):
-            raise ModelError(f"{var.name}: a bound is NaN")
         if not (var.is_continuous() or var.is_integer() or var.is_binary()):
             raise ModelError(
                 f"{var.name} has the domain {var.domain}: a follower's variable is real, integer or binary;"

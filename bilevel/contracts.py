@@ -62,6 +62,9 @@ class Answer:
         Whether ``y`` is known to be the only optimum.
     message : str
         Why it is not optimal, in the engine's words.
+    interrupted : bool
+        Whether the user stopped the engine (one that catches the interrupt itself); ``y`` and ``bound`` are what it
+        had.
     """
 
     status: Status
@@ -70,6 +73,7 @@ class Answer:
     bound: float = float("-inf")
     unique: bool = False
     message: str = ""
+    interrupted: bool = False
 
     @property
     def proved(self) -> bool:
@@ -82,7 +86,19 @@ class Answer:
 
 
 class Solver(ABC):
-    """A program made ready by an engine: everything that does not depend on the parameters is done."""
+    """A program made ready by an engine: everything that does not depend on the parameters is done.
+
+    Attributes
+    ----------
+    watch : callable or None
+        ``watch(incumbent, bound)``, called as either moves by engines that have both (infinite where there is none
+        yet).
+    gap : float or None
+        Absolute or relative gap at which an engine that has both may stop; its own where None.
+    """
+
+    watch: Callable[[float, float], None] | None = None
+    gap: float | None = None
 
     @abstractmethod
     def __call__(
@@ -242,6 +258,9 @@ class Observer:
 
 class Path(Part):
     """A walk from problem to finding: the search path's loop, the KKT path. A new one is a file in ``solvers``."""
+
+    preference: ClassVar[float] = 0.0
+    """``auto`` tries paths in falling order of this, never one at 0. Above 0 belong paths that prove."""
 
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:

@@ -62,7 +62,7 @@ def discretize(
         if len(set(points)) != len(points):
             raise SpaceError(f"discretize({data.name}): a value appears twice")
         lower, upper = data.bounds
-        outside = [v for v in points if not isinstance(v, str) and not _between(v, lower, upper)]
+        outside = [v for v in points if not isinstance(v, str) and not between(v, lower, upper)]
         if outside:
             raise SpaceError(f"discretize({data.name}): {outside[0]} lies outside the bounds ({lower}, {upper})")
         domain = pyo.Set(initialize=points, ordered=True)
@@ -70,7 +70,8 @@ def discretize(
         data.domain = domain
 
 
-def _between(value: float, lower: float | None, upper: float | None) -> bool:
+def between(value: float, lower: float | None, upper: float | None) -> bool:
+    """Whether a value lies within bounds, rounding apart."""
     return (lower is None or value >= lower - 1e-12) and (upper is None or value <= upper + 1e-12)
 
 
@@ -155,12 +156,13 @@ class Allowed(ScalarBlock):
 
     @property
     def variables(self) -> list[Any]:
-        """The variable data whose values the predicate takes, in order."""
-        return list(self._variables)
+        """The variable data whose values are still to be chosen, in order; a fixed one is data."""
+        return [var for var in self._variables if not var.fixed]
 
     def holds(self, values: Sequence[Any]) -> bool:
         """Whether the predicate is true for these values of :attr:`variables`."""
-        return bool(self._predicate(*values))
+        chosen = iter(values)
+        return bool(self._predicate(*(var.value if var.fixed else next(chosen) for var in self._variables)))
 
 
 def allowed_on(block: BlockData) -> list[Allowed]:

@@ -17,6 +17,9 @@ from pyomo.core.base.block import Block, BlockData
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.global_set import UnindexedComponent_index
 
+import bilevel.solver_factory
+import bilevel.transformation  # noqa: F401 - who declares a follower finds "bilevel" and "bilevel.kkt" in Pyomo's factories
+
 ResponseFunction = Callable[..., Mapping[str, Any]]
 
 

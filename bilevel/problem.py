@@ -178,12 +178,31 @@ def _refuse_unknown_components(model: BlockData) -> None:
     for block in model.block_data_objects(active=True, descend_into=(pyo.Block, LowerLevel)):
         for component in block.component_objects(active=True, descend_into=False):
             ctype = component.ctype
+            if ctype is Allowed and _inside(block, LowerLevel):
+                raise ModelError(
+                    f"{component.name} is an Allowed inside a LowerLevel: predicates choose among upper points;"
+                    " declare it on the model"
+                )
             if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed) or ctype.__name__ in _SILENT:
                 continue
             raise ModelError(
                 f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; deactivate it, or"
                 " transform it to ordinary constraints first (for a Disjunction: TransformationFactory('gdp.bigm'))"
             )
+
+
+def _inside(block: Any, ctype: type) -> bool:
+    while block is not None and block.ctype is not ctype:
+        block = block.parent_block()
+    return block is not None
+
+
+def _within(var: Any, home: Any) -> bool:
+    """Whether a variable is declared on a block or on a block inside it; a ``Reference`` to it there is no declaration."""
+    block = var.parent_block()
+    while block is not None and block is not home:
+        block = block.parent_block()
+    return block is home
 
 
 def _refuse_nested(block: Any) -> None:
@@ -220,7 +239,7 @@ def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:
 def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
     constraints = tuple(block.component_data_objects(pyo.Constraint, active=True, descend_into=True))
     objectives = block.component_data_objects(pyo.Objective, active=True, descend_into=True)
-    declared = {id(v): v for v in block.component_data_objects(pyo.Var, descend_into=True)}
+    declared = {id(v): v for v in block.component_data_objects(pyo.Var, descend_into=True) if _within(v, block)}
     if not declared:
         raise ModelError(f"{block.name} declares no variable; a follower's decisions are declared on its LowerLevel")
     if block.response is not None:
@@ -243,7 +262,12 @@ def _upper_variables(
     model: BlockData, followers: tuple[Follower, ...], upper: dict[int, Any], allowed: tuple[Allowed, ...]
 ) -> tuple[Any, ...]:
     """Unfixed variables outside every follower; only those mentioned, unless a response function may read them all."""
-    below = {id(v) for follower in followers for v in follower.block.component_data_objects(pyo.Var, descend_into=True)}
+    below = {
+        id(v)
+        for follower in followers
+        for v in follower.block.component_data_objects(pyo.Var, descend_into=True)
+        if _within(v, follower.block)
+    }
     wanted = set(upper) | {id(v) for a in allowed for v in a.variables}
     wanted.update(key for follower in followers for key in follower.mentioned)
     everything = any(follower.response is not None for follower in followers)

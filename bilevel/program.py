@@ -132,6 +132,11 @@ class Program:
         """The numeric form of a linear or quadratic program."""
         return QuadraticForm(self)
 
+    def accompany(self, companions: ca.SX) -> QuadraticForm:
+        """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""
+        self.__dict__["quadratic_form"] = form = QuadraticForm(self, companions)
+        return form
+
     @cached_property
     def evaluate(self) -> Compiled:
         """``evaluate(p, y)`` gives the objective, shape (1,), and the rows, shape (m,)."""
@@ -172,9 +177,16 @@ class QuadraticForm:
     """``min 0.5 y'H y + c'y + k  s.t.  row_lower - a <= A y <= row_upper - a`` at any value of the parameters.
 
     What does not depend on the parameters is evaluated once; the rest by one compiled call.
+
+    Parameters
+    ----------
+    program : Program
+        Linear or quadratic in its variables.
+    companions : SX of shape (k, 1), optional
+        Further functions of the parameters to evaluate in the same call; their values are the attribute ``companions``.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, companions: ca.SX | None = None) -> None:
         y, zero = program.variables, ca.SX.zeros(program.n, 1)
         at_zero = ca.substitute([program.gradient, program.objective, program.rows], [y], [zero])
         blocks = [program.hessian, at_zero[0], at_zero[1], program.jacobian, at_zero[2]]
@@ -186,7 +198,9 @@ class QuadraticForm:
         values = iter(fixed.call([]))
         self._values = [np.zeros(b.shape) if m else next(values).full() for b, m in zip(blocks, moving, strict=True)]
         self._moving = [k for k, m in enumerate(moving) if m]
-        self._compiled = Compiled([program.parameters], [blocks[k] for k in self._moving]) if self._moving else None
+        outputs = [blocks[k] for k in self._moving] + ([] if companions is None else [companions])
+        self._compiled = Compiled([program.parameters], outputs) if outputs else None
+        self.companions = np.zeros(0)
         self.hessian, self.gradient, self.constant, self.matrix, self.offset = self._tidy()
 
     def _tidy(self) -> tuple[Array, Array, Array, Array, Array]:
@@ -197,7 +211,9 @@ class QuadraticForm:
         """Evaluate in place; the attributes hold the numbers until the next call."""
         if self._compiled is not None:
             names = ("hessian", "gradient", "constant", "matrix", "offset")
-            for k, value in zip(self._moving, self._compiled(parameters), strict=True):
+            values = self._compiled(parameters)
+            self.companions = values[-1]
+            for k, value in zip(self._moving, values, strict=False):
                 setattr(
                     self,
                     names[k],

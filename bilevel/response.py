@@ -21,8 +21,11 @@ from bilevel.compiling import Compilation
 from bilevel.contracts import Answer, Status
 from bilevel.errors import ModelError
 from bilevel.problem import Problem
-from bilevel.program import Shape
+from bilevel.program import QuadraticForm, Shape
+from bilevel.staging import split
 from bilevel.tie_break import TieBreak
+
+_WORTH_CUTTING = 500  # instructions of F below which sharing work with the follower gains less than it costs
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Response:
         self._warm = warm
         self._last: dict[str, Array] = {}
         self.programs = _with_convexity(self.compilation)
+        self._prepare_upper()
         self.engines: dict[str, str] = {}
         self._parts: list[tuple[str, slice, Answering | FunctionAnswering]] = []
         offset = 0
@@ -103,14 +107,23 @@ class Response:
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
         self._y = np.zeros(offset)
-        rows, self._low, self._high = self.compilation.rows(self.problem.coupling)
-        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
-        objective = self.compilation.upper_objective
-        self._upper = Compiled([self.compilation.x, self.compilation.all_y], [objective, rows])
         self._tie_breaks: dict[tuple[str, ...], TieBreak] = {}
-        self._matters = {
-            name: ca.depends_on(ca.vertcat(objective, rows), symbol) for name, symbol in self.compilation.y.items()
-        }
+
+    def _prepare_upper(self) -> None:
+        """F and G as a function of x and y; of values at a cut and y where F shares work over x with a follower."""
+        compilation = self.compilation
+        rows, self._low, self._high = compilation.rows(self.problem.coupling)
+        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
+        outputs = ca.vertcat(compilation.upper_objective, rows)
+        self._matters = {name: ca.depends_on(outputs, symbol) for name, symbol in compilation.y.items()}
+        self._upper = Compiled([compilation.x, compilation.all_y], [outputs])
+        self._shared: QuadraticForm | None = None
+        first = next(iter(self.programs.values()), None)
+        if first is None or first.shape is Shape.NONLINEAR or self._upper.function.n_instructions() < _WORTH_CUTTING:
+            return
+        cut, symbols, rest = split(outputs, compilation.x, compilation.all_y)
+        self._upper = Compiled([symbols, compilation.all_y], [rest])
+        self._shared = first.accompany(cut)
 
     def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
         """Answer at one upper point.
@@ -142,7 +155,7 @@ class Response:
                 return Reply(answer.status, message=f"{name}: {answer.message}", proved=answer.proved)
             y[place] = answer.y
             lower.append(answer.objective)
-            if self._warm and not answer.unique:
+            if self._warm:
                 self._last[name] = answer.y
             if not answer.unique and self._matters[name]:
                 tied.append(name)
@@ -151,8 +164,8 @@ class Response:
         return self._reply(x, y, tuple(lower), proved)
 
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool) -> Reply:
-        objective, rows = self._upper(x, y)
-        cost = float(objective[0])
+        (values,) = self._upper(x if self._shared is None else self._shared.companions, y)
+        cost, rows = float(values[0]), values[1:]
         violation = 0.0
         if rows.size:
             violation = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())

@@ -132,6 +132,11 @@ class Result:
     history: list[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        from bilevel.report import as_text, result_report
+
+        return as_text(result_report(self))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names; numbers that are not finite become None."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "history"}

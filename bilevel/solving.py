@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 from typing import Any
 
-from bilevel import registry
+from bilevel import registry, tolerances
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Search, Settings
-from bilevel.errors import OptionError, RefusedError, UnknownNameError
+from bilevel.errors import OptionError, RefusedError, SpaceError, UnknownNameError
 from bilevel.problem import Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Result, Termination, Verdict
 from bilevel.verify import Check, Verifier, verdict_of
 
 SEARCH_PATH = "search"
-EXACT_PATH = "kkt"
 
 
 def solve(
@@ -109,17 +110,69 @@ def method_names() -> list[str]:
 
 
 def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
-    """Run the method; ``auto`` tries the exact path and falls back to a search where that refuses."""
-    if settings.method != "auto":
-        path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
-        return settings.method, path().run(problem, settings, observer)
+    """Run the method; the name of what ran, and what it found."""
+    if settings.method == "auto":
+        return _auto(problem, settings, observer)
+    path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
+    return settings.method, path().run(problem, settings, observer)
+
+
+def _auto(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """The exact path that suits, and a search where there is none or where it brings home no proof."""
+    began = time.monotonic()
+    used, finding, refusals = _first_exact(problem, settings, observer)
+    if finding is not None and (_settled(finding) or finding.termination is Termination.INTERRUPTED):
+        return used, finding
+    if settings.time_limit is not None:
+        settings = replace(settings, time_limit=max(1.0, settings.time_limit - (time.monotonic() - began)))
+    search = registry.get(Path, SEARCH_PATH)()
+    if finding is None:
+        found = search.run(problem, settings, observer)
+        found.notes += [f"no exact path: {refusal}" for refusal in refusals]
+        return SEARCH_PATH, found
+    observer.said(f"{used} found no proof; searching for a better point")
     try:
-        return EXACT_PATH, registry.get(Path, EXACT_PATH)().run(problem, settings, observer)
-    except RefusedError as refusal:
-        observer.said(f"the KKT path refuses: {refusal}; searching instead")
-        finding = registry.get(Path, SEARCH_PATH)().run(problem, settings, observer)
-        finding.notes.insert(0, f"the KKT path refused: {refusal}")
-        return SEARCH_PATH, finding
+        return used, _better(problem, finding, search.run(problem, settings, observer))
+    except (SpaceError, RefusedError) as error:
+        finding.notes.append(f"no search after it: {error}")
+        return used, finding
+
+
+def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding | None, list[str]]:
+    """Run the first exact path that does not refuse."""
+    parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
+    refusals: list[str] = []
+    for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
+        try:
+            return part.name, part().run(problem, settings, observer), refusals
+        except RefusedError as refusal:
+            refusals.append(f"{part.name}: {refusal}")
+            observer.said(f"refused by {refusals[-1]}")
+    return "auto", None, refusals
+
+
+def _settled(finding: Finding) -> bool:
+    return finding.claim in (Verdict.CERTIFIED_GLOBAL, Verdict.INFEASIBLE, Verdict.UNBOUNDED)
+
+
+def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
+    """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
+    best = searched.archive.incumbent
+    exact.notes += searched.notes
+    exact.archive.extend(searched.archive)
+    if searched.termination is Termination.INTERRUPTED:
+        exact.termination = Termination.INTERRUPTED
+    if best is None:
+        return exact
+    response = Response(problem, compilation=Compilation(problem))
+    cost = math.inf if exact.upper is None else response(response.vector(exact.upper)).cost
+    if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
+        return exact
+    exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND
+    if exact.bound is not None and tolerances.closes(best.cost, problem.sense * exact.bound):
+        exact.claim = Verdict.CERTIFIED_GLOBAL
+    exact.notes.append("the point is the search's: it beats what the exact path had")
+    return exact
 
 
 def _judge(problem: Problem, finding: Finding, method: str) -> Result:

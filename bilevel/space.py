@@ -19,9 +19,9 @@ import numpy as np
 
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
-from bilevel.compiling import Compilation, is_category
+from bilevel.compiling import Compilation, is_category, numeric_bounds
 from bilevel.contracts import Point
-from bilevel.domains import scale_of
+from bilevel.domains import between, scale_of
 from bilevel.errors import SpaceError
 
 
@@ -242,12 +242,12 @@ class Space:
 
 def _dimension(var: Any) -> Dimension:
     domain = var.domain
-    lower, upper = var.bounds
+    lower, upper = numeric_bounds(var)
     if is_category(var):
         values = tuple(domain)
         return Dimension(var.name, 0, len(values) - 1, values=values, integer=True, categorical=True)
     if domain.isfinite() and not (var.is_binary() or var.is_integer()):
-        values = tuple(v for v in domain if (lower is None or v >= lower) and (upper is None or v <= upper))
+        values = tuple(v for v in domain if between(v, lower, upper))
         if not values:
             raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
         return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
@@ -261,11 +261,14 @@ def _dimension(var: Any) -> Dimension:
         if domain.isfinite() and len(domain) <= 1_000_000 and not _is_range(domain, lower, upper):
             values = tuple(int(v) for v in domain if lower <= v <= upper)
             return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
-        return Dimension(var.name, math.ceil(lower - 1e-9), math.floor(upper + 1e-9), integer=True)
+        first, last = math.ceil(lower - 1e-9), math.floor(upper + 1e-9)
+        if first > last:
+            raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
+        return Dimension(var.name, first, last, integer=True)
     return Dimension(var.name, float(lower), float(upper), scale=scale_of(var))
 
 
 def _is_range(domain: Any, lower: float, upper: float) -> bool:
-    """Whether a finite integer domain holds every integer between the bounds."""
+    """Whether a finite integer domain holds every integer between the bounds, in ascending order."""
     inside = [v for v in domain if lower <= v <= upper]
-    return len(inside) == math.floor(upper + 1e-9) - math.ceil(lower - 1e-9) + 1
+    return inside == list(range(math.ceil(lower - 1e-9), math.floor(upper + 1e-9) + 1))

@@ -165,6 +165,8 @@ class Translator:
         while True:
             while position < len(args):
                 child = args[position]
+                if child is None:
+                    raise UntranslatableError(f"the named Expression {node.name} has no expression")
                 done, value = self._at_once(child)
                 if not done:
                     stack.append((node, args, position, values))
@@ -196,8 +198,6 @@ class Translator:
         if rule is not None:
             return rule(self._arithmetic, node, values)
         if node.is_named_expression_type():
-            if values[0] is None:
-                raise UntranslatableError(f"the named Expression {node.name} has no expression")
             self._named[id(node)] = values[0]
             self._kept.append(node)
             return values[0]
@@ -216,12 +216,20 @@ def _number(node: Any) -> float:
 
 
 def _constant(node: Any) -> float:
-    value = node.value
+    try:
+        value = node.value
+    except ValueError:  # Pyomo's way to say that a mutable Param was never given one
+        value = None
+    if isinstance(value, str) or (value is None and _is_text(getattr(node, "domain", ()))):
+        said = f" ({value!r})" if value is not None else ""
+        raise ModelError(f"{node.name} is a category{said} and cannot stand in an algebraic expression")
     if value is None:
         raise ModelError(f"{node.name} has no value; give it one, or leave it unfixed")
-    if isinstance(value, str):
-        raise ModelError(f"{node.name} is a category ({value!r}) and cannot stand in an algebraic expression")
     return float(value)
+
+
+def _is_text(domain: Any) -> bool:
+    return hasattr(domain, "isfinite") and bool(domain.isfinite()) and any(isinstance(v, str) for v in domain)
 
 
 def _finite(value: float) -> float:
@@ -234,8 +242,8 @@ def _product(arithmetic: Arithmetic, node: Any, v: list[Any]) -> Any:
     return v[0] * v[1]
 
 
-def _relation(compare: Callable[[Any, Any], Any]) -> Callable[..., Any]:
-    return lambda arithmetic, node, v: compare(v[0], v[1])
+def _at_most(arithmetic: Arithmetic, node: Any, v: list[Any]) -> Any:
+    return v[0] < v[1] if node.strict else v[0] <= v[1]
 
 
 _RULES: dict[type, Callable[[Arithmetic, Any, list[Any]], Any]] = {
@@ -251,8 +259,8 @@ _RULES: dict[type, Callable[[Arithmetic, Any, list[Any]], Any]] = {
     ne.MinExpression: lambda a, n, v: a.minimum(v),
     ne.Expr_ifExpression: lambda a, n, v: a.select(*v),
     ne.UnaryFunctionExpression: lambda a, n, v: a.apply(n.getname(), v[0]),
-    re_.InequalityExpression: _relation(lambda a, b: a <= b),
-    re_.EqualityExpression: _relation(lambda a, b: a == b),
+    re_.InequalityExpression: _at_most,
+    re_.EqualityExpression: lambda a, n, v: v[0] == v[1],
 }
 
 

@@ -49,7 +49,6 @@ class _HighsSolver(Solver):
             ("primal_feasibility_tolerance", tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),
             ("mip_feasibility_tolerance", tolerances.ENGINE),
-            ("qp_regularization_value", 0.0),
             ("mip_rel_gap", 0.0),
             ("mip_abs_gap", tolerances.ENGINE),
         ):
@@ -69,6 +68,8 @@ class _HighsSolver(Solver):
             if smallest < -tolerances.DEFINITE:
                 return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
             definite = smallest > tolerances.DEFINITE
+        if self._quadratic:  # none would be exact, but HiGHS then calls wrong points optimal on singular Hessians
+            self._highs.setOptionValue("qp_regularization_value", 0.0 if definite else tolerances.ENGINE)
         self._highs.setOptionValue("time_limit", float("inf") if time_limit is None else max(time_limit, 0.01))
         self._load(form)
         self._highs.run()
@@ -140,9 +141,18 @@ class _HighsSolver(Solver):
         if integer.any():
             y[integer] = np.round(y[integer])
             return Answer(Status.OPTIMAL, y, float(info.objective_function_value), float(info.mip_dual_bound), False)
+        if self._quadratic and not self._stationary(y, solution):
+            return Answer(Status.REFUSED, message="HiGHS: what it calls optimal is not stationary")
         objective = self._form.objective(y) if self._quadratic else float(info.objective_function_value)
         unique = definite if self._quadratic else self._nondegenerate_dual(solution)
         return Answer(Status.OPTIMAL, y, objective, objective, unique)
+
+    def _stationary(self, y: Array, solution: Any) -> bool:
+        """Whether ``H y + c = A' u + z`` with HiGHS's own multipliers u of the rows and z of the bounds."""
+        form = self._form
+        slope = form.hessian @ y + form.gradient
+        residual = slope - np.array(solution.col_dual) - form.matrix.T @ np.array(solution.row_dual)
+        return float(np.abs(residual).max()) <= 1e-6 * tolerances.scale(float(np.abs(slope).max()))
 
     def _stopped_early(self, words: str) -> Answer:
         info = self._highs.getInfo()

@@ -86,20 +86,15 @@ class ScipSolver(Solver):
         self._function = _graph(program)
         self._instructions = _instructions(self._function)
 
-    def __call__(
-        self,
-        parameters: Array,
-        start: Array | None = None,
-        time_limit: float | None = None,
-        watch: Callable[[float, float], None] | None = None,
-    ) -> Answer:
-        """Solve; ``watch(incumbent, bound)`` is called as either moves."""
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         program = self.program
         model = pyscipopt.Model(program.name)
         model.hideOutput()
-        model.setParam("limits/gap", tolerances.GLOBAL_GAP)
-        model.setParam("limits/absgap", tolerances.GLOBAL_GAP)
+        gap = tolerances.GLOBAL_GAP if self.gap is None else self.gap
+        model.setParam("limits/gap", gap)
+        model.setParam("limits/absgap", gap)
         model.setParam("numerics/feastol", tolerances.GLOBAL_FEASIBILITY)
+        model.setParam("propagating/obbt/dualfeastol", 1e-7)  # its 1e-9 makes SoPlex complain on stderr
         if time_limit is not None:
             model.setParam("limits/time", max(time_limit, 0.01))
         variables = self._variables(model)
@@ -112,8 +107,8 @@ class ScipSolver(Solver):
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
             _suggest(model, variables, start)
-        if watch is not None:
-            model.includeEventhdlr(_Watcher(watch), "watch", "reports incumbent and bound")
+        if self.watch is not None:
+            model.includeEventhdlr(_Watcher(self.watch), "watch", "reports incumbent and bound")
         model.optimize()
         return self._read(model, variables, parameters)
 
@@ -161,17 +156,22 @@ class ScipSolver(Solver):
         words = f"SCIP: {status}"
         if status == "infeasible":
             return Answer(Status.INFEASIBLE, message=words)
-        if status in ("unbounded", "inforunbd"):
-            return Answer(Status.UNBOUNDED if status == "unbounded" else Status.FAILED, message=words)
-        bound = float(model.getDualbound())
-        bound = bound if abs(bound) < model.infinity() else -math.copysign(math.inf, -bound)
+        stopped = status == "userinterrupt"
+        found = Status.UNBOUNDED if status == "unbounded" else Status.FAILED
+        bound = -math.inf if status in ("unbounded", "inforunbd") else _finite(model, model.getDualbound())
         if model.getNSols() == 0:
-            return Answer(Status.FAILED, bound=bound, message=words)
+            return Answer(found, bound=bound, message=words, interrupted=stopped)
         y = np.array([model.getVal(v) for v in variables])
         y[program.integer] = np.round(y[program.integer])
         objective = float(program.evaluate(parameters, y)[0][0])
-        done = status in ("optimal", "gaplimit")
-        return Answer(Status.OPTIMAL if done else Status.FAILED, y, objective, bound, False, "" if done else words)
+        if status in ("optimal", "gaplimit"):
+            return Answer(Status.OPTIMAL, y, objective, bound)
+        return Answer(found, y, objective, bound, message=words, interrupted=stopped)
+
+
+def _finite(model: Any, value: float) -> float:
+    """SCIP's infinity is a large number."""
+    return float(value) if abs(value) < model.infinity() else math.copysign(math.inf, value)
 
 
 def _suggest(model: Any, variables: list[Any], start: Array) -> None:
@@ -196,7 +196,8 @@ class _Watcher(pyscipopt.Eventhdlr):
         self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.NODESOLVED, self)
 
     def eventexec(self, event: Any) -> None:
-        self._watch(float(self.model.getPrimalbound()), float(self.model.getDualbound()))
+        model = self.model
+        self._watch(_finite(model, model.getPrimalbound()), _finite(model, model.getDualbound()))
 
 
 Instruction = tuple[int, list[int], list[int], float]
