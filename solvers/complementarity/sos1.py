@@ -1,0 +1,48 @@
+"""Complementarity by special ordered sets: at most one of slack and multiplier is nonzero.
+
+Beale and Tomlin (1970); for bilevel problems Siddiqui and Gabriel (2013, doi 10.1007/s11067-012-9171-5) and Kleinert
+and Schmidt (2023, doi 10.1007/s10287-023-00435-5), who find it a match for big-M, whose constants it does not need.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyomo.environ as pyo
+
+from bilevel.contracts import Treatment
+from bilevel.registry import register
+
+
+@register("sos1")
+class SOS1(Treatment):
+    """Special ordered sets: exact, needs an engine that branches on them (SCIP).
+
+    Source:      pairs ``0 <= s(x, y)``, ``0 <= mu``, ``s mu = 0``
+    Target:      a variable ``t >= 0`` with ``t = s(x, y)`` (the slack itself where it is a variable with the lower
+                 bound 0), and the set {t, mu} of type 1: at most one of them nonzero
+    Exact when:  always
+    Refuses:     nothing
+    """
+
+    exact = True
+
+    def apply(self, model: Any) -> None:
+        pairs = model.bilevel_kkt.pairs
+        model.complementarity = block = pyo.Block()
+        block.slack = pyo.Var(pyo.Any, dense=False, domain=pyo.NonNegativeReals)
+        block.definition = pyo.Constraint(pyo.Any)
+        members = {}
+        for pair in pairs:
+            key = (pair.source, pair.side)
+            slack = pair.slack.expr
+            if not _is_nonnegative_variable(slack):
+                slack = block.slack.add(key)
+                block.definition.add(key, slack - pair.slack == 0)
+            members[key] = [slack, pair.multiplier]
+        block.pairs = pyo.Set(initialize=list(members), dimen=2)
+        block.sets = pyo.SOSConstraint(block.pairs, rule=lambda _, *key: members[key], sos=1)
+
+
+def _is_nonnegative_variable(slack: Any) -> bool:
+    return hasattr(slack, "is_variable_type") and slack.is_variable_type() and not slack.fixed and slack.lb == 0

@@ -1,0 +1,294 @@
+"""The KKT path: optimality conditions in place of the lower level, solved globally and locally.
+
+problem -> convexity (proved, or refused) -> ``bilevel.kkt`` -> a treatment of the complementarity pairs -> an engine
+-> x, y -> the same verification as every other path.
+
+``auto`` does both halves. A local one: the treatment ``scholtes`` through Ipopt from the model's initial values and
+seeded random starts, quick at any size. And a global one: ``sos1`` through an engine that proves its bound (SCIP),
+with the local incumbent for a start. A treatment named by the user is run alone.
+
+What may be claimed is told in :mod:`bilevel.solvers.equivalence` and :mod:`bilevel.solvers.global_proof`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bilevel import registry, tolerances
+from bilevel.compiled import Array
+from bilevel.compiling import Compilation
+from bilevel.contracts import Answer, Observer, Path, Settings, Status, Treatment
+from bilevel.errors import OptionError, RefusedError
+from bilevel.kkt import refuse_follower
+from bilevel.problem import Problem
+from bilevel.reach import answer_bounds
+from bilevel.registry import register
+from bilevel.response import Response
+from bilevel.result import Finding, Termination, Verdict
+from bilevel.solvers.equivalence import equivalence_of
+from bilevel.solvers.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
+from bilevel.solvers.local_descent import Descent, Sequence, numeric_bounds, solve_piece, starts
+from bilevel.solvers.treated_model import TreatedModel, Values
+from bilevel.verify import Verifier
+
+DEFAULT_TIME_LIMIT = 60.0
+DEFAULT_STARTS = 4
+_CLOSED_FORM = "rational"
+_LOCAL_SHARE = 0.15  # of the time, for the local half where a global one follows
+
+
+@register("kkt")
+class KKT(Path):
+    """Optimality conditions in place of the lower level: global by SOS1 and SCIP, local by Scholtes and Ipopt."""
+
+    preference = 0.5
+
+    def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+        for follower in problem.followers:
+            refuse_follower(follower)
+        if settings.complementarity == settings.engine == "auto":
+            try:  # no pairs, and stationarity solved for y in closed form: the same model, proved in milliseconds
+                return registry.get(Path, _CLOSED_FORM)().run(problem, settings, observer)
+            except RefusedError:
+                pass
+        return _Walk(problem, settings, observer).run()
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A verified point; ``cost`` is F minimised, ``stationary`` whether it is a local solution of the KKT model."""
+
+    upper: dict[str, Any]
+    lower: dict[str, float]
+    cost: float
+    stationary: bool
+    values: Values
+
+
+class _Walk:
+    """One run: what is known so far, so that an interruption loses nothing."""
+
+    def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
+        self.problem, self.settings, self.observer = problem, settings, observer
+        self.count = _options(settings)
+        self.limit = settings.time_limit if settings.time_limit is not None else DEFAULT_TIME_LIMIT
+        self.deadline = time.monotonic() + self.limit
+        self.notes: list[str] = []
+        self.compilation = Compilation(problem)
+        self.conditions = equivalence_of(problem, self.compilation, settings.allow_nonconvex)
+        for remark in self.conditions.remarks:
+            self._say(remark)
+        self.response = Response(problem, compilation=self.compilation, warm=False)
+        self.verifier = Verifier(self.compilation, self.response)
+        self.best: Incumbent | None = None
+        self.bound = -math.inf
+        self.claim = Verdict.FAILED  # of what needs no point: infeasible, unbounded
+        self.termination = Termination.STALLED
+
+    def run(self) -> Finding:
+        """Both halves, or the treatment that was asked for."""
+        name = self.settings.complementarity
+        try:
+            if name == "auto":
+                self._auto()
+            elif registry.get(Treatment, name)().schedule():
+                self._descend(TreatedModel(self.problem, name), self.limit)
+            else:
+                self._prove(TreatedModel(self.problem, name))
+        except KeyboardInterrupt:
+            self.termination = Termination.INTERRUPTED
+        return self._finding()
+
+    def _auto(self) -> None:
+        relaxed = TreatedModel(self.problem, "scholtes")
+        alone = self._why_no_global_half(relaxed)
+        self._descend(relaxed, self.limit * (_LOCAL_SHARE if alone is None else 1.0), "ipopt")
+        if alone is not None:
+            self._say(alone)
+            return
+        try:
+            self._prove(TreatedModel(self.problem, "sos1"))
+        except RefusedError as refusal:
+            if self.settings.engine != "auto" or self.best is None:
+                raise
+            self._say(f"no global half: {refusal}")
+
+    def _why_no_global_half(self, treated: TreatedModel) -> str | None:
+        if self.settings.engine == "ipopt":
+            return "engine='ipopt' is local: no bound"
+        size = size_of(treated.program)
+        if size <= LARGEST_GRAPH or self.settings.engine != "auto":
+            return None
+        return (
+            f"the global half was left out: the single-level model compiles to {size} instructions, more than"
+            f" {LARGEST_GRAPH}; engine='scip' tries it all the same"
+        )
+
+    def _descend(self, treated: TreatedModel, seconds: float, engine: str | None = None) -> None:
+        """The local half: a sequence of relaxations from several starts; the best of their verified ends."""
+        engine = engine or ("ipopt" if self.settings.engine == "auto" else self.settings.engine)
+        until = min(time.monotonic() + seconds, self.deadline)
+        sequence = Sequence(treated, engine)
+        rng = np.random.default_rng(self.settings.seed)
+        found: list[Descent] = []
+        for x in starts(self.problem, rng, self.count):
+            if found and time.monotonic() > until:
+                break
+            found.append(sequence(treated.start(x, None), lambda: until - time.monotonic()))
+        for descent in sorted(found, key=lambda d: (not d.stationary, d.objective))[:_LOOKED_AT]:
+            self._consider(treated, treated.point_from(descent.values), descent.stationary)
+        self._tell_descents(
+            f"local half ({treated.treatment.name}, {engine})", found, bool(treated.program.integer.any())
+        )
+
+    def _tell_descents(self, half: str, found: list[Descent], discrete: bool) -> None:
+        converged = f"{sum(d.stationary for d in found)} of {len(found)} starts converged"
+        how = f"{len(found)} starts, integers relaxed and rounded" if discrete else converged
+        best = "no end verified" if self.best is None else f"best F = {self._user(self.best.cost):.8g}"
+        self._say(f"{half}: {how}, {best}")
+        if self.best is not None and self.best.stationary:
+            self.termination = Termination.OPTIMALITY
+        elif time.monotonic() > self.deadline:
+            self.termination = Termination.TIME_LIMIT
+
+    def _prove(self, exact: TreatedModel) -> None:
+        """The global half: bound, infeasibility, or a better point."""
+        if not exact.treatment.exact:
+            raise RefusedError(
+                f"complementarity={exact.treatment.name!r} is neither exact nor a sequence; nothing can be concluded"
+            )
+        engine = proving_engine(exact.program, self.settings.engine)
+        exact.tighten(self._reach())
+        start = self._polish(exact, self.best.values) if self.best is not None else None
+        self._say(
+            f"global half ({exact.treatment.name}, {engine}): {exact.program.n} variables, {exact.program.m} rows,"
+            f" {len(exact.conditions.pairs)} complementarity pairs"
+        )
+        solve = GlobalSolve(exact, engine, self.observer, self.conditions.holds)
+        answer = solve(start, self._left())
+        if answer.status is Status.INFEASIBLE:
+            self._conclude_infeasible(answer)
+            return
+        if answer.status is Status.UNBOUNDED or (
+            answer.y is None and math.isinf(answer.bound) and "inforunbd" in answer.message
+        ):
+            self._conclude_unbounded(exact, solve)
+            return
+        if self.conditions.holds:
+            self.bound = max(self.bound, answer.bound)
+        if answer.y is not None:
+            self._consider(exact, answer.y, False)
+            self._polish(exact, exact.by_name(answer.y))
+        self.termination = _why_stopped(answer, self._left())
+
+    def _reach(self) -> dict[str, tuple[float, float]]:
+        """Bounds on the followers' answers that hold for every x, where they can be had."""
+        ends = np.array([numeric_bounds(var) for var in self.problem.variables], dtype=float).reshape(-1, 2)
+        anchors = [] if self.best is None else [np.array(list(self.best.lower.values()), dtype=float)]
+        if np.isfinite(ends).all():
+            replies = [self.response(x) for x in (ends[:, 0], ends.mean(axis=1), ends[:, 1])]
+            anchors += [reply.y for reply in replies if reply.y is not None]
+        return answer_bounds(self.compilation, self.conditions.convex, anchors)
+
+    def _left(self) -> float:
+        return max(self.deadline - time.monotonic(), 1.0)
+
+    def _conclude_infeasible(self, answer: Answer) -> None:
+        self.termination = Termination.OPTIMALITY
+        if self.best is not None:
+            self._say(f"{answer.message}, though a verified point is known: the claim is dropped")
+            self.termination = Termination.ERROR
+        elif self.conditions.holds:
+            self.claim = Verdict.INFEASIBLE
+        else:
+            self._say(f"{answer.message}; for want of the conditions above this is no proof about the problem")
+
+    def _conclude_unbounded(self, exact: TreatedModel, solve: GlobalSolve) -> None:
+        """Believe it only with a verified point that is far down."""
+        self.termination = Termination.STALLED
+        answer = solve.far_point(self._left())
+        if answer.y is not None:
+            self._consider(exact, answer.y, False)
+            self._polish(exact, exact.by_name(answer.y))
+        if self.best is not None and self.best.cost <= -0.99 * FAR:
+            self._say(f"unbounded: the engine says so, and F = {self._user(self.best.cost):.3g} at a verified point")
+            self.claim, self.termination = Verdict.UNBOUNDED, Termination.OPTIMALITY
+        else:
+            self._say(
+                "the engine calls the single-level model unbounded, but no verified point is far down: not claimed"
+            )
+
+    def _polish(self, exact: TreatedModel, values: Values) -> Array | None:
+        """Solve the piece a point lies on; keep its solution if it verifies, and return it as a start."""
+        if not exact.program.sos1 and not exact.conditions.pairs and self.best is not None and self.best.stationary:
+            return exact.point_from(values)
+        found = solve_piece(exact, values)
+        if found is None:
+            return None
+        self._consider(exact, *found)
+        return found[0]
+
+    def _consider(self, treated: TreatedModel, point: Array, stationary: bool) -> None:
+        """Verify a point and keep it if it is the best so far."""
+        upper, lower = treated.read(point)
+        check = self.verifier.check(upper, lower)
+        if isinstance(check, str) or not check.stands:
+            return
+        cost = self.problem.sense * check.upper_objective
+        tie = tolerances.CERTIFICATE * tolerances.scale(cost)
+        if (
+            self.best is None
+            or cost < self.best.cost
+            or (stationary and not self.best.stationary and cost <= self.best.cost + tie)
+        ):
+            stationary = stationary or (self.best is not None and self.best.stationary and cost >= self.best.cost - tie)
+            self.best = Incumbent(check.upper, check.lower, cost, stationary, treated.by_name(point))
+            self.observer.bounded(self._user(cost), self._user(self.bound) if math.isfinite(self.bound) else None)
+
+    def _finding(self) -> Finding:
+        bound = self._user(self.bound) if math.isfinite(self.bound) else None
+        finding = Finding(self.termination, self.claim, bound=bound, convexity=self.conditions.word, notes=self.notes)
+        if self.claim is not Verdict.FAILED or self.best is None:
+            return finding
+        finding.upper, finding.lower = self.best.upper, dict(self.best.lower)
+        if self.conditions.holds and tolerances.closes(self.best.cost, self.bound):
+            finding.claim = Verdict.CERTIFIED_GLOBAL
+        elif self.conditions.holds and self.best.stationary:
+            finding.claim = Verdict.VERIFIED_LOCAL
+        else:
+            finding.claim = Verdict.BEST_FOUND
+        return finding
+
+    def _user(self, cost: float) -> float:
+        return self.problem.sense * cost
+
+    def _say(self, message: str) -> None:
+        self.notes.append(message)
+        self.observer.said(message)
+
+
+_LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
+
+
+def _options(settings: Settings) -> int:
+    """The number of local starts, the only option there is."""
+    for option in settings.options:
+        if option != "starts":
+            raise OptionError(f"kkt has no option {option!r}; it takes starts")
+    count = int(settings.options.get("starts", DEFAULT_STARTS))
+    if count < 1:
+        raise OptionError(f"starts={count}: at least one is needed")
+    return count
+
+
+def _why_stopped(answer: Answer, left: float) -> Termination:
+    if answer.interrupted:
+        return Termination.INTERRUPTED
+    if answer.status is Status.OPTIMAL:
+        return Termination.OPTIMALITY
+    return Termination.TIME_LIMIT if left <= 1.0 else Termination.STALLED
