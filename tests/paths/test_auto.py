@@ -1,0 +1,57 @@
+"""``auto``: an exact path where one accepts the model, a search where none does or nothing was proved."""
+
+import pyomo.environ as pyo
+import pytest
+
+import bilevel
+from bilevel import LowerLevel, Observer
+
+
+def quadratic(y, x):
+    return (y - x) ** 2
+
+
+def wavy(y, x):
+    return ((y - 1 - 0.1 * x) ** 2 - 0.5 - 0.5 * x) ** 2
+
+
+def create(lower, response=None):
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-0.1, 1))
+    model.lower = LowerLevel(response=response)
+    model.lower.y = pyo.Var(bounds=(0, 3))
+    if response is None:
+        model.lower.obj = pyo.Objective(expr=lower(model.lower.y, model.x))
+    model.obj = pyo.Objective(expr=(model.x - 0.25) ** 2 + model.lower.y**2)
+    return model
+
+
+def test_convex_is_proved():
+    result = bilevel.solve(create(quadratic))
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(0.03125, abs=1e-5)
+
+
+def test_nonconvex_is_proved_by_the_value_function():
+    # y = 1 + 0.1 x - sqrt(0.5 + 0.5 x) is the better of the follower's two global optima; F is least near x = 0.2972
+    result = bilevel.solve(create(wavy), time_limit=30)
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(0.0524751, abs=1e-5)
+
+
+def test_response_function_is_searched():
+    result = bilevel.solve(create(None, lambda x: {"y": max(x["x"], 0.0)}), budget=30, seed=1)
+    assert result.verdict == "best_found"
+    assert result.evaluations == 30
+    assert any("Python function" in note for note in result.notes)
+
+
+def test_the_observer_hears_the_refusals():
+    heard = []
+
+    class Listener(Observer):
+        def said(self, message):
+            heard.append(message)
+
+    bilevel.solve(create(None, lambda x: {"y": 0.5}), budget=5, observer=Listener())
+    assert any("refused by kkt" in message for message in heard)
