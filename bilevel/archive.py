@@ -40,6 +40,8 @@ class Evaluation:
         Time it took.
     message : str
         Why it failed.
+    gradient : tuple of float, optional
+        dF/dx, minimised, in the variables' own units; only for searches that use it.
     """
 
     index: int
@@ -54,6 +56,7 @@ class Evaluation:
     proved: bool = False
     seconds: float = 0.0
     message: str = ""
+    gradient: tuple[float, ...] | None = None
 
     @property
     def answered(self) -> bool:
@@ -68,7 +71,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and data frames."""
         plain = asdict(self)
-        plain.pop("cost")
+        del plain["cost"], plain["gradient"]
         plain["status"] = str(self.status)
         plain["feasible"] = self.feasible
         return plain

@@ -150,7 +150,8 @@ class Search(Part):
         The search's own, keyword only, with defaults. An option nobody takes is an error that lists those there are.
     """
 
-    handles_constraints: ClassVar[bool] = False
+    uses_gradients: ClassVar[bool] = False
+    """Whether evaluations should carry ``gradient``; the outer loop refuses problems that have none."""
 
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
         self.space = space
@@ -166,6 +167,9 @@ class Search(Part):
 
     def tell(self, evaluation: Evaluation) -> None:
         """Learn the outcome of a point, proposed by this search or not (a starting point, a resumed history)."""
+
+    def close(self) -> None:
+        """Release what the search holds; it is not asked again."""
 
 
 class Surrogate(Part):
@@ -223,6 +227,8 @@ class Settings:
         Name of an engine for the single-level model, or ``auto``.
     allow_nonconvex : bool
         Let the KKT path go on without a proof of convexity; the verdict is then at most ``best_found``.
+    attitude : str
+        ``optimistic`` or ``pessimistic``; the problem that a path is given has it too.
     options : dict
         Options of the method itself.
     """
@@ -234,6 +240,7 @@ class Settings:
     complementarity: str = "auto"
     engine: str = "auto"
     allow_nonconvex: bool = False
+    attitude: str = "optimistic"
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -261,6 +268,10 @@ class Path(Part):
 
     preference: ClassVar[float] = 0.0
     """``auto`` tries paths in falling order of this, never one at 0. Above 0 belong paths that prove."""
+
+    pessimistic: ClassVar[bool] = False
+    """Whether it finds the worst of the follower's optima itself. Others are given a pessimistic problem only where
+    the follower's answer is proved unique, so that both attitudes mean the same."""
 
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:

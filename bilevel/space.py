@@ -193,6 +193,54 @@ class Space:
         """Whether a point is in the space."""
         return not self.constrained or self.violation(point) <= tolerances.FEASIBILITY * 0.1
 
+    def unit_slopes(self, point: Point) -> Array:
+        """Derivative of each value by its unit coordinate at a point, shape (d,); of no use for discrete ones."""
+        slopes = [
+            c * math.log(d.upper / d.lower) if d.scale == "log" else d.upper - d.lower
+            for d, c in zip(self.dimensions, point, strict=True)
+        ]
+        return np.array(slopes, dtype=float)
+
+    def unit_constraints(self, unit: Array, free: Any) -> list[dict[str, Any]]:
+        """The constraints over x alone as SciPy takes them, in the free unit coordinates, the rest held at ``unit``."""
+        if self._compiled is None:
+            return []
+        jacobian = Compiled([self._x], [ca.jacobian(self._rows_symbol, self._x)])
+        equal = self._row_lower == self._row_upper
+        found = []
+        for kind, sign, limits, rows in (
+            ("eq", 1.0, self._row_upper, equal),
+            ("ineq", -1.0, self._row_upper, ~equal & np.isfinite(self._row_upper)),
+            ("ineq", 1.0, self._row_lower, ~equal & np.isfinite(self._row_lower)),
+        ):
+            if rows.any():
+                found.append(self._unit_rows(kind, sign, limits[rows], rows, (unit, free, jacobian)))
+        return found
+
+    def _unit_rows(
+        self, kind: str, sign: float, limits: Array, rows: Any, held: tuple[Array, Any, Compiled]
+    ) -> dict[str, Any]:
+        unit, free, jacobian = held
+        assert self._compiled is not None
+        compiled = self._compiled
+
+        def at(moved: Array) -> Point:
+            full = unit.copy()
+            full[free] = np.clip(moved, 0.0, 1.0)
+            return self.from_unit(full)
+
+        def value(moved: Array) -> Array:
+            excess: Array = sign * (compiled(self.vector(at(moved)))[0][rows] - limits)
+            return excess
+
+        def slope(moved: Array) -> Array:
+            point = at(moved)
+            matrix = jacobian(self.vector(point))[0].reshape(len(rows), len(unit), order="F")
+            moved_rows: Array = sign * (matrix * self.unit_slopes(point))[np.ix_(rows, free)]
+            return moved_rows
+
+        return {"type": kind, "fun": value, "jac": slope}
+
     def draw(self, unit: Array) -> Point | None:
         """The allowed point at a place in the unit box, or the nearest one a projection finds, or None.
 

@@ -18,7 +18,8 @@ from bilevel import registry
 from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Point, Search, Settings, Status
-from bilevel.errors import BilevelError, OptionError, SpaceError
+from bilevel.errors import BilevelError, OptionError, RefusedError, SpaceError
+from bilevel.hypergradient import Hypergradient
 from bilevel.problem import Problem
 from bilevel.registry import register
 from bilevel.response import Response
@@ -34,18 +35,27 @@ _PATIENCE = 1000  # proposals in a row that bring nothing new before a search co
 class OuterLoop(Path):
     """Black-box search over the upper level, the lower level solved exactly at every point."""
 
+    pessimistic = True
+
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
         search = _make(space, settings, budget)
-        evaluate = Evaluate(space, Response(problem, compilation=compilation))
+        gradient = Hypergradient(compilation) if search.uses_gradients else None
+        if gradient is not None and problem.coupling:
+            raise RefusedError(
+                f"{search.name} cannot hold the coupling constraint {problem.coupling[0].name}; use kkt or a surrogate"
+            )
+        evaluate = Evaluate(space, Response(problem, compilation=compilation), gradient)
         archive = Archive()
         deadline = math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
         try:
             termination = _loop(search, space, evaluate, archive, budget, deadline, observer)
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
+        finally:
+            search.close()
         if len(archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(space))
         return _finding(problem, space, archive, termination)
@@ -69,9 +79,10 @@ def _make(space: Space, settings: Settings, budget: int) -> Search:
 class Evaluate:
     """One upper point to one line of the history."""
 
-    def __init__(self, space: Space, response: Response) -> None:
+    def __init__(self, space: Space, response: Response, gradient: Hypergradient | None = None) -> None:
         self._space = space
         self._response = response
+        self._gradient = gradient
         self._sense = response.problem.sense
         self._senses = [follower.sense for follower in response.problem.followers]
 
@@ -79,7 +90,8 @@ class Evaluate:
         """Evaluate; whatever goes wrong below is data."""
         began = time.perf_counter()
         upper = self._space.values(point)
-        reply = self._response(self._space.vector(point), upper)
+        x = self._space.vector(point)
+        reply = self._response(x, upper)
         evaluation = Evaluation(index, point, upper, status=reply.status, message=reply.message, proved=reply.proved)
         if reply.status is Status.OPTIMAL and reply.y is not None:
             evaluation.lower = self._response.lower_values(reply.y)
@@ -87,6 +99,8 @@ class Evaluate:
             evaluation.upper_objective = self._sense * reply.cost
             evaluation.lower_objective = tuple(s * f for s, f in zip(self._senses, reply.lower, strict=False))
             evaluation.upper_violation = reply.violation
+            if self._gradient is not None:
+                evaluation.gradient = tuple(self._gradient(x, reply.y).value.tolist())
         evaluation.seconds = time.perf_counter() - began
         return evaluation
 
