@@ -1,0 +1,1 @@
+"""What the surrogate searches are made of: encoding, memory, design, candidates, and a step for each surrogate."""

@@ -1,0 +1,143 @@
+"""The course of a surrogate search: design, then model steps in turn, with a step that breaks stagnation.
+
+An extreme of the acquisition is often near the incumbent; where there has been no progress for max(6, d) evaluations
+every third step looks at the whole box instead. That costs little on a bowl and saves the search where there are
+several.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from bilevel.contracts import Point
+
+from .candidates import spent
+from .encoding import Encoding
+from .initial_design import initial_design
+from .memory import Memory
+from .polish_step import PolishStep
+from .pool import Pool
+
+if TYPE_CHECKING:
+    from bilevel.archive import Evaluation
+    from bilevel.space import Space
+
+_DESIGN = 10
+_HORIZON = 100
+_EVERY = 3
+
+
+class Step(Protocol):
+    """One way to propose the next point from what was told.
+
+    Attributes
+    ----------
+    promise : float
+        Logarithm of the improvement expected of the last proposal, in deviations of the costs seen; infinite where the
+        step has no such notion.
+    """
+
+    promise: float
+
+    def propose(self, explore: bool) -> Point | None:
+        """The next point, or None where this step sees no new one."""
+
+
+@cache
+def _threads() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say about the course.
+
+    Attributes
+    ----------
+    initial : int or None
+        Size of the initial design.
+    polish : bool
+        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    least : float
+        Stop where a step's promise falls below this.
+    """
+
+    initial: int | None = None
+    polish: bool = False
+    least: float = -math.inf
+
+
+class Course:
+    """Ask and tell for the surrogate searches; what differs between them are the steps.
+
+    Attributes
+    ----------
+    encoding, memory, pool
+        Shared with the steps.
+    steps : sequence of Step
+        Taken in turn.
+    stalled : bool
+        Whether it stopped because no step promises an improvement worth an evaluation.
+    """
+
+    def __init__(self, space: Space, rng: np.random.Generator, budget: int | None, options: Options) -> None:
+        self.encoding = Encoding(space)
+        self.memory = Memory(self.encoding)
+        self.pool = Pool(self.encoding, self.memory, rng)
+        self.steps: Sequence[Step] = ()
+        self.stalled = False
+        self._budget = budget
+        self._options = options
+        self._polish = PolishStep(self.pool)
+        self._reserve = self._polish.reserve(budget) if budget and options.polish else 0
+        self.first = options.initial or max(min(_DESIGN, (budget or _HORIZON) // 3), 1)
+        self._design = initial_design(self.encoding, self.first, rng)
+        self._turn = 0
+        self._patience = max(6, len(self.encoding))
+
+    def ask(self, count: int) -> list[Point]:
+        """Up to ``count`` new points."""
+        points: list[Point] = []
+        # Products of a few hundred rows: threads cost more than they gain, and sum in another order each time.
+        with _threads().limit(limits=1, user_api="blas"):
+            while len(points) < count and not self.stalled:
+                point = self._next()
+                if point is None:
+                    break
+                self.memory.propose(point)
+                points.append(point)
+        return points
+
+    def tell(self, evaluation: Evaluation) -> None:
+        """Learn an outcome."""
+        if self.memory.tell(evaluation):
+            self.pool.dycors.adapt(self.memory.successes, self.memory.failures)
+
+    def _next(self) -> Point | None:
+        if len(self.memory.seen) < self.first:
+            for point in self._design:
+                if point not in self.memory.seen:
+                    return point
+        if not len(self.memory):
+            return self.pool.any()
+        told = len(self.memory) + len(self.memory.pending)
+        polishing = self._budget is not None and told >= self._budget - self._reserve
+        return (self._polish.propose() if polishing else None) or self._modelled(told)
+
+    def _modelled(self, told: int) -> Point | None:
+        """The next step's proposal, or any new point where it has none."""
+        self.pool.done = spent(told, self.first, self._budget or max(_HORIZON, 2 * told))
+        self._turn += 1
+        stuck = self.memory.failures >= self._patience and self._turn % _EVERY == 0
+        step = self.steps[self._turn % len(self.steps)]
+        point = step.propose(stuck)
+        self.stalled = step.promise < self._options.least
+        return None if self.stalled else point or self.pool.any()

@@ -1,0 +1,177 @@
+"""Any of Optuna's samplers as a search (Akiba et al. 2019): TPE, CMA-ES, its Gaussian process, NSGA-II and the rest.
+
+The sampler sees sequences as integers, names as categories and reals on their scale. It knows neither constraints
+over x nor what was proposed before, so a proposal that breaks the first or repeats the second is told back to it (at
+a penalty, or at the value already known) and it is asked again; where it insists, a random new point stands in.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from bilevel.contracts import Point, Search
+from bilevel.errors import OptionError
+from bilevel.registry import register
+
+from .model_based.encoding import Encoding
+from .model_based.memory import Memory
+from .model_based.pool import Pool
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bilevel.archive import Evaluation
+    from bilevel.space import Dimension, Space
+
+__all__ = ["OptunaSearch"]
+
+_ALIASES = {
+    "tpe": "TPESampler",
+    "cmaes": "CmaEsSampler",
+    "gp": "GPSampler",
+    "nsga2": "NSGAIISampler",
+    "nsga3": "NSGAIIISampler",
+    "qmc": "QMCSampler",
+    "random": "RandomSampler",
+}
+_PATIENCE = 20
+_GENERATIONS = 8
+
+
+@register("optuna")
+class OptunaSearch(Search):
+    """Any sampler of Optuna: sampler="tpe", "cmaes", "gp", "nsga2", "nsga3", "qmc" or a class in optuna.samplers.
+
+    Parameters
+    ----------
+    sampler : str
+        Short name or class name.
+    """
+
+    def __init__(
+        self, space: Space, rng: np.random.Generator, budget: int | None = None, *, sampler: str = "tpe"
+    ) -> None:
+        super().__init__(space, rng, budget)
+        encoding = Encoding(space)
+        self._memory = Memory(encoding)
+        self._pool = Pool(encoding, self._memory, rng)
+        self._study = _study(_sampler(sampler, int(rng.integers(2**31)), budget))
+        self._distributions = {d.name: _distribution(d) for d in space.dimensions}
+        self._trials: dict[Point, Any] = {}
+        self._values: dict[Point, float] = {}
+
+    def ask(self, count: int = 1) -> list[Point]:
+        points: list[Point] = []
+        while len(points) < count:
+            point = self._next()
+            if point is None:
+                break
+            self._memory.propose(point)
+            points.append(point)
+        return points
+
+    def _next(self) -> Point | None:
+        start = self.space.start
+        if start is not None and start not in self._memory.seen:
+            return start
+        for _ in range(_PATIENCE):
+            trial = self._study.ask(self._distributions)
+            point = tuple(_coordinate(d, trial.params[d.name]) for d in self.space.dimensions)
+            if not self.space.allows(point):
+                self._study.tell(trial, self._penalty(1.0))
+                # A projection is worth evaluating; the sampler learns it as a point of its own.
+                point = self.space.draw(self.space.to_unit(point)) or point
+                if self.space.allows(point) and point not in self._memory.seen:
+                    return point
+            elif point in self._memory.seen:
+                self._study.tell(trial, self._values.get(point, self._penalty(0.0)))
+            else:
+                self._trials[point] = trial
+                return point
+        return self._pool.any()
+
+    def tell(self, evaluation: Evaluation) -> None:
+        point = evaluation.point
+        if not self._memory.tell(evaluation):
+            return
+        violation = evaluation.upper_violation if evaluation.answered else 1.0
+        value = evaluation.cost if evaluation.feasible else self._penalty(violation)
+        self._values[point] = value
+        trial = self._trials.pop(point, None)
+        if trial is not None:
+            self._study.tell(trial, value)
+        else:
+            self._add(point, value)
+
+    def _penalty(self, violation: float) -> float:
+        """Worse than all that was told: failures and broken constraints are data; a sampler forgets failed trials."""
+        known = [v for v in self._values.values() if math.isfinite(v)] or [0.0]
+        return max(known) + 0.1 * (max(known) - min(known)) + math.log1p(max(violation, 0.0))
+
+    def _add(self, point: Point, value: float) -> None:
+        """Show the sampler a point that is not its own."""
+        from optuna.trial import create_trial
+
+        values = {d.name: d.value(c) if d.categorical else c for d, c in zip(self.space.dimensions, point, strict=True)}
+        self._study.add_trial(create_trial(params=values, distributions=self._distributions, value=value))
+
+
+def _coordinate(dimension: Dimension, parameter: Any) -> float:
+    if dimension.categorical:
+        return dimension.coordinate(parameter)
+    return int(parameter) if dimension.integer else float(parameter)
+
+
+def _distribution(dimension: Dimension) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if dimension.categorical:
+        return CategoricalDistribution(dimension.values or ())
+    if dimension.integer:
+        return IntDistribution(int(dimension.lower), int(dimension.upper))
+    return FloatDistribution(dimension.lower, dimension.upper, log=dimension.scale == "log")
+
+
+def _study(sampler: Any) -> Any:
+    """A study in memory, created without a line in the log."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _sampler(name: str, seed: int, budget: int | None) -> Any:
+    """The sampler by name, with what it knows of seed, silence, an exact objective and a population for the budget."""
+    from optuna import samplers
+    from optuna.exceptions import ExperimentalWarning
+
+    kind = getattr(samplers, _ALIASES.get(name, name), None)
+    if not (inspect.isclass(kind) and issubclass(kind, samplers.BaseSampler)) or kind is samplers.BaseSampler:
+        known = [n for n in dir(samplers) if n.endswith("Sampler") and not n.startswith("Base")]
+        raise OptionError(f"sampler={name!r}: it is one of {', '.join([*_ALIASES, *known])}")
+    parameters = inspect.signature(kind.__init__).parameters
+    needed = [p.name for p in list(parameters.values())[1:] if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    if needed:
+        raise OptionError(f"sampler={name!r} needs {', '.join(needed)}, which only a program can give; take another")
+    wishes: dict[str, Any] = {
+        "seed": seed,
+        "scramble": True,
+        "warn_independent_sampling": False,
+        "deterministic_objective": True,
+        "population_size": max(8, min(50, (budget or 400) // _GENERATIONS)),
+    }
+    if "warn_independent_sampling" in parameters and parameters["warn_independent_sampling"].default is None:
+        del wishes["warn_independent_sampling"]  # deprecated there, and silent by default
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names a sampler knows what it is
+            return kind(**{key: wishes[key] for key in wishes if key in parameters})
+    except ImportError as error:
+        raise OptionError(f"sampler={name!r} needs a package that is not installed: {error}") from None

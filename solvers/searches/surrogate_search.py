@@ -1,0 +1,172 @@
+"""Surrogate searches: a cheap model of F over the upper space says where the next lower level is worth solving.
+
+Three searches on one course (:mod:`.model_based.course`): cubic radial functions with DYCORS candidates (Regis and
+Shoemaker 2013), a Gaussian process with logarithmic expected improvement (Jones et al. 1998; Ament et al. 2023), and
+both in turn. The radial functions are the surer guide to the first improvements and the process to the last digits.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bilevel.contracts import Point, Search
+from bilevel.errors import OptionError
+from bilevel.registry import register
+from bilevel.solvers.acquisition import ACQUISITIONS, Acquisition
+
+from .model_based.course import Course, Options
+from .model_based.gaussian_process_step import GaussianProcessStep
+from .model_based.radial_basis_step import RadialBasisStep
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bilevel.archive import Evaluation
+    from bilevel.space import Space
+
+__all__ = ["GaussianProcessSearch", "RadialBasisSearch", "SurrogateSearch"]
+
+
+@register("rbf")
+class RadialBasisSearch(Search):
+    """Cubic radial basis surrogate with candidates by dynamic coordinate search.
+
+    Parameters
+    ----------
+    initial : int, optional
+        Size of the initial design; by default 10, or a third of a smaller budget.
+    polish : bool
+        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        budget: int | None = None,
+        *,
+        initial: int | None = None,
+        polish: bool = False,
+    ) -> None:
+        super().__init__(space, rng, budget)
+        self._course = Course(space, rng, budget, _options(initial, polish))
+        self._course.steps = [RadialBasisStep(self._course.pool)]
+
+    def ask(self, count: int = 1) -> list[Point]:
+        return self._course.ask(count)
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self._course.tell(evaluation)
+
+
+@register("gp")
+class GaussianProcessSearch(Search):
+    """Gaussian process surrogate with logarithmic expected improvement.
+
+    Parameters
+    ----------
+    initial : int, optional
+        Size of the initial design; by default 10, or a third of a smaller budget.
+    acquisition : {"log_ei", "pi", "lcb"}
+        What makes a point worth trying.
+    polish : bool
+        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    stop_when : {"improvement"}, optional
+        Stop where the expected improvement is below ``tolerance``, whatever is left of the budget.
+    tolerance : float
+        In standard deviations of the values seen.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        budget: int | None = None,
+        *,
+        initial: int | None = None,
+        acquisition: str = "log_ei",
+        polish: bool = False,
+        stop_when: str | None = None,
+        tolerance: float = 1e-4,
+    ) -> None:
+        super().__init__(space, rng, budget)
+        chosen = _acquisition(acquisition, stop_when)
+        self._course = Course(space, rng, budget, _options(initial, polish, stop_when, tolerance))
+        self._course.steps = [GaussianProcessStep(self._course.pool, chosen)]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it stopped because no improvement is to be expected."""
+        return self._course.stalled
+
+    def ask(self, count: int = 1) -> list[Point]:
+        return self._course.ask(count)
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self._course.tell(evaluation)
+
+
+@register("surrogate")
+class SurrogateSearch(Search):
+    """Gaussian process and radial basis steps in turn: the default for expensive lower levels.
+
+    Parameters
+    ----------
+    initial : int, optional
+        Size of the initial design; by default 10, or a third of a smaller budget.
+    acquisition : {"log_ei", "pi", "lcb"}
+        What makes a point worth trying to the Gaussian process.
+    polish : bool
+        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    stop_when : {"improvement"}, optional
+        Stop where the expected improvement is below ``tolerance``, whatever is left of the budget.
+    tolerance : float
+        In standard deviations of the values seen.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        budget: int | None = None,
+        *,
+        initial: int | None = None,
+        acquisition: str = "log_ei",
+        polish: bool = False,
+        stop_when: str | None = None,
+        tolerance: float = 1e-4,
+    ) -> None:
+        super().__init__(space, rng, budget)
+        chosen = _acquisition(acquisition, stop_when)
+        self._course = course = Course(space, rng, budget, _options(initial, polish, stop_when, tolerance))
+        course.steps = [GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it stopped because no improvement is to be expected."""
+        return self._course.stalled
+
+    def ask(self, count: int = 1) -> list[Point]:
+        return self._course.ask(count)
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self._course.tell(evaluation)
+
+
+def _options(initial: int | None, polish: bool, stop_when: str | None = None, tolerance: float = 1e-4) -> Options:
+    if initial is not None and initial < 1:
+        raise OptionError(f"initial={initial}: the design needs at least one point")
+    if stop_when not in (None, "improvement"):
+        raise OptionError(f"stop_when={stop_when!r}: it is improvement, or left out")
+    if not tolerance > 0:
+        raise OptionError(f"tolerance={tolerance}: it must be positive")
+    return Options(initial, polish, -math.inf if stop_when is None else math.log(tolerance))
+
+
+def _acquisition(name: str, stop_when: str | None) -> Acquisition:
+    if name not in ACQUISITIONS:
+        raise OptionError(f"acquisition={name!r}: it is one of {', '.join(ACQUISITIONS)}")
+    if stop_when == "improvement" and name != "log_ei":
+        raise OptionError(f"stop_when=improvement measures expected improvement: take acquisition=log_ei, not {name}")
+    return ACQUISITIONS[name]

@@ -1,0 +1,1 @@
+"""Surrogates: models of an expensive function from few values."""
