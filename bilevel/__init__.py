@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bilevel.domains import discretize as discretize
     from bilevel.domains import set_scale as set_scale
     from bilevel.errors import BilevelError as BilevelError
+    from bilevel.explaining import explain as explain
     from bilevel.expressions import least_squares as least_squares
     from bilevel.expressions import maximum as maximum
     from bilevel.loading import load_model as load_model
@@ -46,6 +47,7 @@ _HOMES = {
     "Treatment": "contracts",
     "compare": "comparison",
     "discretize": "domains",
+    "explain": "explaining",
     "least_squares": "expressions",
     "load_model": "loading",
     "maximum": "expressions",

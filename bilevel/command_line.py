@@ -21,6 +21,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import bilevel
+from bilevel.attitude import Attitude
 from bilevel.contracts import Engine, Observer, Part, Path, Search, Treatment
 from bilevel.errors import BilevelError, OptionError
 from bilevel.loading import convert, gallery, load_model
@@ -93,6 +94,8 @@ def _solve(arguments: argparse.Namespace) -> int:
     """Load, solve or compare, report, write."""
     _insist_on_places(arguments)
     model = load_model(arguments.model, dict(arguments.set))
+    if arguments.explain or arguments.write is not None:
+        return _look(arguments, model)
     from bilevel import comparison, report, solving  # late: the errors above need not wait for what these import
 
     common = {
@@ -102,7 +105,8 @@ def _solve(arguments: argparse.Namespace) -> int:
         "complementarity": arguments.complementarity,
         "engine": arguments.engine,
         "allow_nonconvex": arguments.allow_nonconvex,
-        "observer": Observer() if arguments.quiet else report.ProgressLine(),
+        "attitude": arguments.attitude,
+        "observer": _observer(arguments, model),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
     common |= _options(arguments, methods)
@@ -121,9 +125,34 @@ def _solve(arguments: argparse.Namespace) -> int:
     return FOUND if any(result.verdict.holds_a_point for result in results) else NONE_FOUND
 
 
+def _look(arguments: argparse.Namespace, model: Any) -> int:
+    """Explain the model, write its single-level form; nothing is solved."""
+    from bilevel import explaining, writing
+
+    if arguments.explain:
+        text = explaining.explain(model, arguments.complementarity)
+        _despite_a_broken_pipe(lambda: print(text))
+    if arguments.write is not None:
+        print(writing.write(model, arguments.write, arguments.complementarity), file=sys.stderr)
+    return FOUND
+
+
+def _observer(arguments: argparse.Namespace, model: Any) -> Observer:
+    """Who watches: nobody, a progress line, or a transcript that begins with what was recognised."""
+    from bilevel import explaining, report, transcript
+
+    if arguments.quiet:
+        return Observer()
+    if not arguments.verbose:
+        return report.ProgressLine()
+    story = transcript.Transcript()
+    story.preface(explaining.recognised(model))
+    return story
+
+
 def _insist_on_places(arguments: argparse.Namespace) -> None:
     """Find out now, and not after an hour's work, that a file cannot be written."""
-    for option, path in (("--json", arguments.json), ("--plot", arguments.plot)):
+    for option, path in (("--json", arguments.json), ("--plot", arguments.plot), ("--write", arguments.write)):
         if path not in (None, "-") and not FilePath(path).absolute().parent.is_dir():
             raise OptionError(f"{option} {path}: there is no folder {FilePath(path).parent}; create it first")
         if path is not None and FilePath(path).is_dir():
@@ -177,6 +206,7 @@ def _asked(arguments: argparse.Namespace) -> str:
     for name in ("complementarity", "engine"):
         parts += [f"{name} {getattr(arguments, name)}"] if getattr(arguments, name) != "auto" else []
     parts += ["nonconvex allowed"] if arguments.allow_nonconvex else []
+    parts += [arguments.attitude] if arguments.attitude != Attitude.OPTIMISTIC else []
     return ", ".join([*parts, *(f"{name}={value}" for name, value in arguments.option)])
 
 
@@ -240,10 +270,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--complementarity", metavar="NAME", default="auto", help="treatment of the KKT path (--list)")
     add("--engine", metavar="NAME", default="auto", help="engine of the KKT path (--list)")
     add("--allow-nonconvex", action="store_true", help="go on without a proof of convexity, and without a certificate")
+    which_optimum = "of several optima of the follower the leader's best (optimistic) or worst (pessimistic) counts"
+    add("--attitude", choices=[str(a) for a in Attitude], default="optimistic", help=which_optimum)
     add("--json", metavar="FILE", help="write all that was found, the history included; - prints it instead")
     add("--plot", metavar="FILE", help="draw the incumbents against the evaluations (.png, .pdf, .svg)")
+    add("--explain", action="store_true", help="say what the model is, and solve nothing: levels, classes, pairs, rows")
+    add("--write", metavar="FILE", help="write the single-level model (.lp, .nl, .mps), and solve nothing")
     add("--list", action="store_true", help="show the models and all that can be named here")
-    add("--quiet", action="store_true", help="the result alone, no progress line")
+    heard = parser.add_mutually_exclusive_group()
+    heard.add_argument("--quiet", action="store_true", help="the result alone, no progress line")
+    heard.add_argument(
+        "--verbose", action="store_true", help="what was recognised, what was decided, bounds as they move"
+    )
     add("--debug", action="store_true", help="show the traceback of an error")
     add("--version", action="version", version=f"bilevel {bilevel.__version__}")
     return parser

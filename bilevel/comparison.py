@@ -120,6 +120,7 @@ def compare(
     complementarity: str = "auto",
     engine: str = "auto",
     allow_nonconvex: bool = False,
+    attitude: str = "optimistic",
     observer: Observer | None = None,
     **options: Any,
 ) -> Comparison:
@@ -133,7 +134,7 @@ def compare(
         Holds at least one ``LowerLevel``.
     methods : sequence of str, or str
         Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, observer
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, observer
         As for :func:`bilevel.solve`, for each method anew.
     **options
         Options of the searches; each goes to the methods that have one of that name.
@@ -158,6 +159,7 @@ def compare(
         "complementarity": complementarity,
         "engine": engine,
         "allow_nonconvex": allow_nonconvex,
+        "attitude": attitude,
         "observer": observer,
     }
     comparison = Comparison([], Problem.read(model).sense)

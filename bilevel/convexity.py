@@ -29,7 +29,7 @@ from scipy.linalg import null_space
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation, is_category
-from bilevel.curvature import curvatures
+from bilevel.curvature import Curvature, curvatures
 from bilevel.intervals import ENTIRE, Box, Graph, Interval, covered
 from bilevel.problem import Follower, Problem
 from bilevel.program import Program
@@ -44,6 +44,8 @@ _NOISE = 1e-14
 """Entries below this, relative to the largest, may be zeros that cancellation left behind: nothing is said of them."""
 _CLEAR = 1e-7
 """A scaled eigenvalue below minus this is worth a look along its direction."""
+_MOST_OPEN = 3
+"""Claims looked at once so many are open: the verdict needs no more."""
 _MOST_VARIABLES = 1000
 _MOST_VERTICES = 12
 _WORK = 200_000
@@ -121,8 +123,8 @@ class _Claim:
         The function.
     wanted : str
         What the component has to be: convex, concave or affine.
-    proved : bool
-        Whether composition proves it.
+    shape : Curvature
+        What composition says of the function.
     """
 
     component: Any
@@ -130,7 +132,7 @@ class _Claim:
     sign: int
     function: ca.SX
     wanted: str
-    proved: bool
+    shape: Curvature
 
 
 class _Examination:
@@ -157,11 +159,14 @@ class _Examination:
         means: dict[str, None] = {}
         left = []
         for claim in self._claims():
-            proof = "by composition" if claim.proved else self._by_hessian(claim)
+            composed = claim.shape.convex
+            proof = "by composition" if composed else self._by_hessian(claim)
             if proof is None:
                 left.append(claim)
+                if len(left) == _MOST_OPEN:
+                    break
             else:
-                means[proof if claim.proved else f"{claim.component.name} {proof}"] = None
+                means[proof if composed else f"{claim.component.name} {proof}"] = None
         if left:
             return _Sampling(self, left).result()
         qualified, why = self._qualification()
@@ -177,7 +182,7 @@ class _Examination:
         program, objective = self.program, self.objective
         shape, sense = self.shapes[0], self.follower.sense
         wanted = "convex" if sense > 0 else "concave"
-        claims = [_Claim(objective, objective.expr, sense, program.objective, wanted, shape.convex)]
+        claims = [_Claim(objective, objective.expr, sense, program.objective, wanted, shape)]
         for k, (row, shape) in enumerate(zip(self.follower.constraints, self.shapes[1:], strict=True)):
             low, high = program.row_lower[k], program.row_upper[k]
             if shape.affine:
@@ -186,22 +191,17 @@ class _Examination:
             never = low == high or (shape.partial and not (shape.convex or shape.concave))
             if shape.range[1] > high or (never and high < math.inf):
                 wanted = "affine" if low == high else "convex"
-                claims.append(_Claim(row, row.body, 1, program.rows[k], wanted, shape.convex))
+                claims.append(_Claim(row, row.body, 1, program.rows[k], wanted, shape))
             if shape.range[0] < low or (never and low > -math.inf):
                 wanted = "affine" if low == high else "concave"
-                claims.append(_Claim(row, row.body, -1, -program.rows[k], wanted, shape.concave))
+                claims.append(_Claim(row, row.body, -1, -program.rows[k], wanted, -shape))
         return claims
 
     def _by_hessian(self, claim: _Claim) -> str | None:
         """How the Hessian proves a claim: that of what composition left open, else that of the whole."""
-        whole = claim.function
-        for function in (self._open_part(whole), whole):
-            if function is not None:
-                hessian = _Hessian(self, function)
-                proof = hessian.proof() if hessian.size <= _MOST_VARIABLES else None
-                if proof is not None:
-                    return proof
-        return None
+        part = None if claim.shape.quadratic else self._open_part(claim.function)
+        proof = None if part is None else _Hessian(self, part).proof()
+        return _Hessian(self, claim.function, claim.shape).proof() if proof is None else proof
 
     def _open_part(self, function: ca.SX) -> ca.SX | None:
         """The sum of the terms that are quadratic or not known to be convex; None where that is all of them."""
@@ -249,17 +249,22 @@ class _Hessian:
         All of it, sparse.
     """
 
-    def __init__(self, examination: _Examination, function: ca.SX) -> None:
+    def __init__(self, examination: _Examination, function: ca.SX, shape: Curvature | None = None) -> None:
         self._of = examination
         self._function = function
+        self._shape = shape
         self._x, self._y = examination.x, examination.y
-        self.matrix = ca.hessian(function, self._y)[0]
+        program = examination.program
+        own = function is program.objective
+        self.matrix = program.hessian if own else ca.hessian(function, self._y)[0]
         row, column = self.matrix.sparsity().get_triplet()
         self._live = sorted({*row, *column})
 
     @cached_property
     def smooth(self) -> bool:
         """Whether the function is twice differentiable throughout; if not, its Hessian proves nothing."""
+        if self._shape is not None and self._shape.quadratic and not (self._shape.kink or self._shape.partial):
+            return True
         graph = Graph(self._x, self._y, self._function)
         return graph.smooth(graph.enclose(self._of.x_box, self._of.y_box))
 
@@ -275,6 +280,8 @@ class _Hessian:
 
     def proof(self) -> str | None:
         """How it is shown to be positive semidefinite, in words that follow the component's name."""
+        if len(self._live) > _MOST_VARIABLES:
+            return None
         if self._live and not self.constant:
             if not ca.depends_on(self.matrix, self._y) and self.smooth and self._at_vertices():
                 return "by its Hessian, affine in x, at the vertices of the box"
@@ -320,11 +327,12 @@ class _Hessian:
         lower = ca.tril(self.matrix[self._live, self._live])
         entries = [(r, c) for r, c in zip(*lower.sparsity().get_triplet(), strict=True)]
         graph = Graph(self._x, self._y, ca.vertcat(self._function, ca.vertcat(*(lower[r, c] for r, c in entries))))
-        used = ca.which_depends(ca.vertcat(self._function, ca.vec(lower)), ca.vertcat(self._x, self._y))
+        searched = ca.vec(lower) if self.smooth else ca.vertcat(self._function, ca.vec(lower))
+        used = ca.which_depends(searched, ca.vertcat(self._x, self._y))
         start = self._of.x_box + self._of.y_box
         count = len(self._of.x_box)
 
-        def proved(box: Box) -> bool:
+        def definite(box: Box) -> bool:
             ranges = graph.enclose(box[:count], box[count:])
             if not graph.smooth(ranges):
                 return False
@@ -333,7 +341,12 @@ class _Hessian:
                 ends[:, r, c] = ends[:, c, r] = ranges[node]
             return _interval_definite(ends[0], ends[1])
 
-        return covered(start, used, proved, max(1, _WORK // (len(graph) + self.size**2)))
+        def settled(box: Box) -> bool | None:
+            if definite(box):
+                return True
+            return False if definite([(_middle(side), _middle(side)) for side in box]) else None
+
+        return covered(start, used, settled, max(1, _WORK // (len(graph) + self.size**2)))
 
 
 class _Slater:
@@ -357,20 +370,30 @@ class _Slater:
             return False
         if equalities and matrix is not None:
             self._repair = np.asarray(np.linalg.pinv(matrix), dtype=np.float64)
-        used = ca.which_depends(program.rows, program.parameters) if program.parameters.numel() else []
+        parameters = program.parameters
+        used = ca.which_depends(program.rows, parameters) if parameters.numel() else []
         return covered(self._of.x_box, used, self._settled, max(1, min(64, _WORK // len(self._graph))))
 
-    def _settled(self, box: Box) -> bool:
-        """Whether a piece of the x box has a common Slater point or no feasible point at all."""
-        program = self._program
-        low, high = self._rows(box, self._of.y_box)
-        margin = 1e-9 * _sizes(program)
-        if (low > program.row_upper + margin).any() or (high < program.row_lower - margin).any():
+    def _settled(self, box: Box) -> bool | None:
+        """Whether a piece of the x box has one Slater point or no feasible one; None if its middle has neither."""
+        middle = [(_middle(side), _middle(side)) for side in box]
+        if self._empty(box) or any(self._strict(box, y) for y in self._guesses(middle)):
             return True
-        x, y = (np.array([_middle(side) for side in sides]) for sides in (box, self._of.y_box))
-        sizes = _sizes(program)
-        guesses = (_repaired(self._point, program, x, y, depth * sizes) for depth in (0.0, 1.0, 0.1, 1e-2, 1e-3))
-        return self._strict(box, y) or any(self._strict(box, guess) for guess in guesses)
+        return False if self._empty(middle) or any(self._strict(middle, y) for y in self._guesses(middle)) else None
+
+    def _empty(self, box: Box) -> bool:
+        """Whether some row fails for all y and all x in a piece."""
+        low, high = self._rows(box, self._of.y_box)
+        margin = 1e-9 * _sizes(self._program)
+        return bool((low > self._program.row_upper + margin).any() or (high < self._program.row_lower - margin).any())
+
+    def _guesses(self, middle: Box) -> Iterator[Array]:
+        """Points that may be inside; from several starts, because one may lie outside the domain of a row."""
+        x, sizes = np.array([low for low, _ in middle]), _sizes(self._program)
+        starts = [np.array([_middle(side, share) for side in self._of.y_box]) for share in (0.5, 0.75, 0.25)]
+        yield starts[0]
+        for start, depth in itertools.product(starts, (0.0, 1.0, 0.1, 1e-2, 1e-3)):
+            yield _repaired(self._point, self._program, x, start, depth * sizes)
 
     def _rows(self, box: Box, y: Box) -> Array:
         ranges = self._graph.enclose(box, y)
@@ -388,7 +411,9 @@ class _Slater:
         ranges = self._graph.enclose(box, list(zip(*ends, strict=True)))
         low, high = np.array([ranges[node] for node in self._graph.outputs]).T
         check = self._moving & ~program.equality
-        slack = np.minimum(program.row_upper - high, low - program.row_lower)[check]
+        over = np.where(np.isfinite(program.row_upper), program.row_upper - high, math.inf)
+        under = np.where(np.isfinite(program.row_lower), low - program.row_lower, math.inf)
+        slack = np.minimum(over, under)[check]
         needed = (np.where(self._curved, 1e-8, -1e-12) * _sizes(program))[check]
         inside = (ends[0] >= program.lower - 1e-12).all() and (ends[1] <= program.upper + 1e-12).all()
         return bool(inside and (slack >= needed).all() and self._graph.smooth(ranges, kinks=True))
@@ -400,7 +425,7 @@ class _Curve:
     def __init__(self, examination: _Examination, claim: _Claim) -> None:
         program = examination.program
         inputs = [program.parameters, program.variables]
-        hessian = _Hessian(examination, claim.function)
+        hessian = _Hessian(examination, claim.function, claim.shape)
         equal = [k for k in np.flatnonzero(program.equality).tolist() if examination.shapes[k + 1].affine]
         rows = program.jacobian[equal, :] if equal else ca.SX(0, program.n)
         self._value = Compiled(inputs, [claim.function])
@@ -458,7 +483,7 @@ class _Sampling:
         """Refuted with a witness, or unknown."""
         outside: tuple[_Claim, Array, Array, Array, bool] | None = None
         small = self._program.n <= _MOST_SAMPLED and self._program.m * self._program.n <= _WORK
-        curves = [(claim, _Curve(self._of, claim)) for claim in self._claims[:8]] if small else []
+        curves = [(claim, _Curve(self._of, claim)) for claim in self._claims] if small else []
         for k in range(_SAMPLES if self._program.n <= 50 else 10):
             x = np.array([draw(k) for draw in self._upper])
             y = np.array([_drawn(side, k, self._random) for side in self._of.y_box])
@@ -467,21 +492,18 @@ class _Sampling:
             for claim, curve in curves:
                 direction = curve.downward(x, y, self._random)
                 if direction is not None and feasible:
-                    return self._refuted(claim, x, y, direction, "there")
+                    return self._refuted(claim, x, y, direction, "at")
                 if direction is not None and (outside is None or curve.everywhere):
                     outside = (claim, x, y, direction, curve.everywhere)
         if outside is not None and outside[-1]:
-            return self._refuted(*outside[:-1], "everywhere (whether it is feasible cannot be told)")
+            return self._refuted(*outside[:-1], "everywhere (whether the rows hold cannot be told), as at")
         return self._unknown(outside)
 
     def _refuted(self, claim: _Claim, x: Array, y: Array, direction: Array, where: str) -> Convexity:
         witness = self._names(x, y)
         term = self._suspect(claim, x, y, direction)
-        wanted = "convex" if claim.sign > 0 else "concave"
-        reason = (
-            f"{claim.component.name} is not {wanted}: the term {term} bends the wrong way {where}, {_written(witness)}"
-        )
-        return Convexity("refuted", reason, False, witness)
+        reason = f"{claim.component.name} is not {claim.wanted}: the term {term} bends the wrong way {where}"
+        return Convexity("refuted", f"{reason} {_written(witness)}", False, witness)
 
     def _unknown(self, outside: tuple[_Claim, Array, Array, Array, bool] | None) -> Convexity:
         claim = self._claims[0]
@@ -502,7 +524,8 @@ class _Sampling:
             return lambda k: values[int(self._random.integers(len(values)))]
         if var.is_continuous():
             return lambda k: _drawn(side, k, self._random)
-        return lambda k: float(round(min(max(_drawn(side, k, self._random), math.ceil(side[0])), math.floor(side[1]))))
+        ends = np.ceil(side[0]), np.floor(side[1])
+        return lambda k: float(np.clip(np.round(_drawn(side, k, self._random)), *ends))
 
     def _names(self, x: Array, y: Array) -> dict[str, float]:
         used = self._of.follower.mentioned
@@ -517,26 +540,26 @@ class _Sampling:
         if at:
             slope = ca.jtimes(symbols, y, ca.DM(at[2]))
             bend = ca.Function("bend", [x, y], [ca.jtimes(slope, y, ca.DM(at[2]))])(at[0], at[1]).full()
-            return _text(
-                found[int(np.nanargmin(np.append(np.where(np.isfinite(bend), bend, 0.0), 0.0)[: len(found)]))][0]
-            )
-        graph = Graph(x, y, symbols)
-        shapes = curvatures(graph, graph.enclose(self._of.x_box, self._of.y_box))
-        return _text(
-            next((term for (term, _), shape in zip(found, shapes, strict=True) if not shape.convex), found[0][0])
-        )
+            worst = int(np.argmin(np.where(np.isfinite(bend), bend, 0.0)))
+        else:
+            graph = Graph(x, y, symbols)
+            shapes = curvatures(graph, graph.enclose(self._of.x_box, self._of.y_box))
+            worst = next((k for k, shape in enumerate(shapes) if not shape.convex), 0)
+        term, sign = found[worst]
+        return f"{'-' if sign != claim.sign else ''}{_text(term)}"
 
 
 def _interval(low: float | None, high: float | None) -> Interval:
     return (-math.inf if low is None else float(low)), (math.inf if high is None else float(high))
 
 
-def _middle(side: Interval) -> float:
-    """A point of an interval, finite where the interval is not."""
+def _middle(side: Interval, share: float = 0.5) -> float:
+    """The middle of an interval or another share of the way through; finite where the interval is not."""
     low, high = side
     if math.isfinite(high - low):
-        return 0.5 * (low + high)
-    return min(max(0.0, low + 1.0), high) if math.isfinite(low) else max(min(0.0, high - 1.0), low)
+        return (1 - share) * low + share * high
+    ahead = 4 * share - 1  # 1 at the middle
+    return min(max(0.0, low) + ahead, high) if math.isfinite(low) else max(min(0.0, high) - ahead, low)
 
 
 def _drawn(side: Interval, k: int, random: np.random.Generator) -> float:

@@ -301,33 +301,56 @@ class Graph:
         )
 
 
-def halves(box: Box, used: Sequence[bool]) -> tuple[Box, Box] | None:
-    """A box cut across its widest used side; infinite sides first, at 0 or at twice the distance."""
-    sides = [k for k, (low, high) in enumerate(box) if used[k] and high - low > 1e-9 * max(1.0, abs(low), abs(high))]
-    if not sides:
+def _bounded(value: float) -> float:
+    """The line drawn together to (-1, 1), so that an infinite side has a width and a middle."""
+    return math.copysign(1.0, value) if math.isinf(value) else value / (1 + abs(value))
+
+
+def _width(side: Interval, whole: Interval) -> float:
+    """The share of its whole that is left of a side."""
+    if math.isfinite(whole[1] - whole[0]):
+        return (side[1] - side[0]) / (whole[1] - whole[0]) if whole[1] > whole[0] else 0.0
+    return (_bounded(side[1]) - _bounded(side[0])) / (_bounded(whole[1]) - _bounded(whole[0]))
+
+
+def halves(box: Box, used: Sequence[bool], whole: Box) -> tuple[Box, Box] | None:
+    """A piece of a whole box, cut across the used side of which the largest share is left."""
+    shares = [_width(side, each) if wanted else 0.0 for side, each, wanted in zip(box, whole, used, strict=True)]
+    if not shares or max(shares) < 1e-9:
         return None
-    widest = max(sides, key=lambda k: box[k][1] - box[k][0])
+    widest = shares.index(max(shares))
     low, high = box[widest]
-    if math.isfinite(high - low):
-        cut = 0.5 * (low + high)
-    elif low == -high:
-        cut = 0.0
-    else:
-        cut = max(1.0, 2 * low) if high == math.inf else min(-1.0, 2 * high)
+    cut = 0.5 * (low + high)
+    if not math.isfinite(high - low):
+        middle = 0.5 * (_bounded(low) + _bounded(high))
+        cut = middle / (1 - abs(middle))
     first, second = list(box), list(box)
     first[widest], second[widest] = (low, cut), (cut, high)
     return first, second
 
 
-def covered(box: Box, used: Sequence[bool], settled: Callable[[Box], bool], budget: int) -> bool:
-    """Whether every piece of a box is settled, splitting those that are not, within a budget of pieces."""
+def covered(box: Box, used: Sequence[bool], settled: Callable[[Box], bool | None], budget: int) -> bool:
+    """Whether every piece of a box is settled, splitting those that are not, within a budget of pieces.
+
+    Parameters
+    ----------
+    box : list of tuple of float
+        The whole.
+    used : sequence of bool
+        Which sides to split.
+    settled : callable
+        Of a piece: True, False, or None where no splitting will help.
+    budget : int
+        Pieces to look at.
+    """
     stack = [box]
     while stack:
         budget -= 1
         piece = stack.pop()
-        if settled(piece):
+        done = settled(piece)
+        if done:
             continue
-        parts = halves(piece, used)
+        parts = None if done is None else halves(piece, used, box)
         if parts is None or budget < len(stack) + 2:
             return False
         stack += parts

@@ -8,12 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from bilevel import registry, tolerances
+from bilevel.attitude import Attitude
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Search, Settings
 from bilevel.errors import OptionError, RefusedError, SpaceError, UnknownNameError
 from bilevel.problem import Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Result, Termination, Verdict
+from bilevel.uniqueness import refuse_ties
 from bilevel.verify import Check, Verifier, verdict_of
 
 SEARCH_PATH = "search"
@@ -29,6 +31,7 @@ def solve(
     complementarity: str = "auto",
     engine: str = "auto",
     allow_nonconvex: bool = False,
+    attitude: str = "optimistic",
     observer: Observer | None = None,
     **options: Any,
 ) -> Result:
@@ -51,6 +54,9 @@ def solve(
         The treatment and the engine of the KKT path.
     allow_nonconvex : bool
         Let the KKT path go on where convexity is not proved; the verdict is then at most ``best_found``.
+    attitude : str
+        Which of several optima of the follower counts: ``optimistic``, the best for the leader that meets the coupling
+        constraints, or ``pessimistic``, the worst, and all have to meet them (:mod:`bilevel.attitude`).
     observer : Observer, optional
         Watches the run.
     **options
@@ -67,9 +73,9 @@ def solve(
         If the model or the call is wrong, or the method refuses the model.
     """
     began = time.perf_counter()
-    settings = _settings(method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, options)
+    settings = _settings(method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, options)
     observer = observer or Observer()
-    problem = Problem.read(model)
+    problem = Problem.read(model, attitude)
     observer.started(method, settings)
     try:
         used, finding = _run(problem, settings, observer)
@@ -88,19 +94,22 @@ def _settings(
     complementarity: str,
     engine: str,
     allow_nonconvex: bool,
+    attitude: str,
     options: dict[str, Any],
 ) -> Settings:
     if budget is not None and budget < 1:
         raise OptionError(f"budget={budget}: at least one evaluation is needed")
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit={time_limit}: must be positive")
+    if attitude not in list(Attitude):
+        raise OptionError(f"attitude={attitude!r}: there are {' and '.join(Attitude)}")
     name, _, variant = method.partition(":")
     if variant:
         options = {**options, "sampler": variant}
     if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
         names = ", ".join(["auto", *method_names()])
         raise UnknownNameError(f"no method is called {method!r}; there are: {names}")
-    return Settings(name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, options)
+    return Settings(name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, attitude, options)
 
 
 def method_names() -> list[str]:
@@ -114,7 +123,14 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
     if settings.method == "auto":
         return _auto(problem, settings, observer)
     path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
-    return settings.method, path().run(problem, settings, observer)
+    return settings.method, _walk(path, problem, settings, observer)
+
+
+def _walk(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding:
+    """Run a path, unless it would take the leader for an optimist where he is none."""
+    if not path.pessimistic:
+        refuse_ties(problem, path.name)
+    return path().run(problem, settings, observer)
 
 
 def _auto(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
@@ -144,7 +160,7 @@ def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tu
     refusals: list[str] = []
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
         try:
-            return part.name, part().run(problem, settings, observer), refusals
+            return part.name, _walk(part, problem, settings, observer), refusals
         except RefusedError as refusal:
             refusals.append(f"{part.name}: {refusal}")
             observer.said(f"refused by {refusals[-1]}")
@@ -201,6 +217,8 @@ def _judge(problem: Problem, finding: Finding, method: str) -> Result:
         return result
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes
+    if problem.attitude is Attitude.PESSIMISTIC:
+        result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
     _fill(result, check)
     _write(problem, check)
     return result

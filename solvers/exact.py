@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,11 +28,11 @@ from bilevel.reach import answer_bounds
 from bilevel.registry import register
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
+from bilevel.solvers.assessment import Assessment, Incumbent
 from bilevel.solvers.equivalence import equivalence_of
 from bilevel.solvers.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
 from bilevel.solvers.local_descent import Descent, Sequence, numeric_bounds, solve_piece, starts
 from bilevel.solvers.treated_model import TreatedModel, Values
-from bilevel.verify import Verifier
 
 DEFAULT_TIME_LIMIT = 60.0
 DEFAULT_STARTS = 4
@@ -59,17 +57,6 @@ class KKT(Path):
         return _Walk(problem, settings, observer).run()
 
 
-@dataclass(frozen=True)
-class Incumbent:
-    """A verified point; ``cost`` is F minimised, ``stationary`` whether it is a local solution of the KKT model."""
-
-    upper: dict[str, Any]
-    lower: dict[str, float]
-    cost: float
-    stationary: bool
-    values: Values
-
-
 class _Walk:
     """One run: what is known so far, so that an interruption loses nothing."""
 
@@ -84,7 +71,7 @@ class _Walk:
         for remark in self.conditions.remarks:
             self._say(remark)
         self.response = Response(problem, compilation=self.compilation, warm=False)
-        self.verifier = Verifier(self.compilation, self.response)
+        self.assess = Assessment(self.compilation, self.response)
         self.best: Incumbent | None = None
         self.bound = -math.inf
         self.claim = Verdict.FAILED  # of what needs no point: infeasible, unbounded
@@ -172,7 +159,11 @@ class _Walk:
         solve = GlobalSolve(exact, engine, self.observer, self.conditions.holds)
         answer = solve(start, self._left())
         if answer.status is Status.INFEASIBLE:
-            self._conclude_infeasible(answer)
+            if exact.treatment.name in _THIN:
+                self._say(f"{answer.message}, which numerical trouble says too where {exact.treatment.name} is thin")
+                self._prove(TreatedModel(self.problem, "sos1"))
+            else:
+                self._conclude_infeasible(answer)
             return
         if answer.status is Status.UNBOUNDED or (
             answer.y is None and math.isinf(answer.bound) and "inforunbd" in answer.message
@@ -181,15 +172,24 @@ class _Walk:
             return
         if self.conditions.holds:
             self.bound = max(self.bound, answer.bound)
+            if math.isfinite(self.bound):
+                self.observer.bounded(None, self._user(self.bound))
         if answer.y is not None:
             self._consider(exact, answer.y, False)
-            self._polish(exact, exact.by_name(answer.y))
+            # Pieces are told apart by sets: rows that state the pairs otherwise hold only to a tolerance.
+            sets = exact if exact.treatment.name == "sos1" else TreatedModel(self.problem, "sos1")
+            self._polish(sets, exact.by_name(answer.y))
         self.termination = _why_stopped(answer, self._left())
+        if self.best is None and answer.status is Status.OPTIMAL:
+            self.termination = Termination.STALLED
+            self._say(
+                "the engine's optimum is no point of the problem within its tolerances: the best F may not be attained"
+            )
 
     def _reach(self) -> dict[str, tuple[float, float]]:
         """Bounds on the followers' answers that hold for every x, where they can be had."""
         ends = np.array([numeric_bounds(var) for var in self.problem.variables], dtype=float).reshape(-1, 2)
-        anchors = [] if self.best is None else [np.array(list(self.best.lower.values()), dtype=float)]
+        anchors = [] if self.best is None else [np.array(list(self.best.point.lower.values()), dtype=float)]
         if np.isfinite(ends).all():
             replies = [self.response(x) for x in (ends[:, 0], ends.mean(axis=1), ends[:, 1])]
             anchors += [reply.y for reply in replies if reply.y is not None]
@@ -230,32 +230,26 @@ class _Walk:
         found = solve_piece(exact, values)
         if found is None:
             return None
-        self._consider(exact, *found)
+        self._consider(exact, *found, exact=True)
         return found[0]
 
-    def _consider(self, treated: TreatedModel, point: Array, stationary: bool) -> None:
-        """Verify a point and keep it if it is the best so far."""
-        upper, lower = treated.read(point)
-        check = self.verifier.check(upper, lower)
-        if isinstance(check, str) or not check.stands:
+    def _consider(self, treated: TreatedModel, point: Array, stationary: bool, *, exact: bool = False) -> None:
+        """Assess a point and keep it if it is the best so far."""
+        found = self.assess(*treated.read(point))
+        if found is None:
             return
-        cost = self.problem.sense * check.upper_objective
-        tie = tolerances.CERTIFICATE * tolerances.scale(cost)
-        if (
-            self.best is None
-            or cost < self.best.cost
-            or (stationary and not self.best.stationary and cost <= self.best.cost + tie)
-        ):
-            stationary = stationary or (self.best is not None and self.best.stationary and cost >= self.best.cost - tie)
-            self.best = Incumbent(check.upper, check.lower, cost, stationary, treated.by_name(point))
-            self.observer.bounded(self._user(cost), self._user(self.bound) if math.isfinite(self.bound) else None)
+        new = Incumbent(found, stationary, exact, treated.by_name(point))
+        if self.best is None or new.beats(self.best):
+            self.best = new if self.best is None else new.inheriting(self.best)
+            bound = self._user(self.bound) if math.isfinite(self.bound) else None
+            self.observer.bounded(self._user(found.cost), bound)
 
     def _finding(self) -> Finding:
         bound = self._user(self.bound) if math.isfinite(self.bound) else None
         finding = Finding(self.termination, self.claim, bound=bound, convexity=self.conditions.word, notes=self.notes)
         if self.claim is not Verdict.FAILED or self.best is None:
             return finding
-        finding.upper, finding.lower = self.best.upper, dict(self.best.lower)
+        finding.upper, finding.lower = self.best.point.upper, dict(self.best.point.lower)
         if self.conditions.holds and tolerances.closes(self.best.cost, self.bound):
             finding.claim = Verdict.CERTIFIED_GLOBAL
         elif self.conditions.holds and self.best.stationary:
@@ -272,6 +266,7 @@ class _Walk:
         self.observer.said(message)
 
 
+_THIN = ("product", "strong_duality")  # treatments whose rows have no interior: "infeasible" is asked of sets again
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
 
 

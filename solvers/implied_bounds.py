@@ -1,8 +1,9 @@
 """Bounds of variables that a program's own rows imply: where every big-M of an answer cut comes from.
 
-No M is ever guessed. A variable's range is what the user declared; where that is infinite or can be narrowed, what the
-rows imply by interval arithmetic (Savelsbergh 1994, doi 10.1287/ijoc.6.4.445, section 1.1), then the optima of two linear programs over the
-program's relaxation. Results of the latter two are rounded outwards by more than the tolerance they were computed with.
+No M is ever guessed. A variable's range is what the user declared; where that is infinite or can be narrowed, what
+the rows imply by interval arithmetic (Savelsbergh 1994, doi 10.1287/ijoc.6.4.445, section 1.1), then the optima of
+two linear programs over the program's relaxation. Results of the latter two are rounded outwards by more than the
+tolerance they were computed with.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from bilevel import registry, tolerances
 from bilevel.compiled import Array
-from bilevel.contracts import Engine, Status
+from bilevel.contracts import Engine, Solver, Status
 from bilevel.program import Program, Shape
 
 _PASSES = 20
@@ -56,7 +57,8 @@ def implied_bounds(program: Program, seconds: float) -> Box:
     seconds : float
         For the linear programs, which narrow what is left after the rest; they stop there.
     """
-    box = Box(program.lower.copy(), program.upper.copy(), ["declared"] * program.n, ["declared"] * program.n)
+    declared = ["declared"] * program.n
+    box = Box(program.lower.copy(), program.upper.copy(), declared, list(declared))
     for side in (box.lower_from, box.upper_from):
         ends = box.lower if side is box.lower_from else box.upper
         side[:] = ["declared" if math.isfinite(end) else "none" for end in ends]
@@ -104,9 +106,8 @@ def _outwards(value: float, slack: float, integer: bool) -> float:
     return value + slack * tolerances.scale(value)
 
 
-def _optimize(box: Box, program: Program, seconds: float) -> None:
-    """Two linear programs per variable over the relaxation; those without a finite end first."""
-    stop = time.monotonic() + seconds
+def _least(program: Program) -> Solver:
+    """The least value of a linear function over the continuous relaxation; its slope is the parameter."""
     cost = ca.SX.sym("cost", program.n)
     relaxed = replace(
         program,
@@ -117,7 +118,13 @@ def _optimize(box: Box, program: Program, seconds: float) -> None:
         name="the range of a variable",
     )
     assert relaxed.shape is Shape.LINEAR
-    solver = registry.get(Engine, "highs")().prepare(relaxed)
+    return registry.get(Engine, "highs")().prepare(relaxed)
+
+
+def _optimize(box: Box, program: Program, seconds: float) -> None:
+    """Two linear programs per variable over the relaxation; those without a finite end first."""
+    stop = time.monotonic() + seconds
+    least = _least(program)
     infinite = ~(np.isfinite(box.lower) & np.isfinite(box.upper))
     for k in np.argsort(~infinite, kind="stable"):
         for sign in (1.0, -1.0):
@@ -125,7 +132,7 @@ def _optimize(box: Box, program: Program, seconds: float) -> None:
                 break
             direction = np.zeros(program.n)
             direction[k] = sign
-            answer = solver(direction, None, 1.0)
+            answer = least(direction, None, 1.0)
             if answer.status is Status.OPTIMAL:
                 end = sign * answer.objective
                 ends = (end, math.inf) if sign > 0 else (-math.inf, end)

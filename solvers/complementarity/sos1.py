@@ -12,6 +12,7 @@ import pyomo.environ as pyo
 
 from bilevel.contracts import Treatment
 from bilevel.registry import register
+from bilevel.solvers.complementarity.proof_of_pairs import impose_cuts, why_no_cuts
 
 
 @register("sos1")
@@ -28,20 +29,46 @@ class SOS1(Treatment):
     exact = True
 
     def apply(self, model: Any) -> None:
-        pairs = model.bilevel_kkt.pairs
-        model.complementarity = block = pyo.Block()
-        block.slack = pyo.Var(pyo.Any, dense=False, domain=pyo.NonNegativeReals)
-        block.definition = pyo.Constraint(pyo.Any)
-        members = {}
-        for pair in pairs:
-            key = (pair.source, pair.side)
-            slack = pair.slack.expr
-            if not _is_nonnegative_variable(slack):
-                slack = block.slack.add(key)
-                block.definition.add(key, slack - pair.slack == 0)
-            members[key] = [slack, pair.multiplier]
-        block.pairs = pyo.Set(initialize=list(members), dimen=2)
-        block.sets = pyo.SOSConstraint(block.pairs, rule=lambda _, *key: members[key], sos=1)
+        _impose(model)
+
+
+@register("sos1_cut")
+class SOS1Cut(Treatment):
+    """As sos1, with strong duality as a cut at the root (Kleinert et al. 2020).
+
+    Source:      as ``sos1``
+    Target:      as ``sos1``, and the rows ``complementarity.cut`` of
+                 :mod:`bilevel.solvers.complementarity.duality_rows`
+    Exact when:  always: the cuts hold at every bilevel-feasible point
+    Refuses:     constraints that are not affine in y; followers for which there is no such row
+    """
+
+    exact = True
+
+    def refusal(self, model: Any) -> str | None:
+        return why_no_cuts(model, linear=False)
+
+    def apply(self, model: Any) -> None:
+        _impose(model)
+        impose_cuts(model, linear=False)
+
+
+def _impose(model: Any) -> None:
+    """Sets on the block ``complementarity``."""
+    pairs = model.bilevel_kkt.pairs
+    model.complementarity = block = pyo.Block()
+    block.slack = pyo.Var(pyo.Any, dense=False, domain=pyo.NonNegativeReals)
+    block.definition = pyo.Constraint(pyo.Any)
+    members = {}
+    for pair in pairs:
+        key = (pair.source, pair.side)
+        slack = pair.slack.expr
+        if not _is_nonnegative_variable(slack):
+            slack = block.slack.add(key)
+            block.definition.add(key, slack - pair.slack == 0)
+        members[key] = [slack, pair.multiplier]
+    block.pairs = pyo.Set(initialize=list(members), dimen=2)
+    block.sets = pyo.SOSConstraint(block.pairs, rule=lambda _, *key: members[key], sos=1)
 
 
 def _is_nonnegative_variable(slack: Any) -> bool:
