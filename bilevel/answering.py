@@ -61,7 +61,10 @@ class Answering(Solver):
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         """See :class:`bilevel.contracts.Solver`."""
-        answer = self._first(parameters, start, time_limit)
+        try:
+            answer = self._first(parameters, start, time_limit)
+        except ArithmeticError as error:
+            return Answer(Status.FAILED, message=str(error))
         if answer.status is Status.OPTIMAL and answer.bound >= answer.objective:
             return answer
         for name in self.engines[1:]:
@@ -135,7 +138,12 @@ class FunctionAnswering:
             for index, item in value.items():
                 self._place(y, f"{key}[{','.join(map(str, index)) if isinstance(index, tuple) else index}]", item)
             return
-        numbers = np.atleast_1d(np.asarray(value, dtype=float)).reshape(-1)
+        try:
+            numbers = np.atleast_1d(np.asarray(value, dtype=float)).reshape(-1)
+        except (TypeError, ValueError):
+            raise ModelError(
+                f"the response function of {self._follower.name} gave {value!r} for {key}, which is no number"
+            ) from None
         if len(numbers) != len(places):
             raise ModelError(
                 f"the response function of {self._follower.name} gave {len(numbers)} numbers for {key},"

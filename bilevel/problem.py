@@ -7,13 +7,14 @@ component plays which part.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData
 
+from bilevel.attitude import Attitude
 from bilevel.domains import Allowed, allowed_on
 from bilevel.errors import ModelError
 from bilevel.lower_level import LowerLevel, LowerLevelData, ResponseFunction
@@ -90,6 +91,8 @@ class Problem:
         Predicates over x.
     followers : tuple of Follower
         At least one; independent of each other.
+    attitude : Attitude
+        Which of the followers' optima counts.
     """
 
     model: Any
@@ -98,15 +101,18 @@ class Problem:
     constraints: tuple[Any, ...]
     allowed: tuple[Allowed, ...]
     followers: tuple[Follower, ...]
+    attitude: Attitude = Attitude.OPTIMISTIC
 
     @classmethod
-    def read(cls, model: Any) -> Problem:
+    def read(cls, model: Any, attitude: str | None = None) -> Problem:
         """Read a model.
 
         Parameters
         ----------
         model : ConcreteModel
             With at least one ``LowerLevel``.
+        attitude : str, optional
+            ``optimistic``, which it is where nothing is said, or ``pessimistic`` (:mod:`bilevel.attitude`).
 
         Raises
         ------
@@ -114,7 +120,7 @@ class Problem:
             If the model cannot mean a bilevel problem; the message names the component and the cure.
         """
         if isinstance(model, Problem):
-            return model
+            return model if attitude is None else replace(model, attitude=Attitude(attitude))
         if not isinstance(model, BlockData):
             raise ModelError(f"expected a Pyomo ConcreteModel, got {type(model).__name__}")
         if not model.is_constructed():
@@ -136,7 +142,8 @@ class Problem:
         followers = tuple(_read_follower(block, upper) for block in blocks)
         refuse_entangled(followers)
         variables = _upper_variables(model, followers, upper, allowed)
-        problem = cls(model, variables, objective, constraints, allowed, followers)
+        meant = Attitude.OPTIMISTIC if attitude is None else Attitude(attitude)
+        problem = cls(model, variables, objective, constraints, allowed, followers, meant)
         problem._refuse_strangers(upper)
         return problem
 
@@ -247,7 +254,7 @@ def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
             raise ModelError(
                 f"{block.name} has a response function and also constraints or an objective; keep one of the two"
             )
-        return Follower(block.name, block, tuple(declared.values()), (), None, {})
+        return Follower(block.name, block, tuple(v for v in declared.values() if not v.fixed), (), None, {})
     objective = _only_objective(block.model(), block.name, objectives)
     own = mentioned([objective.expr, *(c.body for c in constraints)])
     variables = tuple(v for key, v in declared.items() if not v.fixed and (key in own or key in upper))

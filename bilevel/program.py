@@ -7,6 +7,7 @@ upper constraints and the single-level KKT model (no parameters).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -17,6 +18,15 @@ from numpy.typing import NDArray
 
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
+
+
+_KINKS = {
+    getattr(ca, f"OP_{name}")
+    for name in (
+        *("FABS", "SIGN", "COPYSIGN", "FMIN", "FMAX", "FLOOR", "CEIL", "FMOD", "REMAINDER"),
+        *("LT", "LE", "EQ", "NE", "NOT", "AND", "OR", "IF_ELSE_ZERO"),
+    )
+}
 
 
 class Shape(StrEnum):
@@ -121,11 +131,34 @@ class Program:
     @cached_property
     def shape(self) -> Shape:
         """Linear or quadratic in the variables with linear rows, else nonlinear."""
+        if self.kinked:
+            return Shape.NONLINEAR
         if self.m and ca.depends_on(self.jacobian, self.variables):
             return Shape.NONLINEAR
         if not ca.depends_on(self.gradient, self.variables):
             return Shape.LINEAR
         return Shape.NONLINEAR if ca.depends_on(self.hessian, self.variables) else Shape.QUADRATIC
+
+    @cached_property
+    def kinked(self) -> bool:
+        """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over, so ``|y|`` looks linear."""
+        graph = ca.Function("graph", [self.parameters, self.variables], [self.objective, ca.densify(self.rows)])
+        operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
+        if _KINKS.isdisjoint(operations):
+            return False
+        moving: set[int] = set()  # work slots that hold something the variables move
+        for k, operation in enumerate(operations):
+            if operation == ca.OP_OUTPUT:
+                continue
+            inputs, slot = graph.instruction_input(k), graph.instruction_output(k)[0]
+            constant = operation == ca.OP_CONST or (operation == ca.OP_INPUT and inputs[0] == 0)
+            if constant or (operation != ca.OP_INPUT and moving.isdisjoint(inputs)):
+                moving.discard(slot)
+            elif operation in _KINKS:
+                return True
+            else:
+                moving.add(slot)
+        return False
 
     @cached_property
     def quadratic_form(self) -> QuadraticForm:
@@ -173,6 +206,9 @@ def _excess(values: Array, lower: Array, upper: Array) -> float:
     return float(max(under.max(initial=0.0), over.max(initial=0.0)))
 
 
+_NAMES = ("hessian", "gradient", "constant", "matrix", "offset")
+
+
 class QuadraticForm:
     """``min 0.5 y'H y + c'y + k  s.t.  row_lower - a <= A y <= row_upper - a`` at any value of the parameters.
 
@@ -187,6 +223,7 @@ class QuadraticForm:
     """
 
     def __init__(self, program: Program, companions: ca.SX | None = None) -> None:
+        self._name = program.name
         y, zero = program.variables, ca.SX.zeros(program.n, 1)
         at_zero = ca.substitute([program.gradient, program.objective, program.rows], [y], [zero])
         blocks = [program.hessian, at_zero[0], at_zero[1], program.jacobian, at_zero[2]]
@@ -208,16 +245,25 @@ class QuadraticForm:
         return np.asfortranarray(h), c.reshape(-1), k.reshape(-1), a, r.reshape(-1)
 
     def at(self, parameters: Array) -> QuadraticForm:
-        """Evaluate in place; the attributes hold the numbers until the next call."""
+        """Evaluate in place; the attributes hold the numbers until the next call.
+
+        Raises
+        ------
+        FloatingPointError
+            If the data are no numbers there.
+        """
         if self._compiled is not None:
-            names = ("hessian", "gradient", "constant", "matrix", "offset")
             values = self._compiled(parameters)
             self.companions = values[-1]
             for k, value in zip(self._moving, values, strict=False):
+                if not math.isfinite(value.sum()):
+                    raise FloatingPointError(f"{_NAMES[k]} of {self._name} is no number at this point")
                 setattr(
                     self,
-                    names[k],
-                    value if names[k] not in ("hessian", "matrix") else value.reshape(self._values[k].shape, order="F"),
+                    _NAMES[k],
+                    value
+                    if _NAMES[k] not in ("hessian", "matrix")
+                    else value.reshape(self._values[k].shape, order="F"),
                 )
         return self
 

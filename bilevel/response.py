@@ -1,7 +1,7 @@
 """The lower level's answer to an upper point, and what the leader gets for it.
 
 The rational reaction of the followers (Dempe 2002, eq. 1.2): each one's program solved to optimality at x, ties broken
-in the leader's favour, then F and G evaluated. Everything that does not depend on x is done once, when the response is
+as the attitude says, then F and G evaluated. Everything that does not depend on x is done once, when the response is
 built.
 """
 
@@ -16,14 +16,15 @@ import casadi as ca
 import numpy as np
 
 from bilevel.answering import Answering, FunctionAnswering
+from bilevel.attitude import Attitude
 from bilevel.compiled import Array, Compiled
-from bilevel.compiling import Compilation
+from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Status
 from bilevel.errors import ModelError
 from bilevel.problem import Problem
 from bilevel.program import QuadraticForm, Shape
 from bilevel.staging import split
-from bilevel.tie_break import TieBreak
+from bilevel.tie_break import CHOICES, Choice
 
 _WORTH_CUTTING = 500  # instructions of F below which sharing work with the follower gains less than it costs
 
@@ -107,7 +108,7 @@ class Response:
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
         self._y = np.zeros(offset)
-        self._tie_breaks: dict[tuple[str, ...], TieBreak] = {}
+        self._tie_breaks: dict[tuple[str, ...], Choice] = {}
 
     def _prepare_upper(self) -> None:
         """F and G as a function of x and y; of values at a cut and y where F shares work over x with a follower."""
@@ -150,7 +151,7 @@ class Response:
                 if answer.bound < answer.objective:
                     proved = proved and answer.proved
             else:
-                answer = part(self._by_name(x) if upper is None else upper)
+                answer = part(self._by_name(x) if upper is None else dict(upper))
             if answer.status is not Status.OPTIMAL or answer.y is None:
                 return Reply(answer.status, message=f"{name}: {answer.message}", proved=answer.proved)
             y[place] = answer.y
@@ -160,7 +161,10 @@ class Response:
             if not answer.unique and self._matters[name]:
                 tied.append(name)
         if tied:
-            proved = self._break_ties(x, y, tuple(tied)) and proved
+            choice = self._break_ties(x, y, tuple(tied))
+            if choice.status is Status.UNBOUNDED and self.problem.attitude is Attitude.PESSIMISTIC:
+                return Reply(choice.status, message=choice.message, proved=choice.proved)
+            proved = proved and choice.proved and choice.status is not Status.UNBOUNDED
         return self._reply(x, y, tuple(lower), proved)
 
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool) -> Reply:
@@ -174,29 +178,26 @@ class Response:
             return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, f"the upper objective is {cost} there")
         return Reply(Status.OPTIMAL, y.copy(), cost, lower, violation, proved)
 
-    def _break_ties(self, x: Array, y: Array, tied: tuple[str, ...]) -> bool:
-        """Move y to the leader's choice among the followers' optima; whether that choice is proved."""
+    def _break_ties(self, x: Array, y: Array, tied: tuple[str, ...]) -> Answer:
+        """Move y to the choice among the followers' optima that the attitude makes.
+
+        Where it is INFEASIBLE no optimum meets the coupling constraints: y stays, and its violation says so.
+        """
         if tied not in self._tie_breaks:
-            self._tie_breaks[tied] = TieBreak(self.compilation, tied)
-        choice: Answer = self._tie_breaks[tied](x, y)
-        if choice.status is Status.INFEASIBLE:
-            return choice.proved  # no optimum of the followers meets the coupling constraints: the violation says so
+            self._tie_breaks[tied] = CHOICES[self.problem.attitude](self.compilation, tied)
+        choice = self._tie_breaks[tied](x, y)
         if choice.status is not Status.OPTIMAL or choice.y is None:
-            return False
+            return choice
         offset = 0
         for name, place, _ in self._parts:
             if name in tied:
                 count = place.stop - place.start
                 y[place] = choice.y[offset : offset + count]
                 offset += count
-        return choice.proved
+        return choice
 
     def _by_name(self, x: Array) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for var, value in zip(self.problem.variables, x, strict=True):
-            domain = var.domain
-            values[var.name] = list(domain)[int(value)] if domain.isfinite() and _holds_text(domain) else float(value)
-        return values
+        return {var.name: _as_value(var, value) for var, value in zip(self.problem.variables, x, strict=True)}
 
     def vector(self, upper: dict[str, Any]) -> Array:
         """Upper values by name as the vector x.
@@ -230,9 +231,11 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
     return programs
 
 
-def _holds_text(domain: Any) -> bool:
-    return any(isinstance(v, str) for v in domain)
-
-
 def _as_number(var: Any, value: Any) -> float:
-    return float(list(var.domain).index(value)) if isinstance(value, str) else float(value)
+    return float(list(var.domain).index(value)) if is_category(var) else float(value)
+
+
+def _as_value(var: Any, number: float) -> Any:
+    if is_category(var):
+        return list(var.domain)[int(number)]
+    return round(number) if not var.is_continuous() and number == round(number) else float(number)

@@ -1,28 +1,41 @@
-"""Which of the follower's optima counts: the one best for the leader (the optimistic attitude).
+"""Which of the follower's optima counts: a second program over the optimal set, by the leader's attitude.
 
-A second program over the followers' optimal sets: ``min_y F(x, y)`` subject to G(x, y) and to y being optimal for
-every follower. For a linear follower the optimal set is ``{y feasible: c'y <= f*}``; for a convex quadratic one it is
-polyhedral too, ``{y feasible: H y = H y*, c'y <= c'y*}`` (Mangasarian 1988, doi 10.1016/0167-6377(88)90047-8);
-otherwise ``f(x, y) <= f*``.
+Optimistic: ``min F(x, y)`` subject to G(x, y) and to y being optimal for every follower. Pessimistic: ``max F(x, y)``
+over the optimal set alone, and for every side of every coupling constraint its largest violation there; an x is
+feasible only if none is violated (Wiesemann, Tsoukalas, Kleniati and Rustem 2013, doi 10.1137/120864015, eq. 1).
+
+The set is known with a slack e of the follower's optimum. The pessimistic F over the wider set is hence an upper bound
+on the true one, the e-approximation of the same paper, that converges as e goes to zero; F at any one optimum is a
+lower bound. Where the set's rows are not linear only the meeting of the two counts as proved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
 from bilevel.answering import Answering
-from bilevel.compiled import Array, Compiled
+from bilevel.attitude import Attitude
+from bilevel.compiled import Array
 from bilevel.compiling import Compilation
-from bilevel.contracts import Answer
-from bilevel.program import Program, Shape
+from bilevel.contracts import Answer, Status
+from bilevel.optimal_face import OptimalFace
+
+Choice = Callable[[Array, Array], Answer]
+
+SECONDS = 5.0
+"""For one choice by one engine: a global solver may walk for hours along the valley of a flat f."""
+
+_CLEAR = 100.0 * tolerances.FEASIBILITY  # a violation above this is none that the slack of the optimal set made
 
 
-class TieBreak:
-    """Chooses among the optima of some followers, the others' answers held.
+class BestForLeader:
+    """The optimistic choice among the optima of some followers, the others' answers held.
 
     Parameters
     ----------
@@ -33,81 +46,100 @@ class TieBreak:
     """
 
     def __init__(self, compilation: Compilation, tied: Sequence[str]) -> None:
-        self._names = list(compilation.y)
-        self._tied = list(tied)
-        self._offsets = dict(
-            zip(self._names, np.cumsum([0, *(s.numel() for s in compilation.y.values())]), strict=False)
-        )
-        self._programs = {name: compilation.programs[name] for name in tied}
-        held = ca.SX.sym("held", compilation.all_y.numel())
-        levels = ca.SX.sym("levels", len(self._tied))
-        self._program = self._build(compilation, held, levels)
-        slopes = [_slope(p) if _polyhedral(p) else p.objective for p in self._programs.values()]
-        self._levels = Compiled([compilation.x, compilation.all_y], [ca.vertcat(*slopes)])
-        self._answering = Answering(self._program)
-
-    def _build(self, compilation: Compilation, held: ca.SX, levels: ca.SX) -> Program:
-        untied = [name for name in self._names if name not in self._tied]
-        old = [compilation.y[name] for name in untied]
-        new = [held[self._slice(compilation, name)] for name in untied]
-        rows, low, high = compilation.rows(compilation.problem.coupling)
-        objective = compilation.upper_objective
-        if old:
-            objective, rows = ca.substitute([objective, rows], old, new)
-        bodies, lows, highs = [rows], [low], [high]
-        for k, name in enumerate(self._tied):
-            program = self._programs[name]
-            face, face_low, face_high = _optimal_face(program, held[self._slice(compilation, name)], levels[k])
-            bodies += [program.rows, face]
-            lows += [program.row_lower, face_low]
-            highs += [program.row_upper, face_high]
-        programs = list(self._programs.values())
-        return Program(
-            name="the choice among ties",
-            parameters=ca.vertcat(compilation.x, held, levels),
-            variables=ca.vertcat(*(p.variables for p in programs)),
-            objective=objective,
-            rows=ca.vertcat(*bodies),
-            row_lower=np.concatenate(lows),
-            row_upper=np.concatenate(highs),
-            lower=np.concatenate([p.lower for p in programs]),
-            upper=np.concatenate([p.upper for p in programs]),
-            integer=np.concatenate([p.integer for p in programs]),
-            names=tuple(name for p in programs for name in p.names),
-        )
-
-    def _slice(self, compilation: Compilation, name: str) -> slice:
-        return slice(int(self._offsets[name]), int(self._offsets[name]) + int(compilation.y[name].numel()))
+        self._face = OptimalFace(compilation, tied)
+        rows = compilation.rows(compilation.problem.coupling)
+        self._answering = Answering(self._face.program(compilation.upper_objective, *rows))
 
     def __call__(self, x: Array, y: Array) -> Answer:
         """The leader's best choice at x, given answers y of all followers; ``Answer.y`` stacks the tied ones'."""
-        level = self._levels(x, y)[0].copy()
-        level += tolerances.TIE * np.maximum(1.0, np.abs(level))
-        start = np.concatenate([y[self._offsets[n] : self._offsets[n] + p.n] for n, p in self._programs.items()])
-        return self._answering(np.concatenate([x, y, level]), start)
+        return self._answering(self._face.parameters(x, y, tolerances.TIE), self._face.own(y), SECONDS)
 
 
-def _polyhedral(program: Program) -> bool:
-    """Whether linear rows cut out the optimal set: a linear program, or a continuous (convex) quadratic one."""
-    return program.shape is Shape.LINEAR or (program.shape is Shape.QUADRATIC and not program.integer.any())
+class WorstForLeader:
+    """The pessimistic choice among the optima of some followers, the others' answers held.
+
+    Parameters
+    ----------
+    compilation : Compilation
+        Of the problem.
+    tied : sequence of str
+        Names of the followers whose answer is not known to be unique.
+    """
+
+    def __init__(self, compilation: Compilation, tied: Sequence[str]) -> None:
+        self._face = OptimalFace(compilation, tied)
+        self._cost = self._worst(compilation.upper_objective)
+        sides = _violations(*compilation.rows(compilation.problem.coupling))
+        self._sides = [worst for worst in map(self._worst, sides) if worst is not None]
+
+    def _worst(self, function: ca.SX) -> Answering | None:
+        """Maximises a function over the set; None where the tied followers have no part in it."""
+        if not ca.depends_on(function, self._face.variables):
+            return None
+        return Answering(self._face.program(-function, ca.SX(0, 1), np.zeros(0), np.zeros(0)))
+
+    def __call__(self, x: Array, y: Array) -> Answer:
+        """The answer that counts at x, given answers y of all followers; ``Answer.y`` stacks the tied ones'.
+
+        The optimum that breaks a coupling constraint most, where one does, else the one with the worst F. UNBOUNDED
+        where either has no limit.
+        """
+        proved = True
+        worst, witness = tolerances.FEASIBILITY, None
+        for side in self._sides:
+            answer, known = self._solve(side, x, y), -self._at(side, x, y)
+            if answer.status is Status.UNBOUNDED:
+                return replace(answer, message="the follower's optima break a coupling constraint without limit")
+            if answer.status is not Status.OPTIMAL or answer.y is None:
+                proved = False
+                continue
+            violation = max(known, -answer.objective)
+            if violation > worst:
+                worst, witness = violation, answer.y if violation > known else self._face.own(y)
+                proved = known > tolerances.FEASIBILITY or (self._face.exact and violation > _CLEAR)
+            elif witness is None:
+                proved = proved and -answer.bound <= 2.0 * tolerances.FEASIBILITY
+        if witness is not None:
+            return Answer(Status.OPTIMAL, witness, 0.0, 0.0 if proved else -math.inf)
+        return self._worst_cost(x, y, proved)
+
+    def _worst_cost(self, x: Array, y: Array, proved: bool) -> Answer:
+        if self._cost is None:
+            return Answer(Status.OPTIMAL, self._face.own(y), 0.0, 0.0 if proved else -math.inf)
+        answer = self._solve(self._cost, x, y)
+        if answer.status is Status.UNBOUNDED:
+            return replace(answer, message="the follower's optima let the upper objective get worse without limit")
+        if answer.status is not Status.OPTIMAL:
+            return replace(answer, status=Status.FAILED)
+        exact = self._face.exact or tolerances.closes(self._at(self._cost, x, y), answer.objective)
+        return answer if proved and exact else replace(answer, bound=-math.inf)
+
+    def _solve(self, side: Answering, x: Array, y: Array) -> Answer:
+        """With as little slack as the engines bear: here slack worsens F and breaks constraints, it does no favour."""
+        own = self._face.own(y)
+        answer = side(self._face.parameters(x, y, tolerances.WORST_TIE), own, SECONDS)
+        if answer.status is Status.INFEASIBLE:
+            answer = side(self._face.parameters(x, y, tolerances.TIE), own, SECONDS)
+        return answer
+
+    def _at(self, side: Answering, x: Array, y: Array) -> float:
+        """What is minimised, the negative of the function, at y itself."""
+        return float(side.program.evaluate(self._face.parameters(x, y, 0.0), self._face.own(y))[0][0])
 
 
-def _slope(program: Program) -> ca.SX:
-    """``c'y`` at y, with c the gradient at zero."""
-    at_zero = ca.substitute(program.gradient, program.variables, ca.SX.zeros(program.n, 1))
-    return ca.dot(at_zero, program.variables)
+def _violations(rows: ca.SX, low: Array, high: Array) -> list[ca.SX]:
+    """How far each finite side is broken, relative to ``max(1, |bound|)``, as everywhere."""
+    found = []
+    for k in range(int(rows.numel())):
+        scale = max(1.0, abs(float(high[k] if np.isfinite(high[k]) else low[k])))
+        if np.isfinite(low[k]):
+            found.append((float(low[k]) - rows[k]) / scale)
+        if np.isfinite(high[k]):
+            found.append((rows[k] - float(high[k])) / scale)
+    return found
 
 
-def _optimal_face(program: Program, optimum: ca.SX, level: ca.SX) -> tuple[ca.SX, Array, Array]:
-    """Rows that hold exactly on the program's optimal set, given one optimum."""
-    if not _polyhedral(program):
-        return program.objective - level, np.array([-np.inf]), np.zeros(1)
-    rows = _slope(program) - level
-    if program.shape is Shape.LINEAR:
-        return rows, np.array([-np.inf]), np.zeros(1)
-    same_curvature = program.hessian @ (program.variables - optimum)
-    kept = [k for k in range(program.n) if program.hessian[k, :].nnz()]
-    bounds = np.zeros(len(kept) + 1)
-    low = bounds.copy()
-    low[0] = -np.inf
-    return ca.vertcat(rows, *(same_curvature[k] for k in kept)), low, bounds
+CHOICES: dict[Attitude, Callable[[Compilation, Sequence[str]], Choice]] = {
+    Attitude.OPTIMISTIC: BestForLeader,
+    Attitude.PESSIMISTIC: WorstForLeader,
+}

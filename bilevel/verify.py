@@ -13,6 +13,7 @@ from typing import Any
 
 from bilevel import tolerances
 from bilevel.answering import Answering
+from bilevel.attitude import Attitude
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Status
 from bilevel.problem import Follower, Problem
@@ -59,6 +60,12 @@ class Check:
         """Whether (x, y) is bilevel feasible within the tolerances."""
         return not self.complaints
 
+    @property
+    def optimal(self) -> bool:
+        """Whether y is an optimum below within the tolerances, whatever the upper constraints say of it."""
+        gap = self.bilevel_gap
+        return (gap is None or gap <= tolerances.OPTIMALITY) and self.lower_violation <= tolerances.FEASIBILITY
+
 
 class Verifier:
     """Checks points of one problem.
@@ -85,7 +92,8 @@ class Verifier:
         """Look at x afresh; the check of the best y that stands, or why there is none.
 
         The y checked is the fresh answer with ties broken; a path's own ``candidate`` only where that choice was not
-        proved and the candidate stands and is better for the leader.
+        proved and the candidate is the one to choose: it stands and is better for the leader. In the pessimistic
+        attitude it has to be an optimum below that is worse for him, or that breaks a coupling constraint.
         """
         x = self._response.vector(upper)
         reply = self._response(x)
@@ -96,6 +104,9 @@ class Verifier:
             return fresh
         other = self._measure(upper, candidate, False)
         sense = self.problem.sense
+        if self.problem.attitude is Attitude.PESSIMISTIC:
+            worse = sense * other.upper_objective > sense * fresh.upper_objective or not other.stands
+            return other if other.optimal and fresh.stands and worse else fresh
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
 
@@ -145,7 +156,11 @@ class Verifier:
         if answer.status is not Status.OPTIMAL:
             return f, False, [f"solved afresh, {follower.name} is {answer.status}: {answer.message}"]
         if answer.objective > f + slack:
-            return f, False, [f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"]
+            return (
+                f,
+                False,
+                [f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"],
+            )
         return answer.objective, answer.proved, []
 
     def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:
@@ -195,7 +210,7 @@ def _outside(variables: Any, values: dict[str, Any]) -> float:
     worst = 0.0
     for var in variables:
         value = values[var.name]
-        if isinstance(value, str):
+        if is_category(var):
             worst = max(worst, 0.0 if value in var.domain else math.inf)
             continue
         low, high = var.bounds

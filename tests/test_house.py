@@ -209,8 +209,12 @@ def test_the_catalogue_read_from_text_is_what_importing_registers():
 
 def test_every_part_is_final():
     """Abstract or final: a part inherits from its contract (and helpers of its own file), never from another part."""
-    parts = {part for contract in registry.ROOMS for name in registry.catalogue(contract) for part in
-             [registry.get(contract, name)]}
+    parts = {
+        part
+        for contract in registry.ROOMS
+        for name in registry.catalogue(contract)
+        for part in [registry.get(contract, name)]
+    }
     for part in parts:
         ancestors = set(part.__mro__[1:])
         assert not ancestors & parts, f"{part.__name__} inherits from another part"

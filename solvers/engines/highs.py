@@ -49,6 +49,7 @@ class _HighsSolver(Solver):
             ("primal_feasibility_tolerance", tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),
             ("mip_feasibility_tolerance", tolerances.ENGINE),
+            ("qp_iteration_limit", 1000 + 50 * (program.n + program.m)),  # on singular Hessians it may walk in circles
             ("mip_rel_gap", 0.0),
             ("mip_abs_gap", tolerances.ENGINE),
         ):

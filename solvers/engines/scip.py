@@ -38,19 +38,14 @@ _UNARY: dict[int, Callable[[Any], Any]] = {
     ca.OP_COSH: lambda a: 0.5 * (pyscipopt.exp(a) + pyscipopt.exp(-a)),
     ca.OP_TANH: lambda a: 1.0 - 2.0 / (pyscipopt.exp(2.0 * a) + 1.0),
 }
-_FLOAT_UNARY: dict[int, Callable[[float], float]] = {
-    ca.OP_EXP: math.exp,
-    ca.OP_LOG: math.log,
-    ca.OP_SQRT: math.sqrt,
-    ca.OP_SIN: math.sin,
-    ca.OP_COS: math.cos,
-}
 _BINARY: dict[int, Callable[[Any, Any], Any]] = {
     ca.OP_ADD: lambda a, b: a + b,
     ca.OP_SUB: lambda a, b: a - b,
     ca.OP_MUL: lambda a, b: a * b,
     ca.OP_DIV: lambda a, b: a / b,
 }
+_LONGEST = 20.0  # seconds for one lower level where nobody set a limit: a search must not hang at one point
+_FAR = 1e15  # SCIP takes 1e20 for infinite, and a point there for an optimum
 _EXTREMES = (ca.OP_FMAX, ca.OP_FMIN)
 _POWERS = (ca.OP_POW, ca.OP_CONSTPOW)
 _HARMLESS = {*_UNARY, *_BINARY, *_EXTREMES, *_POWERS, ca.OP_CONST, ca.OP_INPUT, ca.OP_OUTPUT, ca.OP_PARAMETER}
@@ -94,11 +89,15 @@ class ScipSolver(Solver):
         model.setParam("limits/gap", gap)
         model.setParam("limits/absgap", gap)
         model.setParam("numerics/feastol", tolerances.GLOBAL_FEASIBILITY)
-        model.setParam("propagating/obbt/dualfeastol", 1e-7)  # its 1e-9 makes SoPlex complain on stderr
-        if time_limit is not None:
-            model.setParam("limits/time", max(time_limit, 0.01))
+        # Tolerances that SoPlex cannot meet: it complains of each on stderr, and its LPs fail more often, not less.
+        model.setParam("propagating/obbt/dualfeastol", 1e-7)
+        model.setParam("constraints/nonlinear/tightenlpfeastol", False)
+        model.setParam("limits/time", _LONGEST if time_limit is None else max(time_limit, 0.01))
         variables = self._variables(model)
-        objective, rows = _Builder(model, self._instructions).build(parameters, variables)
+        try:
+            objective, rows = _Builder(model, self._instructions).build(parameters, variables)
+        except FloatingPointError as error:
+            return Answer(Status.FAILED, message=f"{program.name}: {error}")
         broken = self._add_rows(model, rows)
         if broken is not None:
             return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point")
@@ -109,7 +108,10 @@ class ScipSolver(Solver):
             _suggest(model, variables, start)
         if self.watch is not None:
             model.includeEventhdlr(_Watcher(self.watch), "watch", "reports incumbent and bound")
-        model.optimize()
+        try:
+            model.optimize()
+        except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
+            return Answer(Status.FAILED, message=str(error))
         return self._read(model, variables, parameters)
 
     def _variables(self, model: Any) -> list[Any]:
@@ -164,6 +166,8 @@ class ScipSolver(Solver):
         y = np.array([model.getVal(v) for v in variables])
         y[program.integer] = np.round(y[program.integer])
         objective = float(program.evaluate(parameters, y)[0][0])
+        if status in ("optimal", "gaplimit") and np.abs(y).max() >= _FAR:
+            return Answer(Status.FAILED, y, objective, message="SCIP: the optimum it returns lies at its infinity")
         if status in ("optimal", "gaplimit"):
             return Answer(Status.OPTIMAL, y, objective, bound)
         return Answer(found, y, objective, bound, message=words, interrupted=stopped)
@@ -245,17 +249,25 @@ class _Builder:
                 value = self._apply(operation, [work[i] for i in inputs])
                 work[out[0]] = self._named(value) if uses[k] > 1 and _is_general(value) else value
         count = 1 + max((index for place, index in outputs if place == 1), default=-1)
-        return outputs[0, 0], [outputs[1, k] for k in range(count)]
+        found = [outputs[0, 0], *(outputs[1, k] for k in range(count))]
+        if not all(math.isfinite(value) for value in found if isinstance(value, float)):
+            raise FloatingPointError("a row or the objective is no number at this point")
+        return found[0], found[1:]
 
     def _apply(self, operation: int, values: list[Any]) -> Any:
+        numbers = [value for value in values if isinstance(value, float)]
+        if len(numbers) == len(values):  # CasADi's own arithmetic, which raises nothing
+            return float(ca.SX.unary(operation, *values) if len(values) == 1 else ca.SX.binary(operation, *values))
+        if not all(map(math.isfinite, numbers)):
+            raise FloatingPointError("a coefficient is no number at this point")
         if operation in _EXTREMES:
             return self._extreme(operation, values)
         if operation in _POWERS:
             return self._power(*values)
         if len(values) == 1:
             value = values[0]
-            if isinstance(value, float) and operation in _FLOAT_UNARY:
-                return _FLOAT_UNARY[operation](value)
+            if operation == ca.OP_SQ and not _is_general(value) and _degree(value) > 1:
+                value = self._named(value)  # a power multiplied out loses its sign, and digits where terms cancel
             return _UNARY[operation](value)
         if operation == ca.OP_MUL and not any(isinstance(v, float) for v in values):
             values = [self._named(v) if not _is_general(v) and _degree(v) + 0 > 2 else v for v in values]
@@ -263,6 +275,8 @@ class _Builder:
 
     def _power(self, base: Any, exponent: Any) -> Any:
         if isinstance(exponent, float):
+            if exponent > 2 and not _is_general(base) and len(base.terms) > 1:
+                base = self._named(base)
             return base ** (int(exponent) if exponent == int(exponent) else exponent)
         return pyscipopt.exp(exponent * (math.log(base) if isinstance(base, float) else pyscipopt.log(base)))
 
@@ -275,8 +289,6 @@ class _Builder:
 
     def _extreme(self, operation: int, values: list[Any]) -> Any:
         """max(a, b) as t >= a, t >= b with one of the slacks zero (a special ordered set); min by the sign."""
-        if all(isinstance(v, float) for v in values):
-            return max(values) if operation == ca.OP_FMAX else min(values)
         sign = 1.0 if operation == ca.OP_FMAX else -1.0
         top = self._model.addVar(f"max{self._extra}", lb=None)
         slacks = []

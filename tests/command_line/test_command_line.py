@@ -153,7 +153,7 @@ def test_what_argparse_refuses_is_exit_2(arguments, capsys):
 @pytest.mark.usefixtures("typed")
 def test_every_option_arrives(asked, capsys):
     line = "toy --method typed --budget 7 --seed 3 --time-limit 2.5 --complementarity sos1 --engine scip"
-    more = "--allow-nonconvex --option width=4 --option name=(1,2) --quiet --set target=2"
+    more = "--allow-nonconvex --attitude pessimistic --option width=4 --option name=(1,2) --quiet --set target=2"
     assert main([*line.split(), *more.split()]) == 0
     settings = asked["typed"]
     assert type(settings.pop("observer")) is Observer
@@ -164,11 +164,12 @@ def test_every_option_arrives(asked, capsys):
         "complementarity": "sos1",
         "engine": "scip",
         "allow_nonconvex": True,
+        "attitude": "pessimistic",
         "width": 4,
         "name": (1, 2),
     }
     first = " ".join(capsys.readouterr().out.partition("\n\n")[0].split())
-    for part in ("toy (target=2)", "typed", "budget 7", "seed 3", "2.5 s", "sos1", "scip", "width=4"):
+    for part in ("toy (target=2)", "typed", "budget 7", "seed 3", "2.5 s", "sos1", "scip", "pessimistic", "width=4"):
         assert part in first
     assert main(["toy"]) == 0
     assert isinstance(asked["auto"]["observer"], ProgressLine)

@@ -150,7 +150,9 @@ def test_allowed_holds():
     assert not model.divisible.holds([5, 3])
     assert allowed_on(model) == [model.divisible]
     space = space_of(model)
-    assert [p for p in space.lattice() if space.allows(p)] == [(d, h) for d in range(1, 7) for h in range(1, 5) if d % h == 0]
+    assert [p for p in space.lattice() if space.allows(p)] == [
+        (d, h) for d in range(1, 7) for h in range(1, 5) if d % h == 0
+    ]
 
 
 def test_allowed_takes_indexed_variables_in_order():
@@ -161,13 +163,17 @@ def test_allowed_takes_indexed_variables_in_order():
 
 
 def test_allowed_takes_categories_by_their_names():
-    model = blank(kernel=pyo.Var(within=pyo.Set(initialize=["linear", "rbf"])), k=pyo.Var(within=pyo.Integers, bounds=(0, 2)))
+    model = blank(
+        kernel=pyo.Var(within=pyo.Set(initialize=["linear", "rbf"])), k=pyo.Var(within=pyo.Integers, bounds=(0, 2))
+    )
     model.plain = Allowed([model.kernel, model.k], lambda kernel, k: kernel != "linear" or k == 0)
     space = space_of(model)
     assert sum(space.allows(p) for p in space.lattice()) == 4
 
 
-@pytest.mark.parametrize("copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"])
+@pytest.mark.parametrize(
+    "copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"]
+)
 def test_copies_keep_predicates_sequences_and_scales(copy):
     model = pyo.ConcreteModel()
     model.d = pyo.Var(within=pyo.Integers, bounds=(1, 6))

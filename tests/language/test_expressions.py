@@ -106,7 +106,9 @@ def test_a_memory_mapped_file(tmp_path):
 @pytest.mark.parametrize("kind", ["lists", "integers", "booleans", "expressions"])
 def test_kinds_of_data_and_coefficients(kind):
     model = coefficients(2)
-    X = {"lists": [[1, 2], [3, 4]], "booleans": np.array([[True, False], [True, True]])}.get(kind, np.array([[1, 2], [3, 4]]))
+    X = {"lists": [[1, 2], [3, 4]], "booleans": np.array([[True, False], [True, True]])}.get(
+        kind, np.array([[1, 2], [3, 4]])
+    )
     w = [2 * model.w[0], model.w[1] + 1] if kind == "expressions" else model.w
     expression = least_squares(X, [1, 2], w)
     model.w[0].set_value(0.5)

@@ -51,7 +51,9 @@ def test_it_has_a_ctype_of_its_own():
     assert list(model.component_data_objects(pyo.Objective)) == [model.obj]
 
 
-@pytest.mark.parametrize("copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"])
+@pytest.mark.parametrize(
+    "copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"]
+)
 @pytest.mark.parametrize("make", [toy, family])
 def test_copies_are_whole_and_apart(make, copy):
     model = make()
@@ -70,7 +72,9 @@ def test_copies_are_whole_and_apart(make, copy):
     assert one.followers[0].variables[0].value != 0.25
 
 
-@pytest.mark.parametrize("copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"])
+@pytest.mark.parametrize(
+    "copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"]
+)
 def test_copies_keep_the_response_function(copy):
     model = pyo.ConcreteModel()
     model.x = pyo.Var(bounds=(0, 1))

@@ -31,7 +31,9 @@ def single(**arguments):
     return space_of(lambda m: m.add_component("x", pyo.Var(**arguments))).dimensions[0]
 
 
-sequences = st.lists(st.integers(-50, 50) | st.floats(-50, 50).map(lambda v: round(v, 2)), min_size=1, max_size=8, unique=True)
+sequences = st.lists(
+    st.integers(-50, 50) | st.floats(-50, 50).map(lambda v: round(v, 2)), min_size=1, max_size=8, unique=True
+)
 
 
 @st.composite

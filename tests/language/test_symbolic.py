@@ -121,7 +121,9 @@ def test_mentioned_finds_what_pyomo_finds(expression):
     from pyomo.core.expr.visitor import identify_variables
 
     found = mentioned([expression])
-    expected = {id(v): v for v in identify_variables(expression, include_fixed=False)} if hasattr(expression, "args") else {}
+    expected = (
+        {id(v): v for v in identify_variables(expression, include_fixed=False)} if hasattr(expression, "args") else {}
+    )
     if not hasattr(expression, "args") and any(expression is v for v in VARIABLES.v.values()):
         expected = {id(expression): expression}
     assert set(found) == set(expected)
