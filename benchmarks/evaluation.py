@@ -1,9 +1,10 @@
 """One evaluation of the upper level: ours against the tutorial's way and against hand-written numpy.
 
-All three solve the same lower level at the same seeded points in one process with one BLAS thread, in rounds that take turns; a
-figure is the median over rounds. ``tutorial`` builds a Pyomo model per point and hands it to HiGHS, as tutorials of bilevel
-hyperparameter tuning do. ``numpy`` is what a careful programmer writes for that one problem (marketing_mix: scipy's lfilter for the
-adstock and DAQP for the bounded ridge). Before anything is timed, the three must agree on F.
+All three solve the same lower level at the same seeded points in one process with one BLAS thread, in rounds that take
+turns; a figure is the median over rounds. ``tutorial`` builds a Pyomo model per point and hands it to HiGHS, as
+tutorials of bilevel hyperparameter tuning do. ``numpy`` is what a careful programmer writes for that one problem
+(marketing_mix: scipy's lfilter for the adstock and DAQP for the bounded ridge). Before anything is timed, the three
+must agree on F.
 
     python benchmarks/evaluation.py [--points 200] [--rounds 7] [--json results.json]
 """

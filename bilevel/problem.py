@@ -205,7 +205,7 @@ def _inside(block: Any, ctype: type) -> bool:
 
 
 def _within(var: Any, home: Any) -> bool:
-    """Whether a variable is declared on a block or on a block inside it; a ``Reference`` to it there is no declaration."""
+    """Whether a variable is declared on a block or on one inside it; a ``Reference`` there is no declaration."""
     block = var.parent_block()
     while block is not None and block is not home:
         block = block.parent_block()

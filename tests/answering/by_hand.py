@@ -236,7 +236,7 @@ def follower(program: Quadratic):
             y[k].domain = pyo.Integers
         bounds = [b if math.isfinite(b) else None for b in (program.lower[k], program.upper[k])]
         if style.get("rows") and not program.integer[k] and bounds != [None, None]:
-            block.add_component(f"bound{k}", pyo.Constraint(expr=tuple([bounds[0], 1.0 * y[k], bounds[1]])))
+            block.add_component(f"bound{k}", pyo.Constraint(expr=(bounds[0], 1.0 * y[k], bounds[1])))
         else:
             y[k].setlb(bounds[0])
             y[k].setub(bounds[1])
