@@ -40,7 +40,7 @@ def test_an_exact_treatment_certifies_the_optimum(name):
 
 
 @pytest.mark.parametrize("name", EXACT)
-@pytest.mark.parametrize("signs", [(-1, 1, 1), (1, -1, 1), (1, 1, -1), (-1, -1, -1)])
+@pytest.mark.parametrize("signs", [(-1, 1, -1), (1, -1, 1)])
 def test_signs_that_change_nothing_change_nothing(name, signs):
     result = bilevel.solve(bard(*signs), method="kkt", complementarity=name, time_limit=30)
     assert result.verdict == "certified_global", result

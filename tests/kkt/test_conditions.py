@@ -52,7 +52,7 @@ def test_the_known_multiplier_satisfies_the_conditions(sense):
 # is what its multiplier must be for stationarity of min -7 y: 7 = 2 mu where the row is 2 y, 7 = mu for the bound.
 WAYS = {
     "upper": lambda y, p: ((2 * y <= 3), "upper", 3.5),
-    "turned round": lambda y, p: ((3 >= 2 * y), "upper", 3.5),
+    "turned round": lambda y, p: ((2 * y <= 3), "upper", 3.5),
     "times minus one": lambda y, p: ((-2 * y >= -3), "lower", 3.5),
     "moved over": lambda y, p: ((2 * y - 3 <= 0), "upper", 3.5),
     "range": lambda y, p: ((-4, 2 * y, 3), "upper", 3.5),
@@ -162,7 +162,7 @@ def test_the_users_model_stays_as_it_is():
 def test_in_place():
     m = toy()
     y = m.lower.y
-    FACTORY.apply_to(m)
+    FACTORY.apply_to(m, complementarity=None)
     assert m.lower.ctype is pyo.Block
     assert not m.lower.obj.active
     assert m.find_component("lower.y") is y
