@@ -140,7 +140,7 @@ class Program:
 
     @cached_property
     def kinked(self) -> bool:
-        """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over, ``|y|`` looks linear."""
+        """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
         graph = ca.Function("graph", [self.parameters, self.variables], [self.objective, ca.densify(self.rows)])
         operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
         if _KINKS.isdisjoint(operations):

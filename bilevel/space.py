@@ -247,13 +247,15 @@ class Space:
         Discrete coordinates stay; continuous ones are moved onto the constraints over x alone where the point breaks
         them.
         """
-        point = self.from_unit(unit)
-        if self.allows(point):
-            return point
-        return self._projected(point)
+        return self.nearest(self.from_unit(unit))
+
+    def nearest(self, point: Point) -> Point | None:
+        """The point itself where it is allowed, else as :meth:`draw` moves it."""
+        return point if self.allows(point) else self._projected(point)
 
     @cached_property
-    def _equalities(self) -> bool:
+    def has_equalities(self) -> bool:
+        """Whether an upper constraint over x alone is an equality, which no lattice of reals meets."""
         return bool((self._row_lower == self._row_upper).any())
 
     @cached_property

@@ -52,7 +52,18 @@ class BestForLeader:
 
     def __call__(self, x: Array, y: Array) -> Answer:
         """The leader's best choice at x, given answers y of all followers; ``Answer.y`` stacks the tied ones'."""
-        return self._answering(self._face.parameters(x, y, tolerances.TIE), self._face.own(y), SECONDS)
+        own, exact = self._face.own(y), self._face.exact
+        parameters = self._face.parameters(x, y, tolerances.TIE if exact else tolerances.FINE_TIE)
+        answer = self._answering(parameters, own, SECONDS)
+        return answer if exact or answer.status is not Status.OPTIMAL else self._or_own(answer, parameters, own)
+
+    def _or_own(self, answer: Answer, parameters: Array, own: Array) -> Answer:
+        """The optimum already known, where the choice is no better than the slack of the optimal set may make it."""
+        program = self._answering.program
+        cost = float(program.evaluate(parameters, own)[0][0])
+        if not tolerances.closes(cost, answer.objective) or program.violation(parameters, own) > tolerances.FEASIBILITY:
+            return answer
+        return Answer(Status.OPTIMAL, own, cost, answer.bound)
 
 
 class WorstForLeader:
@@ -117,7 +128,7 @@ class WorstForLeader:
     def _solve(self, side: Answering, x: Array, y: Array) -> Answer:
         """With as little slack as the engines bear: here slack worsens F and breaks constraints, it does no favour."""
         own = self._face.own(y)
-        answer = side(self._face.parameters(x, y, tolerances.WORST_TIE), own, SECONDS)
+        answer = side(self._face.parameters(x, y, tolerances.FINE_TIE), own, SECONDS)
         if answer.status is Status.INFEASIBLE:
             answer = side(self._face.parameters(x, y, tolerances.TIE), own, SECONDS)
         return answer

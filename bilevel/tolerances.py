@@ -32,8 +32,9 @@ GLOBAL_FEASIBILITY = 1e-7
 TIE = 1e-8
 """How far from the best f a point may be to stand among the follower's optima when a tie is broken."""
 
-WORST_TIE = 1e-10
-"""The same for the pessimistic choice, tried first: there the slack makes points infeasible that are not."""
+FINE_TIE = 1e-10
+"""The same where slack does more than let rounding pass: a curved optimal set, where y moves by its root, and the
+pessimistic choice, where it makes points infeasible that are not."""
 
 INTEGRALITY = 1e-6
 """Distance from the nearest integer (absolute)."""

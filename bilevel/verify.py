@@ -41,6 +41,9 @@ class Check:
         Largest relative violations.
     proved : bool
         Whether the best f of every follower, and the choice among ties, is proved.
+    certain : bool
+        Whether the point is proved bilevel feasible, within the tolerances: the best f of every follower is proved.
+        The optimistic choice need not be (a worse one is feasible too), the pessimistic one must.
     complaints : list of str
         Why the point does not stand; empty if it does.
     """
@@ -53,6 +56,7 @@ class Check:
     upper_violation: float
     lower_violation: float
     proved: bool
+    certain: bool
     complaints: list[str]
 
     @property
@@ -115,6 +119,7 @@ class Verifier:
         values |= {id(v): lower[v.name] for f in self.problem.followers for v in f.variables}
         evaluate = evaluator(values)
         objectives, gap, below, complaints = [], None, 0.0, []
+        certain = proved or self.problem.attitude is Attitude.OPTIMISTIC
         for follower in self.problem.followers:
             if follower.objective is None:
                 objectives.append(math.nan)
@@ -124,7 +129,7 @@ class Verifier:
             objectives.append(f)
             best, sure, complaint = self._best(follower, upper, follower.sense * f)
             complaints += complaint
-            proved = proved and sure
+            proved, certain = proved and sure, certain and sure
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
             below = max(below, _violation(evaluate, follower.constraints), _outside(follower.variables, lower))
         above = max(
@@ -141,6 +146,7 @@ class Verifier:
             above,
             below,
             proved,
+            certain,
             complaints,
         )
         check.complaints += _complaints(check)
@@ -242,14 +248,15 @@ def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdic
                 f"the bound {bound:.10g} is withdrawn: a verified point with F = {check.upper_objective:.10g} beats it"
             )
             bound = None
-        elif finding.claim is Verdict.CERTIFIED_GLOBAL and tolerances.closes(cost, below):
+        elif finding.claim is Verdict.CERTIFIED_GLOBAL and check.certain and tolerances.closes(cost, below):
             return Verdict.CERTIFIED_GLOBAL, bound, notes
         else:
             bound = problem.sense * min(below, cost)
     if finding.claim is Verdict.VERIFIED_LOCAL:
         return Verdict.VERIFIED_LOCAL, bound, notes
     if finding.claim is Verdict.CERTIFIED_GLOBAL:
-        notes.append("no certificate: the bound does not close on F at the re-solved y")
+        cause = "the bound does not close on F at the re-solved y" if check.certain else "the re-solved y is not proved"
+        notes.append(f"no certificate: {cause}")
     if not check.proved:
         notes.append("the lower level was re-solved, but its optimum is not proved to be global")
     return Verdict.BEST_FOUND, bound, notes

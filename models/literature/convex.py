@@ -33,9 +33,9 @@ def create_model(name="colson_2002_3"):
 def colson_2002_1():
     """The follower's objective is a fourth power: an error of 1e-6 in f is one of 0.03 in y.
 
-    Source: Colson, BIPA1; BASBLib c_2002_01, which states F = 227.691 at (6.082, 4.487): that y is off by the said 0.03.
-    Best known: F = 230.2676... at x = (10 sqrt 2 - 5/2)/(sqrt 2 + 1/2) = 6.082. Proof: y = (15 - x)/2, y <= x says x >= 5, and
-        F' = -3 (10 - x)^2 + 3/8 (5 + x)^2 vanishes there and nowhere else up to 15.
+    Source: Colson, BIPA1; BASBLib c_2002_01, whose F = 227.691 at (6.082, 4.487) has a y that is off by the said 0.03.
+    Best known: F = 230.2676... at x = (10 sqrt 2 - 5/2)/(sqrt 2 + 1/2) = 6.082. Proof: y = (15 - x)/2, y <= x says
+        x >= 5, and F' = -3 (10 - x)^2 + 3/8 (5 + x)^2 vanishes there and nowhere else up to 15.
     """
     m, x, y = levels((0, 15), (0, 20))
     m.order = pyo.Constraint(expr=-x + y <= 0)

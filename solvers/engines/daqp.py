@@ -10,6 +10,7 @@ from typing import Any
 import daqp
 import numpy as np
 from scipy.linalg.lapack import dpotrf
+from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.compiled import Array
@@ -19,6 +20,7 @@ from bilevel.registry import register
 
 _INFINITE = 1e30
 _EQUALITY = 5
+_UNBOUNDED = -3
 _LARGEST = 300
 _SMALLEST_PIVOT = 1e-6
 
@@ -86,6 +88,8 @@ class _DaqpSolver(Solver):
             return Answer(Status.OPTIMAL, y, objective, objective, definite)
         if flag == -1:
             return Answer(Status.INFEASIBLE, message="DAQP: the constraints contradict each other")
+        if flag == _UNBOUNDED and _falls_forever(form, matrix, low, high):
+            return Answer(Status.UNBOUNDED, message="the objective falls forever along a direction without curvature")
         return Answer(Status.REFUSED, message=f"DAQP stopped with exit flag {flag}")
 
     def _stationary(self, form: QuadraticForm, matrix: Array, y: Array, multipliers: Array) -> bool:
@@ -103,3 +107,15 @@ class _DaqpSolver(Solver):
     def _blame(self, empty: Any, low: Array, high: Array) -> str:
         broken = empty & ((low > tolerances.FEASIBILITY) | (high < -tolerances.FEASIBILITY))
         return self._program.row_names[int(np.argmax(broken))]
+
+
+def _falls_forever(form: QuadraticForm, matrix: Array, low: Array, high: Array) -> bool:
+    """Whether a feasible convex program has a ray ``H d = 0, c'd < 0`` that no row ends, found by an LP."""
+    n = len(form.gradient)
+    rows = np.vstack([np.eye(n)[: len(low) - len(matrix)], matrix])
+    above, below = high < _INFINITE, low > -_INFINITE
+    sides, limits = np.vstack([rows[above], -rows[below]]), np.concatenate([high[above], -low[below]])
+    ray = linprog(form.gradient, sides, np.zeros(len(sides)), form.hessian, np.zeros(n), (-1.0, 1.0))
+    if ray.status != 0 or ray.fun > -tolerances.ENGINE * tolerances.scale(float(np.abs(form.gradient).max())):
+        return False
+    return bool(linprog(np.zeros(n), sides, limits, bounds=(None, None)).status == 0)

@@ -28,6 +28,8 @@ OPTIONS: dict[str, Any] = {
     "sb": "yes",
 }
 
+_RESIDUAL = 1e-5  # of stationarity, relative to the objective's gradient, above which an optimum is not believed
+
 _STATUS = {
     0: Status.OPTIMAL,
     1: Status.OPTIMAL,
@@ -75,14 +77,17 @@ class _IpoptSolver(Solver):
             program.start if program.start is not None else np.zeros(program.n), program.lower, program.upper
         )
         self._curvature: Compiled | None = None
+        self._slope: Compiled | None = None
 
     def _start(self, start: Array | None) -> Array:
         point = self._default if start is None else start
         return np.clip(np.where(np.isfinite(point), point, self._default), self.program.lower, self.program.upper)
 
-    def _read(self, parameters: Array, y: Array, multipliers: Array, code: int, word: str) -> Answer:
+    def _read(self, parameters: Array, y: Array, multipliers: Array, of_bounds: Array, code: int, word: str) -> Answer:
         status = _STATUS.get(code, Status.FAILED)
         objective = float(self.program.evaluate(parameters, y)[0][0])
+        if status is Status.OPTIMAL and not self._stationary(parameters, y, multipliers, of_bounds):
+            status, word = Status.FAILED, f"{word}, but the point is not stationary"
         if self.program.violation(parameters, y) > tolerances.FEASIBILITY and status in (
             Status.OPTIMAL,
             Status.UNBOUNDED,
@@ -95,6 +100,17 @@ class _IpoptSolver(Solver):
             return Answer(status if proved else Status.FAILED, y, objective, message=f"Ipopt: {word}")
         bound = objective if self.program.convex else float("-inf")
         return Answer(status, y, objective, bound, self.program.convex and self._strict(parameters, y, multipliers))
+
+    def _stationary(self, parameters: Array, y: Array, multipliers: Array, of_bounds: Array) -> bool:
+        """Whether the Lagrangian's gradient vanishes: Ipopt's own test is relative to multipliers that may be huge."""
+        if self._slope is None:
+            program = self.program
+            weights = ca.SX.sym("w", program.m)
+            slope = program.gradient + ca.jtimes(program.rows, program.variables, weights, True)
+            self._slope = Compiled([program.parameters, program.variables, weights], [slope, program.gradient])
+        slope, gradient = self._slope(parameters, y, multipliers)
+        residual = np.abs(slope + of_bounds).max(initial=0.0)
+        return bool(residual <= _RESIDUAL * tolerances.scale(float(np.abs(gradient).max(initial=0.0))))
 
     def _strict(self, parameters: Array, y: Array, multipliers: Array) -> bool:
         """Whether the Lagrangian's Hessian is definite at ``y``: a convex program then has no other optimum."""
@@ -130,8 +146,8 @@ class _CasadiSolver(_IpoptSolver):
             ubg=program.row_upper,
         )
         word = self._solver.stats()["return_status"]
-        y, multipliers = result["x"].full()[:, 0], result["lam_g"].full()[:, 0]
-        return self._read(parameters, y, multipliers, _WORDS.get(word, -100), word)
+        y, multipliers, of_bounds = (result[key].full()[:, 0] for key in ("x", "lam_g", "lam_x"))
+        return self._read(parameters, y, multipliers, of_bounds, _WORDS.get(word, -100), word)
 
 
 class _Callbacks:
@@ -205,6 +221,6 @@ class _CyipoptSolver(_IpoptSolver):
         self._callbacks.parameters[:] = parameters
         y, info = self._solver.solve(self._start(start))
         word = info["status_msg"]
-        return self._read(
-            parameters, y, info["mult_g"], int(info["status"]), word.decode() if isinstance(word, bytes) else str(word)
-        )
+        word = word.decode() if isinstance(word, bytes) else str(word)
+        of_bounds = info["mult_x_U"] - info["mult_x_L"]
+        return self._read(parameters, y, info["mult_g"], of_bounds, int(info["status"]), word)

@@ -92,6 +92,7 @@ class ScipSolver(Solver):
         # Tolerances that SoPlex cannot meet: it complains of each on stderr, and its LPs fail more often, not less.
         model.setParam("propagating/obbt/dualfeastol", 1e-7)
         model.setParam("constraints/nonlinear/tightenlpfeastol", False)
+        model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
         model.setParam("limits/time", _LONGEST if time_limit is None else max(time_limit, 0.01))
         variables = self._variables(model)
         try:

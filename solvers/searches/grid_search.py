@@ -2,7 +2,7 @@
 
 Each stage doubles the number of intervals per variable; a sequence or an integer joins in until all its values are
 there. Where the next stage would outgrow the budget, the finest balanced factorial that fits is taken instead. Reals
-are laid out on their scale.
+are laid out on their scale. Equalities over x, which no factorial meets, are met by projection.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from bilevel.archive import Evaluation
     from bilevel.space import Dimension, Space
+
+_LISTED = 1_000_000
+_PROJECTIONS = 300
 
 
 @register("grid")
@@ -29,6 +33,7 @@ class GridSearch(Search):
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
         super().__init__(space, rng, budget)
         self._seen: set[Point] = set()
+        self._moved: set[tuple[float, ...]] = set()
         self._points = self._unseen()
 
     def ask(self, count: int = 1) -> list[Point]:
@@ -36,13 +41,39 @@ class GridSearch(Search):
 
     def _unseen(self) -> Iterator[Point]:
         """Points of all stages, each once."""
+        idle, patience = 0, self._patience()
         for counts in self._stages():
             axes = [_axis(d, n) for d, n in zip(self.space.dimensions, counts, strict=True)]
             for point in itertools.product(*axes):
-                if point not in self._seen:
-                    self._seen.add(point)
-                    if self.space.allows(point):
-                        yield point
+                if point in self._seen:
+                    continue
+                self._seen.add(point)
+                found = self._allowed(point)
+                idle = 0 if found is not None else idle + 1
+                if found is not None:
+                    yield found
+                elif idle > patience:
+                    return
+
+    def _allowed(self, point: Point) -> Point | None:
+        """The point where it is allowed; with equalities, which a lattice misses, the nearest one that is new."""
+        if self.space.allows(point):
+            return point
+        moved = self.space.nearest(point) if self.space.has_equalities else None
+        place = None if moved is None else tuple(round(float(u), 6) for u in self.space.to_unit(moved))
+        if place is None or place in self._moved:
+            return None
+        self._moved.add(place)
+        return moved
+
+    def _patience(self) -> float:
+        """How many points in a row may be ruled out: all, where the space can be listed."""
+        if self.space.size <= _LISTED:
+            return math.inf
+        return _PROJECTIONS if self.space.has_equalities else _LISTED
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self._seen.add(evaluation.point)
 
     def _stages(self) -> Iterator[list[int]]:
         """How many values each dimension takes, stage by stage."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bilevel.archive import Evaluation
     from bilevel.space import Space
 
 _PATIENCE = 2000  # draws in a row that bring nothing new
@@ -56,6 +57,9 @@ class RandomSearch(Search):
             self._seen.add(point)
             points.append(point)
         return points or self._leftover()
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self._seen.add(evaluation.point)
 
     def _leftover(self) -> list[Point]:
         """A point of a small lattice that random draws keep missing."""

@@ -140,7 +140,9 @@ class SurrogateSearch(Search):
         super().__init__(space, rng, budget)
         chosen = _acquisition(acquisition, stop_when)
         self._course = course = Course(space, rng, budget, _options(initial, polish, stop_when, tolerance))
-        course.steps = [GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)]
+        process, radial = GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)
+        # The process learns how much each category matters, the radial functions cannot: it leads where there are any.
+        course.steps = [process, process, radial] if course.encoding.categorical.any() else [process, radial]
 
     @property
     def stalled(self) -> bool:
