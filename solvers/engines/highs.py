@@ -46,7 +46,8 @@ class _HighsSolver(Solver):
         for option, value in (
             ("output_flag", False),
             ("threads", 1),
-            ("primal_feasibility_tolerance", tolerances.ENGINE),
+            # A little looser than the rest: an x that another engine put on the edge of feasibility must stay on it.
+            ("primal_feasibility_tolerance", 10.0 * tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),
             ("mip_feasibility_tolerance", tolerances.ENGINE),
             ("qp_iteration_limit", 1000 + 50 * (program.n + program.m)),  # on singular Hessians it may walk in circles

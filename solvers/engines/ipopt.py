@@ -65,7 +65,12 @@ class Ipopt(Engine):
         return 0.8 if program.convex else 0.4
 
     def prepare(self, program: Program) -> Solver:
-        return _CyipoptSolver(program) if cyipopt_available() else _CasadiSolver(program)
+        if cyipopt_available():
+            try:
+                return _CyipoptSolver(program)
+            except RuntimeError:  # cyipopt takes no program without a nonzero in a row; CasADi's does
+                pass
+        return _CasadiSolver(program)
 
 
 class _IpoptSolver(Solver):

@@ -57,14 +57,14 @@ class GridSearch(Search):
 
     def _allowed(self, point: Point) -> Point | None:
         """The point where it is allowed; with equalities, which a lattice misses, the nearest one that is new."""
-        if self.space.allows(point):
-            return point
-        moved = self.space.nearest(point) if self.space.has_equalities else None
-        place = None if moved is None else tuple(round(float(u), 6) for u in self.space.to_unit(moved))
+        if not self.space.has_equalities:
+            return point if self.space.allows(point) else None
+        found = point if self.space.allows(point) else self.space.nearest(point)
+        place = None if found is None else tuple(round(float(u), 6) for u in self.space.to_unit(found))
         if place is None or place in self._moved:
             return None
         self._moved.add(place)
-        return moved
+        return found
 
     def _patience(self) -> float:
         """How many points in a row may be ruled out: all, where the space can be listed."""

@@ -44,12 +44,14 @@ class RandomSearch(Search):
             raise OptionError(f"sampling={sampling!r}: it is uniform or sobol")
         self._units = self._sobol() if sampling == "sobol" else self._uniform()
         self._seen: set[Point] = set()
+        self._discrete = np.array([d.integer for d in space.dimensions])
+        self._sizes = np.array([d.size if d.integer else 1.0 for d in space.dimensions])
 
     def ask(self, count: int = 1) -> list[Point]:
         points: list[Point] = []
         idle = 0
         while len(points) < count and idle < _PATIENCE and len(self._seen) < self.space.size:
-            point = self.space.draw(next(self._units))
+            point = self.space.draw(self._spread(next(self._units)))
             if point is None or point in self._seen:
                 idle += 1
                 continue
@@ -60,6 +62,11 @@ class RandomSearch(Search):
 
     def tell(self, evaluation: Evaluation) -> None:
         self._seen.add(evaluation.point)
+
+    def _spread(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give each of K values the share 1/K of the unit interval: rounding to the lattice halves that of the ends."""
+        places = np.minimum(np.floor(unit * self._sizes), self._sizes - 1.0)
+        return np.where(self._discrete, places / np.maximum(self._sizes - 1.0, 1.0), unit)
 
     def _leftover(self) -> list[Point]:
         """A point of a small lattice that random draws keep missing."""

@@ -112,7 +112,7 @@ def test_each_verdict_is_explained(verdict):
 def test_an_answer_by_a_function_is_not_called_optimal():
     text = as_text(result_report(replace(SEARCH, bilevel_gap=None, lower_objective=float("nan"))))
     assert "optimal" not in text
-    assert "given again by its function" in text
+    assert "given again by its function" in " ".join(text.split())
     assert not {"f", "bilevel gap"} & set(rows(text))
 
 

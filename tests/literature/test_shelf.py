@@ -192,7 +192,8 @@ def test_the_stated_point_is_what_it_is_said_to_be(name: str) -> None:
         assert sides(follower.constraints, values) <= 1e-8
         f = follower.sense * at(follower.objective.expr, values)
         best = best_answer(follower, values)
-        assert f <= best + 1e-6 * max(1.0, abs(f)), f"{follower.name}: {f} against {best}"
+        # SLSQP keeps its rows to 1e-9 only, which is 3e-5 in y where a row is a square
+        assert f <= best + 1e-5 * max(1.0, abs(f)), f"{follower.name}: {f} against {best}"
 
 
 # ---------------------------------------------------------------------------------------------------- nothing is better
