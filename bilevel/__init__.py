@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bilevel.domains import Allowed as Allowed
     from bilevel.domains import discretize as discretize
     from bilevel.domains import set_scale as set_scale
+    from bilevel.duals import dual_of as dual_of
     from bilevel.errors import BilevelError as BilevelError
     from bilevel.explaining import explain as explain
     from bilevel.expressions import least_squares as least_squares
@@ -47,6 +48,7 @@ _HOMES = {
     "Treatment": "contracts",
     "compare": "comparison",
     "discretize": "domains",
+    "dual_of": "duals",
     "explain": "explaining",
     "least_squares": "expressions",
     "load_model": "loading",

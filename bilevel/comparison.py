@@ -20,6 +20,7 @@ import pyomo.environ as pyo
 
 from bilevel import registry, solving
 from bilevel.contracts import Engine, Observer, Path, Search, Treatment
+from bilevel.duals import Duals
 from bilevel.errors import BilevelError, OptionError, UnknownNameError
 from bilevel.loading import parameters_of
 from bilevel.lower_level import LowerLevel
@@ -203,7 +204,7 @@ class _Values:
     """What every variable of a model is worth at one moment."""
 
     def __init__(self, model: Any) -> None:
-        variables = model.component_data_objects(pyo.Var, descend_into=(pyo.Block, LowerLevel))
+        variables = model.component_data_objects(pyo.Var, descend_into=(pyo.Block, LowerLevel, Duals))
         self._values = [(var, var.value) for var in variables]
 
     def restore(self) -> None:

@@ -20,6 +20,8 @@ from bilevel.problem import Follower, Problem
 from bilevel.program import Program
 from bilevel.symbolic import Translator, to_casadi
 
+MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
+
 
 class Compilation:
     """The compiled form of a problem.
@@ -31,7 +33,7 @@ class Compilation:
     x : SX of shape (number of upper variables, 1)
         The leader's variables, in the order of ``problem.variables``. A category's entry is its number in its set.
     y : dict of SX
-        Each follower's variables, by its name.
+        Each follower's variables, by its name; last, under ``MULTIPLIERS``, the multipliers used above.
     programs : dict of Program
         Each follower's program with x as its parameters; absent for a response function.
     """
@@ -47,12 +49,16 @@ class Compilation:
         for follower in problem.followers:
             for k, var in enumerate(follower.variables):
                 self._symbols[id(var)] = self.y[follower.name][k]
+        if problem.multipliers:
+            self.y[MULTIPLIERS] = ca.SX.sym(MULTIPLIERS, len(problem.multipliers))
+            for k, multiplier in enumerate(problem.multipliers):
+                self._symbols[id(multiplier.variable)] = self.y[MULTIPLIERS][k]
         self._translate = to_casadi(lambda node: self._symbols.get(id(node)))
         self.programs = {f.name: self._program(f) for f in problem.followers if f.objective is not None}
 
     @cached_property
     def all_y(self) -> ca.SX:
-        """Every follower's variables, stacked in the order of ``problem.followers``."""
+        """All of these, stacked in the order of ``problem.lower_variables``."""
         return ca.vertcat(*self.y.values())
 
     @cached_property

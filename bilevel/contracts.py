@@ -273,6 +273,9 @@ class Path(Part):
     """Whether it finds the worst of the follower's optima itself. Others are given a pessimistic problem only where
     the follower's answer is proved unique, so that both attitudes mean the same."""
 
+    multipliers: ClassVar[bool] = False
+    """Whether it takes problems whose upper level mentions a lower constraint's multiplier (``dual_of``)."""
+
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         """Solve the problem.

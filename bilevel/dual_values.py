@@ -1,10 +1,13 @@
 """The multipliers at a follower's answer, from the stationarity system of the constraints that are active there.
 
-With f minimised and the active rows and bounds ``g``, the weights solve ``grad f + sum_i w_i grad g_i = 0``, ``w_i >= 0``
+With f minimised and the active rows and bounds g, the weights solve ``grad f + sum_i w_i grad g_i = 0``, ``w_i >= 0``
 where the upper side is active and ``w_i <= 0`` where the lower one is. They are unique where the active gradients are
 linearly independent (LICQ; Nocedal and Wright 2006, 12.2), and a single one of them is unique wherever no linear
 relation between the active gradients involves it. Elsewhere they are a set: one of its points is taken, and the answer
 counts as unproved. They depend on the answer alone, not on the engine that found it.
+
+Without a constraint qualification there may be none at the optimum, and large ones at a point that meets curved rows
+only within the engine's tolerance: these are not believed.
 """
 
 from __future__ import annotations
@@ -71,13 +74,13 @@ class _Stationarity:
         self.name, self.convex = program.name, _convex(program)
         self._program, self._sense = program, sense
         self._rows = [next(k for k, c in enumerate(follower.constraints) if c is m.constraint) for m in wanted]
-        outputs = [program.gradient, program.rows, program.jacobian]
+        outputs = [program.objective, program.gradient, program.rows, program.jacobian]
         self._evaluate = Compiled([program.parameters, program.variables], outputs)
 
     def __call__(self, x: Array, y: Array) -> tuple[Array, str]:
         """The duals wanted, and why they are not to be relied on."""
         program = self._program
-        gradient, rows, jacobian = self._evaluate(x, y)
+        objective, gradient, rows, jacobian = self._evaluate(x, y)
         values = np.concatenate([rows, y])
         low = np.concatenate([program.row_lower, program.lower])
         high = np.concatenate([program.row_upper, program.upper])
@@ -92,8 +95,11 @@ class _Stationarity:
             return np.full(len(self._rows), math.nan), remark
         duals, loose = np.zeros(program.m + program.n), np.zeros(program.m + program.n, dtype=bool)
         duals[active], loose[active] = -self._sense * weights, free
-        open_ = [program.row_names[k] for k in self._rows if loose[k]]
-        remark = f"the multiplier of {', '.join(open_)} is not unique there: one of several" if open_ else ""
+        several = [program.row_names[k] for k in self._rows if loose[k]]
+        remark = f"the multiplier of {', '.join(several)} is not unique there: one of several" if several else ""
+        worth = tolerances.ENGINE * float(np.abs(weights).max(initial=0.0))  # what the engine's tolerance is worth in f
+        if program.shape is Shape.NONLINEAR and worth > tolerances.OPTIMALITY * tolerances.scale(float(objective[0])):
+            remark = f"{self.name} has a multiplier so large there that the engine's tolerance decides it"
         return duals[self._rows], remark
 
 

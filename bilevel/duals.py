@@ -9,8 +9,8 @@ Pyomo's own form ``lower <= body <= upper``, where all that varies stands in the
     maximises   dual >= 0        dual <= 0        either sign      that of the active one
 
 A row times -1 has its dual times -1. With f minimised, ``grad f + w grad body + ... = 0`` and ``s`` the follower's
-sense, +1 or -1, the dual is ``-s w``: the optimal f falls by w as the right-hand side grows (Boyd and Vandenberghe 2004,
-5.6.3).
+sense, +1 or -1, the dual is ``-s w``: the optimal f falls at the rate w as the right-hand side grows (Boyd and
+Vandenberghe 2004, 5.6.3).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def multipliers_above(followers: Sequence[Follower], upper: dict[int, Any]) -> t
         for follower in followers:
             if id(multiplier.variable) in follower.mentioned:
                 raise ModelError(
-                    f"{follower.name} mentions dual_of({multiplier.constraint.name}), which only the upper level may use"
+                    f"{follower.name} mentions dual_of({multiplier.constraint.name}); only the upper level may use it"
                 )
     used = tuple(m for m in found if id(m.variable) in upper)
     for multiplier in used:
@@ -153,7 +153,7 @@ def _insist(multiplier: Multiplier, follower: Follower) -> None:
         raise ModelError(f"dual_of({constraint.name}) is used above, but the constraint is not active; activate it")
     if own.isdisjoint(mentioned([constraint.body])):
         raise ModelError(
-            f"dual_of({constraint.name}): the constraint mentions no variable of {follower.name}, hence has no multiplier"
+            f"dual_of({constraint.name}): the constraint mentions no variable of {follower.name} and has no multiplier"
         )
     for var in follower.variables:
         if not var.is_continuous():

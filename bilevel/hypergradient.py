@@ -60,10 +60,12 @@ class Hypergradient:
     Raises
     ------
     RefusedError
-        If a follower has integer variables or answers by a function.
+        If a follower has integer variables or answers by a function, or the upper level mentions a multiplier.
     """
 
     def __init__(self, compilation: Compilation) -> None:
+        if compilation.problem.multipliers:
+            raise RefusedError("F mentions a multiplier, whose derivative is not known; use a search without gradients")
         self._parts = []
         offset = 0
         for follower in compilation.problem.followers:

@@ -141,6 +141,8 @@ def _refuse(problem: Problem) -> None:
     follower = problem.followers[0]
     if follower.response is not None:
         raise RefusedError(f"{follower.name} answers by a Python function, which no file of rows and columns holds")
+    if problem.multipliers:
+        raise RefusedError(f"{problem.multipliers[0].constraint.name}: MPS has no word for dual_of above")
     if problem.allowed:
         raise RefusedError(f"{problem.allowed[0].name} is a predicate, which MPS cannot hold; write it as constraints")
     for var in problem.variables:

@@ -17,6 +17,8 @@ Every constraint side and every finite bound of a follower's variable is one g. 
 and grad f with the sign of the follower's sense, +1 where it minimises and -1 where it maximises. A multiplier mu is
 hence the rate at which the optimal f (minimised) grows as the side is tightened.
 
+A multiplier that the upper level mentions (:mod:`bilevel.duals`) is tied to these by an equation of its own.
+
 All that is new stands on one block, :class:`OptimalityConditions`. The pairs are listed on it; a treatment of
 ``solvers/complementarity`` imposes them. ``TransformationFactory("bilevel.kkt")`` does both and so gives a model that
 is ordinary and complete; :func:`apply_conditions` does only the first.
@@ -34,6 +36,8 @@ from pyomo.core.base.block import ScalarBlock
 
 from bilevel.choices import Choices
 from bilevel.derivatives import Gradients
+from bilevel.duals import BLOCK as DUALS
+from bilevel.duals import Duals, Multiplier
 from bilevel.errors import ModelError, RefusedError
 from bilevel.lifting import lift_maxima
 from bilevel.problem import Follower, Problem
@@ -73,6 +77,8 @@ class OptimalityConditions(ScalarBlock):
         One for every side of a constraint and every finite bound that involves a follower's variable.
     stationarity : Constraint, indexed by name of a follower's variable
         One row each.
+    dual : Constraint, indexed by name of a variable that ``dual_of`` made
+        Ties it to the multipliers.
     slack : Expression, indexed by (source name, side)
         Not negative where the source holds.
     pairs : list of Pair
@@ -88,6 +94,7 @@ class OptimalityConditions(ScalarBlock):
         self.slack = pyo.Expression(pyo.Any)
         self.adjoint = pyo.Expression(pyo.Any)
         self.stationarity = pyo.Constraint(pyo.Any)
+        self.dual = pyo.Constraint(pyo.Any)
         self.choices = Choices(self)
 
     def get_source(self, component: Any) -> Any:
@@ -139,6 +146,12 @@ class OptimalityConditions(ScalarBlock):
             if not getattr(body, "is_potentially_variable", bool)():
                 body = self.share(body)  # a number: no row in Pyomo's eyes, yet false unless it is zero
             self._sources[self._row(var.name, body)] = var
+
+    def tie(self, wanted: Multiplier, sense: int) -> None:
+        """Say what ``dual_of`` a constraint is: the derivative of the optimal f, in its own sense."""
+        sides = self._multipliers[wanted.constraint].items()
+        weight = sum(SIGN[side] * multiplier for side, multiplier in sides)
+        self.dual.add(wanted.variable.name, wanted.variable + sense * weight == 0)
 
     def _row(self, name: str, body: Any) -> Any:
         return self.stationarity.add(name, (0.0, body, 0.0))
@@ -214,12 +227,17 @@ def apply_conditions(
     block = OptimalityConditions()
     for follower in chosen:
         block.add_follower(follower)
+        for multiplier in (m for m in problem.multipliers if m.follower == follower.name):
+            block.tie(multiplier, follower.sense)
     block.choices.plan(problem)
     problem.model.add_component(BLOCK, block)
     block.choices.impose()
     for follower in problem.followers:
         if follower.objective is not None:
             follower.objective.deactivate()
+        duals = follower.block.component(DUALS)
+        if isinstance(duals, Duals):
+            follower.block.reclassify_component_type(duals, pyo.Block)
         component = follower.block.parent_component()
         component.parent_block().reclassify_component_type(component, pyo.Block)
     if lift:

@@ -16,6 +16,7 @@ from pyomo.core.base.block import BlockData
 
 from bilevel.attitude import Attitude
 from bilevel.domains import Allowed, allowed_on
+from bilevel.duals import Duals, Multiplier, multipliers_above
 from bilevel.errors import ModelError
 from bilevel.lower_level import LowerLevel, LowerLevelData, ResponseFunction
 from bilevel.structure import refuse_entangled
@@ -93,6 +94,8 @@ class Problem:
         At least one; independent of each other.
     attitude : Attitude
         Which of the followers' optima counts.
+    multipliers : tuple of Multiplier
+        Those of lower constraints that the upper level mentions.
     """
 
     model: Any
@@ -102,6 +105,7 @@ class Problem:
     allowed: tuple[Allowed, ...]
     followers: tuple[Follower, ...]
     attitude: Attitude = Attitude.OPTIMISTIC
+    multipliers: tuple[Multiplier, ...] = ()
 
     @classmethod
     def read(cls, model: Any, attitude: str | None = None) -> Problem:
@@ -140,10 +144,11 @@ class Problem:
         upper = mentioned([objective.expr, *(c.body for c in constraints)])
         allowed = tuple(allowed_on(model))
         followers = tuple(_read_follower(block, upper) for block in blocks)
+        multipliers = multipliers_above(followers, upper)
         refuse_entangled(followers)
         variables = _upper_variables(model, followers, upper, allowed)
         meant = Attitude.OPTIMISTIC if attitude is None else Attitude(attitude)
-        problem = cls(model, variables, objective, constraints, allowed, followers, meant)
+        problem = cls(model, variables, objective, constraints, allowed, followers, meant, multipliers)
         problem._refuse_strangers(upper)
         return problem
 
@@ -153,9 +158,15 @@ class Problem:
         return -1 if self.objective.sense == pyo.maximize else 1
 
     @cached_property
+    def lower_variables(self) -> tuple[Any, ...]:
+        """What comes with the followers' answer: their variables in turn, then the multipliers."""
+        own = (var for follower in self.followers for var in follower.variables)
+        return (*own, *(multiplier.variable for multiplier in self.multipliers))
+
+    @cached_property
     def lower_ids(self) -> frozenset[int]:
-        """Ids of every follower's variables."""
-        return frozenset(id(var) for follower in self.followers for var in follower.variables)
+        """Ids of the same."""
+        return frozenset(id(var) for var in self.lower_variables)
 
     @cached_property
     def coupling(self) -> tuple[Any, ...]:
@@ -190,7 +201,7 @@ def _refuse_unknown_components(model: BlockData) -> None:
                     f"{component.name} is an Allowed inside a LowerLevel: predicates choose among upper points;"
                     " declare it on the model"
                 )
-            if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed) or ctype.__name__ in _SILENT:
+            if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed, Duals) or ctype.__name__ in _SILENT:
                 continue
             raise ModelError(
                 f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; deactivate it, or"

@@ -20,6 +20,7 @@ from bilevel.attitude import Attitude
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Status
+from bilevel.dual_values import DualValues
 from bilevel.errors import ModelError
 from bilevel.problem import Problem
 from bilevel.program import QuadraticForm, Shape
@@ -38,7 +39,7 @@ class Reply:
     status : Status
         OPTIMAL, or why there is no answer.
     y : ndarray of shape (n,), optional
-        Every follower's variables, stacked.
+        Every follower's variables, stacked, and the multipliers used above.
     cost : float
         F, minimised (the leader's sense taken out).
     lower : tuple of float
@@ -48,7 +49,7 @@ class Reply:
     proved : bool
         Whether each answer and the choice among ties is proved.
     message : str
-        Which follower failed, and why.
+        Which follower failed, and why; or what of an answer is not proved.
     """
 
     status: Status
@@ -107,7 +108,8 @@ class Response:
             self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
-        self._y = np.zeros(offset)
+        self._y = np.zeros(len(self.problem.lower_variables))
+        self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
 
     def _prepare_upper(self) -> None:
@@ -117,6 +119,7 @@ class Response:
         self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
         outputs = ca.vertcat(compilation.upper_objective, rows)
         self._matters = {name: ca.depends_on(outputs, symbol) for name, symbol in compilation.y.items()}
+        self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
         self._upper = Compiled([compilation.x, compilation.all_y], [outputs])
         self._shared: QuadraticForm | None = None
         first = next(iter(self.programs.values()), None)
@@ -160,14 +163,16 @@ class Response:
                 self._last[name] = answer.y
             if not answer.unique and self._matters[name]:
                 tied.append(name)
+        remark = "" if self._duals is None else self._duals(x, y)
         if tied:
             choice = self._break_ties(x, y, tuple(tied))
             if choice.status is Status.UNBOUNDED and self.problem.attitude is Attitude.PESSIMISTIC:
                 return Reply(choice.status, message=choice.message, proved=choice.proved)
             proved = proved and choice.proved and choice.status is not Status.UNBOUNDED
-        return self._reply(x, y, tuple(lower), proved)
+            remark = "" if self._duals is None else self._duals(x, y, tied)
+        return self._reply(x, y, tuple(lower), proved and not remark, remark)
 
-    def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool) -> Reply:
+    def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool, remark: str) -> Reply:
         (values,) = self._upper(x if self._shared is None else self._shared.companions, y)
         cost, rows = float(values[0]), values[1:]
         violation = 0.0
@@ -175,8 +180,9 @@ class Response:
             violation = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())
             violation = math.inf if math.isnan(violation) else max(0.0, violation)
         if not math.isfinite(cost):
-            return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, f"the upper objective is {cost} there")
-        return Reply(Status.OPTIMAL, y.copy(), cost, lower, violation, proved)
+            message = remark or f"the upper objective is {cost} there"
+            return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, message)
+        return Reply(Status.OPTIMAL, y.copy(), cost, lower, violation, proved, remark)
 
     def _break_ties(self, x: Array, y: Array, tied: tuple[str, ...]) -> Answer:
         """Move y to the choice among the followers' optima that the attitude makes.
@@ -213,8 +219,8 @@ class Response:
         return np.array([_as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
 
     def lower_values(self, y: Array) -> dict[str, float]:
-        """The followers' variables by name."""
-        names = (var.name for follower in self.problem.followers for var in follower.variables)
+        """The followers' variables, and the multipliers used above, by name."""
+        names = (var.name for var in self.problem.lower_variables)
         return dict(zip(names, (float(v) for v in y), strict=True))
 
 

@@ -127,7 +127,10 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
 
 
 def _walk(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding:
-    """Run a path, unless it would take the leader for an optimist where he is none."""
+    """Run a path, unless it would take the leader for an optimist where he is none, or knows no multipliers."""
+    if problem.multipliers and not path.multipliers:
+        name = problem.multipliers[0].constraint.name
+        raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
     if not path.pessimistic:
         refuse_ties(problem, path.name)
     return path().run(problem, settings, observer)
@@ -216,7 +219,7 @@ def _judge(problem: Problem, finding: Finding, method: str) -> Result:
         result.notes.append(check)
         return result
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
-    result.notes += notes
+    result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
     _fill(result, check)
@@ -240,6 +243,5 @@ def _write(problem: Problem, check: Check) -> None:
     """Leave the answer on the user's model."""
     for var in problem.variables:
         var.set_value(check.upper[var.name], skip_validation=True)
-    for follower in problem.followers:
-        for var in follower.variables:
-            var.set_value(check.lower[var.name], skip_validation=True)
+    for var in problem.lower_variables:
+        var.set_value(check.lower[var.name], skip_validation=True)

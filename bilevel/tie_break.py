@@ -58,11 +58,14 @@ class BestForLeader:
         return answer if exact or answer.status is not Status.OPTIMAL else self._or_own(answer, parameters, own)
 
     def _or_own(self, answer: Answer, parameters: Array, own: Array) -> Answer:
-        """The optimum already known, where the choice is no better than the slack of the optimal set may make it."""
+        """The optimum already known, where the choice is no better than the slack of the optimal set may make it.
+
+        Where it is better, some of that may still be the slack's: not proved.
+        """
         program = self._answering.program
         cost = float(program.evaluate(parameters, own)[0][0])
         if not tolerances.closes(cost, answer.objective) or program.violation(parameters, own) > tolerances.FEASIBILITY:
-            return answer
+            return replace(answer, bound=-math.inf)
         return Answer(Status.OPTIMAL, own, cost, answer.bound)
 
 

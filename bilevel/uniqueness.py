@@ -41,6 +41,11 @@ def refuse_ties(problem: Problem, method: str) -> None:
     """
     if problem.attitude is not Attitude.PESSIMISTIC:
         return
+    if problem.multipliers:
+        raise RefusedError(
+            f"{method} takes the pessimistic attitude only where the multipliers used above are unique, which nothing"
+            " proves for every x; use a search (method='random')"
+        )
     for name, reason in not_unique(Compilation(problem)).items():
         raise RefusedError(
             f"{method} takes the pessimistic attitude only where the follower's answer is unique for every x, and"

@@ -46,6 +46,8 @@ class Check:
         The optimistic choice need not be (a worse one is feasible too), the pessimistic one must.
     complaints : list of str
         Why the point does not stand; empty if it does.
+    remark : str
+        What of it is not unique, if anything.
     """
 
     upper: dict[str, Any]
@@ -58,6 +60,7 @@ class Check:
     proved: bool
     certain: bool
     complaints: list[str]
+    remark: str = ""
 
     @property
     def stands(self) -> bool:
@@ -104,9 +107,12 @@ class Verifier:
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return f"at the point found the lower level is {reply.status}: {reply.message}"
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
+        fresh.remark = reply.message
         if candidate is None or (reply.proved and fresh.stands):
             return fresh
-        other = self._measure(upper, candidate, False)
+        names = [multiplier.variable.name for multiplier in self.problem.multipliers]
+        other = self._measure(upper, {**candidate, **{name: fresh.lower[name] for name in names}}, False)
+        other.remark = reply.message
         sense = self.problem.sense
         if self.problem.attitude is Attitude.PESSIMISTIC:
             worse = sense * other.upper_objective > sense * fresh.upper_objective or not other.stands
@@ -116,7 +122,7 @@ class Verifier:
 
     def _measure(self, upper: dict[str, Any], lower: dict[str, Any], proved: bool) -> Check:
         values = {id(v): upper[v.name] for v in self.problem.variables if not is_category(v)}
-        values |= {id(v): lower[v.name] for f in self.problem.followers for v in f.variables}
+        values |= {id(v): lower[v.name] for v in self.problem.lower_variables}
         evaluate = evaluator(values)
         objectives, gap, below, complaints = [], None, 0.0, []
         certain = proved or self.problem.attitude is Attitude.OPTIMISTIC

@@ -45,6 +45,7 @@ class KKT(Path):
     """Optimality conditions in place of the lower level: global by SOS1 and SCIP, local by Scholtes and Ipopt."""
 
     preference = 0.5
+    multipliers = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:

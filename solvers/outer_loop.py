@@ -36,6 +36,7 @@ class OuterLoop(Path):
     """Black-box search over the upper level, the lower level solved exactly at every point."""
 
     pessimistic = True
+    multipliers = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation(problem)

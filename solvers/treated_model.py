@@ -85,9 +85,9 @@ class TreatedModel:
     def start(self, x: Array, y: Array | None) -> Array:
         """A point of the program at given upper values (in the order of the problem's), NaN where nothing is known."""
         point = np.full(self.program.n, np.nan)
-        followers = [var for follower in self._inner.followers for var in follower.variables]
-        below = [np.nan if var.value is None else var.value for var in followers] if y is None else list(y)
-        for var, value in zip([*self._inner.variables, *followers], [*x, *below], strict=True):
+        lower = self._inner.lower_variables
+        below = [np.nan if var.value is None else var.value for var in lower] if y is None else list(y)
+        for var, value in zip([*self._inner.variables, *lower], [*x, *below], strict=True):
             place = self.single.place(var)
             if place is not None:
                 point[place] = value
