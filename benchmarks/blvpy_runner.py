@@ -23,7 +23,7 @@ import cvxpy as cp
 import numpy as np
 import pyomo.environ as pyo
 import shelf
-from pyomo.core.expr.visitor import StreamBasedExpressionVisitor
+from pyomo.core.expr.visitor import StreamBasedExpressionVisitor, identify_variables
 from pyomo.repn import generate_standard_repn
 
 from bilevel import LowerLevel
@@ -55,7 +55,13 @@ def main(name: str) -> Any:
         problem.validate()
     except Exception as error:
         raise Refused(f"{type(error).__name__}: {error}") from error
-    result = problem.solve(verbose=False)
+    try:
+        result = problem.solve(verbose=False)
+    except blvpy.InitializationError:  # which asks for a start: the middle of the bounds
+        for var in above:
+            low, high = (-10.0 if var.lb is None else var.lb), (10.0 if var.ub is None else var.ub)
+            variables[id(var)].value = 0.5 * (low + high)
+        result = problem.solve(verbose=False)
     done = str(result.status) in ("optimal", "optimal_inaccurate")
     return ["verified_local" if done else "failed", result.objective if done else None, None]
 
@@ -85,6 +91,9 @@ def lower_objective(expression: Any, variables: dict[int, Any], own: set[int]) -
     """A quadratic in y as one form plus products with x; terms of x alone are left out."""
     repn = generate_standard_repn(expression, quadratic=True)
     if repn.nonlinear_expr is not None:
+        free = any(v.lb is None or v.lb < 0 for v in identify_variables(expression) if id(v) in own)
+        if free and any(power % 2 == 1 for power in powers(expression)):
+            raise Refused("an odd power of y, which CVXPY would take for y >= 0")
         return translated(expression, variables)
     y = [variables[key] for key in variables if key in own]
     place = {key: k for k, key in enumerate(key for key in variables if key in own)}
@@ -99,6 +108,19 @@ def lower_objective(expression: Any, variables: dict[int, Any], own: set[int]) -
     if matrix.any():
         terms.append(cp.quad_form(cp.hstack(y), matrix))
     return sum(terms)
+
+
+def powers(expression: Any) -> list[float]:
+    """The constant exponents in an expression."""
+    found: list[float] = []
+
+    def leave(node: Any, data: list[Any]) -> Any:
+        if getattr(node, "is_expression_type", lambda: False)() and node.getname() == "pow":
+            found.append(float(pyo.value(node.arg(1))))
+        return node
+
+    StreamBasedExpressionVisitor(exitNode=leave).walk_expression(expression)
+    return found
 
 
 def translated(expression: Any, variables: dict[int, Any]) -> Any:

@@ -33,7 +33,7 @@ class Inversion(Generic[Request, Reply]):
         self._replies: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
         self._optimizer = optimizer
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._state = "new"
+        self._next: tuple[str, Any] | None = None
 
     def _run(self) -> None:
         try:
@@ -52,25 +52,24 @@ class Inversion(Generic[Request, Reply]):
         return reply  # type: ignore[no-any-return]
 
     def ask(self) -> Request | None:
-        """The next request; None when the optimizer is done. Every request but the last must have been told."""
-        if self._state == "done":
-            return None
-        if self._state == "new":
+        """The next request; None when the optimizer is done. Asked again before it is told, it is the same one."""
+        if self._next is None:
             self._thread.start()
-        kind, content = self._requests.get()
-        self._state = "waiting" if kind == "request" else "done"
+            self._next = self._requests.get()
+        kind, content = self._next
         if kind == "error":
+            self._next = ("done", None)
             raise content
         return content  # type: ignore[no-any-return]
 
     def tell(self, reply: Reply) -> None:
-        """Answer the last request."""
-        self._state = "running"
+        """Answer the last request and wait for the next one, so that the two threads never run at once."""
         self._replies.put((True, reply))
+        self._next = self._requests.get()
 
     def close(self) -> None:
         """End the optimizer's thread if it waits for an answer that will not come."""
-        if self._state == "waiting":
+        if self._next is not None and self._next[0] == "request":
             self._replies.put((False, None))
             self._thread.join()
-        self._state = "done"
+        self._next = ("done", None)

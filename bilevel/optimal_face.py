@@ -12,10 +12,14 @@ from collections.abc import Sequence
 import casadi as ca
 import numpy as np
 
-from bilevel import tolerances
+from bilevel import registry, tolerances
+from bilevel.answering import ranked_engines
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation
+from bilevel.contracts import Engine, Solver, Status
 from bilevel.program import Program, Shape
+
+_LOCAL = 0.5  # engines that suit a program no better than this prove nothing (contracts.Engine.suits)
 
 
 class OptimalFace:
@@ -50,6 +54,7 @@ class OptimalFace:
         self._new = [self._held[places[name]] for name in untied]
         self.exact = all(_polyhedral(p) or bool(p.integer.all()) for p in self._programs)
         measures = [_slope(p) if _polyhedral(p) else p.objective for p in self._programs]
+        self._local: dict[str, Solver | None] = {}
         self._measure = Compiled([compilation.x, compilation.all_y], [ca.vertcat(*measures)])
 
     @property
@@ -88,6 +93,24 @@ class OptimalFace:
         level = self._measure(x, y)[0].copy()
         level += slack * np.maximum(1.0, np.abs(level))
         return np.concatenate([x, y, level])
+
+    def nearby(self, x: Array, point: Array) -> Array | None:
+        """An optimum of every tied follower near a point of the widened set: where a local engine goes from there.
+
+        None where none goes anywhere; whether what it found is an optimum the set's own rows say.
+        """
+        parts, offset = [], 0
+        for program in self._programs:
+            start, offset = point[offset : offset + program.n], offset + program.n
+            if program.name not in self._local:
+                names = [name for score, name in ranked_engines(program) if score <= _LOCAL]
+                self._local[program.name] = registry.get(Engine, names[0])().prepare(program) if names else None
+            solver = self._local[program.name]
+            answer = None if solver is None else solver(x, start)
+            if answer is None or answer.status is not Status.OPTIMAL or answer.y is None:
+                return None
+            parts.append(answer.y)
+        return np.concatenate(parts)
 
     def own(self, y: Array) -> Array:
         """The tied followers' part of y."""

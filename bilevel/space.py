@@ -269,6 +269,7 @@ class Space:
             "print_time": False,
             "ipopt.sb": "yes",
             "ipopt.tol": 1e-10,
+            "ipopt.max_iter": 200,
             "error_on_fail": False,
         }
         options |= {"show_eval_warnings": False, "ipopt.constr_viol_tol": 1e-9, "ipopt.honor_original_bounds": "yes"}

@@ -31,6 +31,8 @@ Choice = Callable[[Array, Array], Answer]
 SECONDS = 5.0
 """For one choice by one engine: a global solver may walk for hours along the valley of a flat f."""
 
+_NEAR = 1e-3  # in F: what a root of the slack may amount to
+
 _CLEAR = 100.0 * tolerances.FEASIBILITY  # a violation above this is none that the slack of the optimal set made
 
 
@@ -52,21 +54,8 @@ class BestForLeader:
 
     def __call__(self, x: Array, y: Array) -> Answer:
         """The leader's best choice at x, given answers y of all followers; ``Answer.y`` stacks the tied ones'."""
-        own, exact = self._face.own(y), self._face.exact
-        parameters = self._face.parameters(x, y, tolerances.TIE if exact else tolerances.FINE_TIE)
-        answer = self._answering(parameters, own, SECONDS)
-        return answer if exact or answer.status is not Status.OPTIMAL else self._or_own(answer, parameters, own)
-
-    def _or_own(self, answer: Answer, parameters: Array, own: Array) -> Answer:
-        """The optimum already known, where the choice is no better than the slack of the optimal set may make it.
-
-        Where it is better, some of that may still be the slack's: not proved.
-        """
-        program = self._answering.program
-        cost = float(program.evaluate(parameters, own)[0][0])
-        if not tolerances.closes(cost, answer.objective) or program.violation(parameters, own) > tolerances.FEASIBILITY:
-            return replace(answer, bound=-math.inf)
-        return Answer(Status.OPTIMAL, own, cost, answer.bound)
+        slack = tolerances.TIE if self._face.exact else tolerances.FINE_TIE
+        return _settled(self._face, self._answering, self._face.parameters(x, y, slack), x, y)
 
 
 class WorstForLeader:
@@ -125,20 +114,37 @@ class WorstForLeader:
             return replace(answer, message="the follower's optima let the upper objective get worse without limit")
         if answer.status is not Status.OPTIMAL:
             return replace(answer, status=Status.FAILED)
-        exact = self._face.exact or tolerances.closes(self._at(self._cost, x, y), answer.objective)
-        return answer if proved and exact else replace(answer, bound=-math.inf)
+        return answer if proved else replace(answer, bound=-math.inf)
 
     def _solve(self, side: Answering, x: Array, y: Array) -> Answer:
         """With as little slack as the engines bear: here slack worsens F and breaks constraints, it does no favour."""
-        own = self._face.own(y)
-        answer = side(self._face.parameters(x, y, tolerances.FINE_TIE), own, SECONDS)
+        answer = _settled(self._face, side, self._face.parameters(x, y, tolerances.FINE_TIE), x, y)
         if answer.status is Status.INFEASIBLE:
-            answer = side(self._face.parameters(x, y, tolerances.TIE), own, SECONDS)
+            answer = _settled(self._face, side, self._face.parameters(x, y, tolerances.TIE), x, y)
         return answer
 
     def _at(self, side: Answering, x: Array, y: Array) -> float:
         """What is minimised, the negative of the function, at y itself."""
         return float(side.program.evaluate(self._face.parameters(x, y, 0.0), self._face.own(y))[0][0])
+
+
+def _settled(face: OptimalFace, answering: Answering, parameters: Array, x: Array, y: Array) -> Answer:
+    """Minimise over the set, and where its slack counts take an optimum of the followers for a point of the wider set.
+
+    The wider set's optimum is a bound, and it counts as one on the true set's where a true optimum comes near it.
+    """
+    own = face.own(y)
+    answer = answering(parameters, own, SECONDS)
+    if face.exact or answer.status is not Status.OPTIMAL or answer.y is None:
+        return answer
+    program, found = answering.program, []
+    for point in (own, face.nearby(x, answer.y)):
+        if point is not None and program.violation(parameters, point) <= tolerances.FEASIBILITY:
+            found.append((float(program.evaluate(parameters, point)[0][0]), point))
+    cost, best = min(found, key=lambda pair: pair[0], default=(math.inf, own))
+    if not tolerances.closes(cost, answer.objective, _NEAR):  # it went astray along the set, or left it
+        return replace(answer, bound=-math.inf)
+    return Answer(Status.OPTIMAL, best, cost, answer.bound if tolerances.closes(cost, answer.objective) else -math.inf)
 
 
 def _violations(rows: ca.SX, low: Array, high: Array) -> list[ca.SX]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bilevel.space import Space
 
 _PATIENCE = 2000  # draws in a row that bring nothing new
+_PROJECTION = 20  # what a projection that found nothing counts for: it takes as long as many draws
 _BLOCK = 256
 
 
@@ -53,7 +54,7 @@ class RandomSearch(Search):
         while len(points) < count and idle < _PATIENCE and len(self._seen) < self.space.size:
             point = self.space.draw(self._spread(next(self._units)))
             if point is None or point in self._seen:
-                idle += 1
+                idle += _PROJECTION if point is None and self.space.has_equalities else 1
                 continue
             idle = 0
             self._seen.add(point)

@@ -156,11 +156,13 @@ def programs(draw, kind):
     )  # fmt: skip
 
 
+@some(0.5)
 @given(programs("linear"))
 def test_linear(hand):
     check(hand)
 
 
+@some(0.5)
 @given(programs("convex"))
 def test_convex_quadratic(hand):
     check(hand)
@@ -172,13 +174,13 @@ def test_quadratic_with_equalities_only(hand):
     check(hand)
 
 
-@some(0.4)
+@some(0.2)
 @given(programs("integer linear"))
 def test_mixed_integer_linear(hand):
     check(hand)
 
 
-@some(0.25)
+@some(0.17)
 @given(programs("integer quadratic"))
 def test_mixed_integer_quadratic(hand):
     check(hand)

@@ -204,3 +204,15 @@ def test_points_off_the_leaders_path_never_look_better_than_the_optimist_says():
         best, worst = at(model, x, "optimistic"), at(model, x, "pessimistic")
         assert worst.cost >= best.cost - 1e-9
         assert math.isfinite(worst.cost)
+
+
+@pytest.mark.parametrize(("attitude", "best"), [("optimistic", -1), ("pessimistic", 1)])
+def test_two_optima_apart_are_told_from_the_slack_around_them(attitude, best):
+    """(y^2 - 1)^2 has the optima -1 and 1: a point of the wider set is taken back to the one that it is near."""
+    model = start()
+    model.lower.y = pyo.Var(bounds=(-2, 2))
+    model.lower.obj = pyo.Objective(expr=(model.lower.y**2 - 1) ** 2)
+    model.obj = pyo.Objective(expr=model.lower.y + model.x)
+    reply = at(model, 0.0, attitude)
+    assert reply.cost == pytest.approx(best, abs=1e-7)
+    assert bilevel.solve(model, "grid", attitude=attitude).upper_objective == pytest.approx(best, abs=1e-7)
