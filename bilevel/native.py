@@ -35,6 +35,10 @@ def compiler() -> str | None:
     return shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")
 
 
+# Compiles, and moves the library into place in one step, so that no process loads half of one.
+_KEEP = 'made=$1 kept=$2 work=$3; shift 3; "$@" && mv "$made" "$kept"; rm -rf "$work"'
+
+
 class Native:
     """The library of one function, on its way.
 
@@ -47,7 +51,6 @@ class Native:
     def __init__(self, function: ca.Function) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._library: Path | None = None
-        self._unfinished: Path | None = None
         command = compiler()
         if command is None:
             return
@@ -68,8 +71,10 @@ class Native:
             return
         work = Path(tempfile.mkdtemp(prefix="bilevel-", dir=folder))
         (work / "f.c").write_text(source, encoding="utf-8")
-        self._unfinished = work / "f.so"
-        arguments = [command, *_FLAGS, str(work / "f.c"), "-o", str(self._unfinished), "-lm"]
+        made = work / "f.so"
+        compile_it = [command, *_FLAGS, str(work / "f.c"), "-o", str(made), "-lm"]
+        # The shell goes on when this process has ended: what was begun is there for the next run.
+        arguments = ["sh", "-c", _KEEP, "sh", str(made), str(self._library), str(work), *compile_it]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(arguments, stdin=quiet, stdout=quiet, stderr=quiet)
 
@@ -83,16 +88,6 @@ class Native:
         if self.pending or self._library is None:
             return None
         try:
-            self._settle()
             return ca.external("f", str(self._library)) if self._library.exists() else None
         except (OSError, RuntimeError):
             return None
-
-    def _settle(self) -> None:
-        """Move what the compiler made into the cache in one step, so that no process loads half a library."""
-        if self._process is None or self._unfinished is None or self._library is None:
-            return
-        if self._process.returncode == 0:
-            self._unfinished.replace(self._library)
-        shutil.rmtree(self._unfinished.parent, ignore_errors=True)
-        self._process = None
