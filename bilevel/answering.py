@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bilevel.errors import ModelError, RefusedError
 from bilevel.problem import Follower
 from bilevel.program import Program
 
+_SHARPENING = 5.0  # seconds for a lower level solved to more digits
 _PROVING = 0.5  # engines that suit a program better than this prove their answer (contracts.Engine.suits)
 
 
@@ -47,7 +49,7 @@ class Answering(Solver):
                 f"{program.name} is a {program.describe()} that no engine takes; a function outside SCIP's vocabulary"
                 " together with integer variables is one reason, an if-then-else expression another"
             )
-        proving = [name for score, name in ranked if score > _PROVING]
+        self._proving = proving = [name for score, name in ranked if score > _PROVING]
         local = [name for score, name in ranked if score <= _PROVING]
         self.engines = sorted(proving, key=lambda name: name in avoid) + local
         self._polisher = local[0] if local else None
@@ -72,13 +74,34 @@ class Answering(Solver):
                 break
             other = self._solver(name)(parameters, start, time_limit)
             answer = other if other.status is not Status.REFUSED else answer
+        if answer.status is Status.OPTIMAL and not answer.proved:
+            answer = self._proved_by_another(answer, parameters, time_limit)
         return self._polished(answer, parameters)
+
+    def _proved_by_another(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
+        """The same optimum from an engine that proves it, where there is one; else the answer as it is."""
+        for name in self._proving:
+            other = self._solver(name)(parameters, answer.y, time_limit) if name != self.engines[0] else answer
+            if other.status is Status.OPTIMAL and other.proved and tolerances.closes(other.objective, answer.objective):
+                return other
+        return answer
 
     def another(self, parameters: Array, first: Answer) -> Answer:
         """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""
         answers = [self._solver(name)(parameters) for name in self.engines[1:]]
         found = [answer for answer in answers if answer.status is Status.OPTIMAL]
         return min(found, key=lambda answer: answer.objective, default=first)
+
+    def sharper(self, parameters: Array, known: Answer) -> Answer:
+        """A proved answer again, by the first engine, to a gap of ``tolerances.SHARP``; the old one if that fails."""
+        self._first.gap = tolerances.SHARP / 4
+        try:
+            again = self._first(parameters, known.y, _SHARPENING)
+        finally:
+            self._first.gap = None
+        if again.status is not Status.OPTIMAL or again.bound < known.bound:
+            return known
+        return again if again.objective < known.objective else replace(known, bound=min(again.bound, known.objective))
 
     def _polished(self, answer: Answer, parameters: Array) -> Answer:
         """A global solver's point is right to its row tolerance; a local one started there adds the missing digits."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import casadi as ca
 import numpy as np
 
-from bilevel import registry, tolerances
+from bilevel import registry
 from bilevel.answering import ranked_engines
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation
@@ -119,11 +119,9 @@ class OptimalFace:
 
 def _polyhedral(program: Program) -> bool:
     """Whether linear rows cut out the optimal set: a linear program, or a continuous quadratic one that is convex."""
-    if program.shape is not Shape.QUADRATIC:
-        return program.shape is Shape.LINEAR
-    form = program.quadratic_form
-    convex = program.convex or (form.constant_hessian and form.definiteness >= -tolerances.DEFINITE)
-    return convex and not program.integer.any()
+    if program.shape is Shape.QUADRATIC:
+        return program.surely_convex
+    return program.shape is Shape.LINEAR
 
 
 def _slope(program: Program) -> ca.SX:

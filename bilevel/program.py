@@ -139,6 +139,18 @@ class Program:
         return Shape.NONLINEAR if ca.depends_on(self.hessian, self.variables) else Shape.QUADRATIC
 
     @cached_property
+    def surely_convex(self) -> bool:
+        """Whether it is convex at every value of the parameters: declared so, linear, or with a constant Hessian."""
+        if self.integer.any():
+            return False
+        if self.convex or self.shape is Shape.LINEAR:
+            return True
+        if self.shape is Shape.NONLINEAR:
+            return False
+        form = self.quadratic_form
+        return form.constant_hessian and form.definiteness >= -tolerances.DEFINITE
+
+    @cached_property
     def kinked(self) -> bool:
         """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
         graph = ca.Function("graph", [self.parameters, self.variables], [self.objective, ca.densify(self.rows)])

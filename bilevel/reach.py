@@ -12,6 +12,13 @@ to Variational Inequalities*, ch. 1, for the inequality). Its extent along the a
 
     d_i  in  -(H^-1 g)_i / 2  +-  sqrt(g'H^-1 g (H^-1)_ii) / 2 .
 
+For a follower that is linear in y, ``f = c(x)'y + k(x)``, optimality says ``c(x)'(y(x) - a) <= 0``. Let p_j be a finite
+bound of y_j, so that ``y_j - p_j`` has one sign, and ``m_j`` the least ``c_j(x) (y_j - p_j)`` can be. Then
+
+    c_j(x) (y_j - p_j)  <=  max_x c(x)'(a - p) - sum_{i != j} m_i ,
+
+which bounds y_j wherever c_j(x) keeps off zero on the side that pulls y_j to p_j: flows whose arcs all cost something.
+
 H comes from the range of the Hessian over the boxes of x and y: the middle minus the diagonal of the radii's row sums
 (Gershgorin). Anchors ``a`` are zero and some answers; each gives bounds, and all of them hold.
 """
@@ -28,7 +35,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
 from bilevel.intervals import ENTIRE, Graph, Interval
-from bilevel.program import Program
+from bilevel.program import Program, Shape
 
 _LARGEST = 300  # variables of a follower, for dense matrices
 _LONGEST = 200_000  # instructions of its Hessian, which are walked in Python
@@ -55,7 +62,7 @@ def answer_bounds(compilation: Compilation, convex: Collection[str], anchors: It
         count = int(symbols.numel())
         program = compilation.programs.get(name)
         if program is not None and name in convex and count <= _LARGEST and not program.integer.any():
-            bounds = _follower_bounds(program, x_box, [point[offset : offset + count] for point in points])
+            bounds = _reach_of(program, x_box, [point[offset : offset + count] for point in points])
             if bounds is not None:
                 found |= dict(zip(program.names, zip(*bounds, strict=True), strict=True))
         offset += count
@@ -66,7 +73,47 @@ def _interval(low: float | None, high: float | None) -> Interval:
     return (-math.inf if low is None else float(low)), (math.inf if high is None else float(high))
 
 
-def _follower_bounds(
+def _reach_of(program: Program, x_box: list[Interval], points: list[Array]) -> tuple[list[float], list[float]] | None:
+    if program.shape is Shape.LINEAR:
+        return _linear_bounds(program, x_box, points)
+    return _strongly_convex_bounds(program, x_box, points)
+
+
+def _linear_bounds(
+    program: Program, x_box: list[Interval], points: list[Array]
+) -> tuple[list[float], list[float]] | None:
+    """By what an answer may cost at most; None where that bounds nothing new."""
+    lower, upper = program.lower.copy(), program.upper.copy()
+    end = np.where(np.isfinite(lower), lower, upper)  # p
+    both = np.isfinite(lower) & np.isfinite(upper)
+    if both.all() or not np.isfinite(end).all():
+        return None
+    side = np.where(np.isfinite(lower), 1.0, -1.0)  # the sign of y - p
+    width = np.full(program.n, np.inf)
+    width[both] = upper[both] - lower[both]
+    graph = Graph(program.parameters, program.variables, ca.vertcat(program.gradient, program.rows))
+    for point in points:
+        anchor = np.clip(point, lower, upper)
+        ranges = _ranges(graph, x_box, [(a, a) for a in anchor.tolist()])
+        costs, rows = ranges[:, : program.n], ranges[:, program.n :]
+        feasible_everywhere = (rows[0] >= program.row_lower).all() and (rows[1] <= program.row_upper).all()
+        if not feasible_everywhere or not np.isfinite(costs).all():
+            continue
+        pull = np.where(side > 0, costs[0], -costs[1])  # the least c_j(x) side_j
+        with np.errstate(invalid="ignore"):
+            least = np.where(pull < 0.0, pull * width, 0.0)
+        spent = np.maximum(costs[0] * (anchor - end), costs[1] * (anchor - end)).sum()
+        for j in np.flatnonzero(pull > 0.0):
+            far = (spent - np.delete(least, j).sum()) / pull[j]
+            far = far * (1.0 + _MARGIN) + _MARGIN
+            if side[j] > 0:
+                upper[j] = min(upper[j], end[j] + far)
+            else:
+                lower[j] = max(lower[j], end[j] - far)
+    return lower.tolist(), upper.tolist()
+
+
+def _strongly_convex_bounds(
     program: Program, x_box: list[Interval], points: list[Array]
 ) -> tuple[list[float], list[float]] | None:
     below = _hessian_below(program, x_box)

@@ -36,6 +36,16 @@ FINE_TIE = 1e-10
 """The same where slack does more than let rounding pass: a curved optimal set, where y moves by its root, and the
 pessimistic choice, where it makes points infeasible that are not."""
 
+SHARP = 2e-8
+"""How far f may be above its proved bound where the lower level is not convex and a certificate is asked for.
+
+Such a follower's near-optima may lie far from its optima, and F there far from F at any true answer: with f allowed to
+be worse by e, the best F is v(e) <= v(0), often v(0) - c e^p with a root p. The bound on F is v(1e-7) at most, since
+that much slack stands in its rows; the incumbent is no better than v(2e-8). Where the two meet v is flat between them,
+and what is left between v(2e-8) and v(0) is about CERTIFICATE again at most (for p >= 1/3). SCIP's own bounds are right
+to 1e-8, so that less cannot be asked for.
+"""
+
 INTEGRALITY = 1e-6
 """Distance from the nearest integer (absolute)."""
 

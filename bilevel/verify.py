@@ -42,8 +42,9 @@ class Check:
     proved : bool
         Whether the best f of every follower, and the choice among ties, is proved.
     certain : bool
-        Whether the point is proved bilevel feasible, within the tolerances: the best f of every follower is proved.
-        The optimistic choice need not be (a worse one is feasible too), the pessimistic one must.
+        Whether the point is proved bilevel feasible: the best f of every follower is proved, to
+        ``tolerances.SHARP`` where that is not by convexity. The optimistic choice need not be (a worse one is feasible
+        too), the pessimistic one must.
     complaints : list of str
         Why the point does not stand; empty if it does.
     remark : str
@@ -133,9 +134,9 @@ class Verifier:
                 continue
             f = float(evaluate(follower.objective.expr))
             objectives.append(f)
-            best, sure, complaint = self._best(follower, upper, follower.sense * f)
+            best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
             complaints += complaint
-            proved, certain = proved and sure, certain and sure
+            proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
             below = max(below, _violation(evaluate, follower.constraints), _outside(follower.variables, lower))
         above = max(
@@ -158,22 +159,23 @@ class Verifier:
         check.complaints += _complaints(check)
         return check
 
-    def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, list[str]]:
-        """The best f for this x (minimised), whether it is proved, and what went wrong."""
+    def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, bool, list[str]]:
+        """The best f for this x (minimised), whether it is proved and F certain with it, and what went wrong."""
         x, slack = self._response.vector(upper), tolerances.OPTIMALITY * tolerances.scale(f)
         answering = self._answering[follower.name]
         answer = answering(x)
         if answer.status is Status.OPTIMAL and answer.objective > f + slack:  # no optimum, whatever that engine says
             answer = answering.another(x, answer)
         if answer.status is not Status.OPTIMAL:
-            return f, False, [f"solved afresh, {follower.name} is {answer.status}: {answer.message}"]
+            return f, False, False, [f"solved afresh, {follower.name} is {answer.status}: {answer.message}"]
         if answer.objective > f + slack:
-            return (
-                f,
-                False,
-                [f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"],
-            )
-        return answer.objective, answer.proved, []
+            complaint = f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"
+            return f, False, False, [complaint]
+        sharp = answer.proved
+        if sharp and answer.bound < answer.objective and not answering.program.surely_convex:
+            answer = answering.sharper(x, answer)
+            sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
+        return answer.objective, answer.proved, sharp, []
 
     def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:
         """Ask a response function again: an answer that does not repeat cannot be verified."""

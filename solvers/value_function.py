@@ -36,10 +36,12 @@ from bilevel.program import Program
 from bilevel.registry import register
 from bilevel.result import Finding, Termination
 from bilevel.solvers.high_point import HighPoint
+from bilevel.solvers.rounder_points import rounder_points
 from bilevel.solvers.rounds import Rounds
 
 _ROUNDS = 200
 _LARGEST = 5000  # operations in the relaxation; beyond, a global solver does nothing useful in a minute
+_SLACK = tolerances.GLOBAL_FEASIBILITY  # in every row: see tolerances.SHARP for what it is needed for
 _PATIENCE = 3  # rounds in a row at the same x without a better bound
 
 
@@ -98,7 +100,7 @@ class Relaxation:
         both = [follower.parameters, follower.variables]
         (hoped,) = ca.substitute([follower.objective], both, [x, y])
         given, rows = ca.substitute([follower.objective, follower.rows], both, [x, point])
-        slack = tolerances.TIE * tolerances.scale(float(ca.norm_inf(ca.DM(answer))) if answer.size else 0.0)
+        slack = _SLACK * tolerances.scale(float(ca.norm_inf(ca.DM(answer))) if answer.size else 0.0)
         escapes = list(_escapes(follower, rows, v))
         self._cuts += 1
         self._program = _with_row(program, hoped - given - slack, escapes, f"{name}[{self._cuts}]")
@@ -175,6 +177,7 @@ class _Walk:
 
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
         compilation = Compilation(problem)
+        self._problem = problem
         self._relaxation = Relaxation(problem, compilation)
         self.rounds = Rounds(problem, compilation, settings, observer)
         self.rounds.notes.append("rows from the follower's answers bound F from below (value function)")
@@ -200,8 +203,11 @@ class _Walk:
             stuck = stuck + 1 if upper == last and not better else 0
             last = upper
             if stuck >= _PATIENCE:
-                return Termination.STALLED
-        return Termination.STALLED
+                break
+        for near in rounder_points(self._problem, last) if last is not None else ():
+            rounds.ask(near)
+        rounds.report()
+        return Termination.OPTIMALITY if rounds.closed else Termination.STALLED
 
     def _no_point(self, answer: Answer) -> Termination:
         if answer.interrupted:

@@ -8,6 +8,7 @@ import math
 import pyomo.environ as pyo
 import pytest
 
+import bilevel
 from bilevel import LowerLevel
 from bilevel.compiling import Compilation
 from bilevel.problem import Problem
@@ -385,3 +386,56 @@ def _like(part, wrong):
     """An Answering whose only engine is wrong."""
     part._first = wrong
     return part
+
+
+@BOTH
+@pytest.mark.parametrize("x", [0.004, -0.004, 0.01])
+def test_an_answer_that_is_nearly_optimal_is_no_ground_for_a_certificate(sense, x):
+    """f = x y^2 / 2 - y x^3 is within 1e-6 of its optimum at y = 1 for small negative x, and at y = 0 for small x.
+
+    Mitsos and Barton (2007), example 3.13: y = x^2 for x > 0, y = -1 for x < 0, so that F = x - y > -1.
+    """
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-1, 1))
+    model.lower = LowerLevel()
+    model.lower.y = y = pyo.Var(bounds=(-1, 1))
+    model.lower.obj = pyo.Objective(expr=0.5 * model.x * y**2 - y * model.x**3)
+    sign = -1 if sense == pyo.maximize else 1
+    model.obj = pyo.Objective(expr=sign * (model.x - y), sense=sense)
+    for near in (1.0, 0.0):
+        result = judged(model, upper={"x": x}, lower={"lower.y": near}, bound=sign * (x - near))
+        assert result.verdict != "certified_global", (near, result.lower, result.notes)
+
+
+@BOTH
+def test_solve_proves_no_better_f_than_true_answers_have(sense):
+    """The same, and a quartic one (example 3.12, F = 0): spending a tolerance in f on F gives -1.002 and -4e-4."""
+    for lower, upper, best in (
+        (lambda x, y: 0.5 * x * y**2 - y * x**3, lambda x, y: x - y, -1.0),
+        (lambda x, y: -x * y**2 + 0.5 * y**4, lambda x, y: -x + x * y + 10 * y**2, 0.0),
+    ):
+        model = pyo.ConcreteModel()
+        model.x = pyo.Var(bounds=(-1, 1))
+        model.lower = LowerLevel()
+        model.lower.y = pyo.Var(bounds=(-1, 1))
+        model.lower.obj = pyo.Objective(expr=lower(model.x, model.lower.y))
+        sign = -1 if sense == pyo.maximize else 1
+        model.obj = pyo.Objective(expr=sign * upper(model.x, model.lower.y), sense=sense)
+        result = bilevel.solve(model, "value_function", time_limit=20)
+        assert sign * result.bound <= best + 1e-6
+        if result.verdict == "certified_global":
+            assert sign * result.upper_objective == pytest.approx(best, abs=1e-4)
+
+
+def test_dividing_by_nothing_at_one_x_is_no_crash():
+    """(y - 1)^2 / x <= 1 with x in [0, 2]: y >= 1 - sqrt x, and at x = 0 the row is no number."""
+    for method in ("kkt", "grid"):
+        model = pyo.ConcreteModel()
+        model.x = pyo.Var(bounds=(0, 2))
+        model.lower = LowerLevel()
+        model.lower.y = pyo.Var(bounds=(-5, 5))
+        model.lower.disc = pyo.Constraint(expr=(model.lower.y - 1) ** 2 / model.x <= 1)
+        model.lower.obj = pyo.Objective(expr=model.lower.y)
+        model.obj = pyo.Objective(expr=model.x)
+        result = bilevel.solve(model, method, budget=5, time_limit=10)
+        assert result.upper_objective is None or result.upper_objective > 0

@@ -7,8 +7,10 @@ node by node, with an auxiliary variable for a nonlinear node that is used more 
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import casadi as ca
@@ -46,6 +48,8 @@ _BINARY: dict[int, Callable[[Any, Any], Any]] = {
 }
 _LONGEST = 20.0  # seconds for one lower level where nobody set a limit: a search must not hang at one point
 _FAR = 1e15  # SCIP takes 1e20 for infinite, and a point there for an optimum
+_WIDEST = 1e9  # a range beyond this is none: products and powers of its ends leave the digits of a double
+_MARGIN = 1e-3  # by which a point may be worse than the best one found, relative: it must not lose that one
 _EXTREMES = (ca.OP_FMAX, ca.OP_FMIN)
 _POWERS = (ca.OP_POW, ca.OP_CONSTPOW)
 _HARMLESS = {*_UNARY, *_BINARY, *_EXTREMES, *_POWERS, ca.OP_CONST, ca.OP_INPUT, ca.OP_OUTPUT, ca.OP_PARAMETER}
@@ -74,35 +78,62 @@ def _translatable(program: Program) -> bool:
 
 
 class ScipSolver(Solver):
-    """Builds one SCIP model per solve: SCIP's own work outweighs that by far."""
+    """Builds one SCIP model per solve: SCIP's own work outweighs that by far.
+
+    Where a variable of a nonlinear term has no bounds, SCIP relaxes the term by its own infinity, 1e20: it has been
+    seen to call a point optimal, with a bound, where the objective falls forever. Nothing it says of such a model is
+    believed. A second model then asks for points no worse than the best one found; if that gives every such variable
+    a range, its word counts.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self._function = _graph(program)
         self._instructions = _instructions(self._function)
+        outputs = ca.vertcat(program.objective, program.rows)
+        self._curved = np.flatnonzero(ca.which_depends(outputs, program.variables, 2, False))
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        """See :class:`bilevel.contracts.Solver`."""
+        began = time.monotonic()
+        limit = _LONGEST if time_limit is None else max(time_limit, 0.01)
+        unbounded = not np.isfinite([self.program.lower[self._curved], self.program.upper[self._curved]]).all()
+        cutoff = self._value_at(parameters, start) if unbounded else None
+        answer, loose = self._solve(parameters, start, limit, cutoff)
+        if loose is None or answer.interrupted:
+            return answer
+        value = self._value_at(parameters, answer.y)
+        left = limit - (time.monotonic() - began)
+        if value is not None and (cutoff is None or value < cutoff) and left > 0.0:
+            answer, loose = self._solve(parameters, answer.y, left, value)
+        return answer
+
+    def _value_at(self, parameters: Array, point: Array | None) -> float | None:
+        """The objective at a point; None if that is not feasible."""
+        if point is None or not np.isfinite(point).all():
+            return None
+        if self.program.violation(parameters, point) > tolerances.GLOBAL_FEASIBILITY:
+            return None
+        return float(self.program.evaluate(parameters, point)[0][0])
+
+    def _solve(
+        self, parameters: Array, start: Array | None, time_limit: float, cutoff: float | None
+    ) -> tuple[Answer, str | None]:
+        """The answer, and the name of a variable for whose want of bounds it proves nothing."""
         program = self.program
         model = pyscipopt.Model(program.name)
-        model.hideOutput()
-        gap = tolerances.GLOBAL_GAP if self.gap is None else self.gap
-        model.setParam("limits/gap", gap)
-        model.setParam("limits/absgap", gap)
-        model.setParam("numerics/feastol", tolerances.GLOBAL_FEASIBILITY)
-        # Tolerances that SoPlex cannot meet: it complains of each on stderr, and its LPs fail more often, not less.
-        model.setParam("propagating/obbt/dualfeastol", 1e-7)
-        model.setParam("constraints/nonlinear/tightenlpfeastol", False)
-        model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
-        model.setParam("limits/time", _LONGEST if time_limit is None else max(time_limit, 0.01))
+        _set_parameters(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap, time_limit)
         variables = self._variables(model)
         try:
             objective, rows = _Builder(model, self._instructions).build(parameters, variables)
-        except FloatingPointError as error:
-            return Answer(Status.FAILED, message=f"{program.name}: {error}")
+        except (ArithmeticError, ValueError) as error:  # a division by zero, a logarithm of a negative number ...
+            return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
         broken = self._add_rows(model, rows)
         if broken is not None:
-            return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point")
+            return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
         self._set_objective(model, objective)
+        if cutoff is not None and not isinstance(objective, float):
+            model.addCons(objective <= cutoff + _MARGIN * tolerances.scale(cutoff))
         for pair in program.sos1:
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
@@ -110,10 +141,23 @@ class ScipSolver(Solver):
         if self.watch is not None:
             model.includeEventhdlr(_Watcher(self.watch), "watch", "reports incumbent and bound")
         try:
+            model.presolve()
+            loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
             model.optimize()
         except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
-            return Answer(Status.FAILED, message=str(error))
-        return self._read(model, variables, parameters)
+            return Answer(Status.FAILED, message=str(error)), None
+        answer = self._read(model, variables, parameters)
+        if cutoff is not None and answer.status is Status.INFEASIBLE:
+            return Answer(Status.FAILED, message="SCIP: infeasible, though it was given a feasible point"), loose
+        return (answer if loose is None else _disbelieved(answer, loose)), loose
+
+    def _loose(self, model: Any, variables: list[Any]) -> str | None:
+        """A variable of a nonlinear term that presolving left without a range."""
+        for k in self._curved:
+            known = model.getTransformedVar(variables[k])
+            if max(-known.getLbGlobal(), known.getUbGlobal()) > _WIDEST:
+                return self.program.names[k] if self.program.names else f"variable {k}"
+        return None
 
     def _variables(self, model: Any) -> list[Any]:
         program = self.program
@@ -172,6 +216,25 @@ class ScipSolver(Solver):
         if status in ("optimal", "gaplimit"):
             return Answer(Status.OPTIMAL, y, objective, bound)
         return Answer(found, y, objective, bound, message=words, interrupted=stopped)
+
+
+def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
+    model.hideOutput()
+    model.setParam("limits/gap", gap)
+    model.setParam("limits/absgap", gap)
+    model.setParam("numerics/feastol", tolerances.GLOBAL_FEASIBILITY)
+    # Tolerances that SoPlex cannot meet: it complains of each on stderr, and its LPs fail more often, not less.
+    model.setParam("propagating/obbt/dualfeastol", 1e-7)
+    model.setParam("constraints/nonlinear/tightenlpfeastol", False)
+    model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
+    model.setParam("limits/time", time_limit)
+
+
+def _disbelieved(answer: Answer, loose: str) -> Answer:
+    """What is left of an answer that proves nothing: the point."""
+    why = f"SCIP proves nothing where {loose} is in a nonlinear term and without bounds: declare some"
+    status = Status.FAILED if answer.status is Status.INFEASIBLE else answer.status
+    return replace(answer, status=status, bound=-math.inf, message="; ".join(filter(None, (answer.message, why))))
 
 
 def _finite(model: Any, value: float) -> float:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bilevel
 from bilevel import LowerLevel
 from bilevel.compiling import Compilation
 from bilevel.problem import Problem
@@ -78,11 +79,65 @@ def test_nothing_where_no_anchor_is_feasible_for_every_x():
     assert len(bounds(m)) == 3
 
 
-def test_nothing_for_a_linear_follower():
+def test_nothing_for_a_linear_follower_whose_cost_may_vanish():
     m = pyo.ConcreteModel()
     m.x = pyo.Var(bounds=(0, 1))
     m.lower = LowerLevel()
     m.lower.y = pyo.Var(bounds=(0, None))
     m.lower.obj = pyo.Objective(expr=m.lower.y * m.x)
     m.obj = pyo.Objective(expr=m.x + m.lower.y)
-    assert bounds(m) == {}
+    assert bounds(m)["lower.y"] == (0.0, np.inf)
+
+
+def network(rng, free=False, flip=False):
+    """Least-cost flow from node 0 to node 4 over arcs without capacities, some of them tolled."""
+    arcs = [(i, j) for i in range(5) for j in range(5) if i != j and abs(i - j) <= 2]
+    m = pyo.ConcreteModel()
+    m.toll = pyo.Var(arcs[:4], bounds=(0, 7))
+    m.lower = LowerLevel()
+    sign = -1 if flip else 1
+    m.lower.flow = pyo.Var(arcs, bounds=(None, 0) if flip else (0, None))
+    flow = {a: sign * m.lower.flow[a] for a in arcs}
+    m.lower.balance = pyo.Constraint(
+        range(5),
+        rule=lambda _, v: (
+            sum(flow[a] for a in arcs if a[0] == v) - sum(flow[a] for a in arcs if a[1] == v) == {0: 1, 4: -1}.get(v, 0)
+        ),
+    )
+    cost = {a: 0 if free else int(rng.integers(1, 9)) for a in arcs}
+    m.lower.obj = pyo.Objective(expr=sum(cost[a] * flow[a] for a in arcs) + sum(m.toll[a] * flow[a] for a in m.toll))
+    m.obj = pyo.Objective(expr=sum(m.toll[a] * flow[a] for a in m.toll), sense=pyo.maximize)
+    return m
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_flows_that_cost_something_have_bounds_and_no_answer_lies_outside(seed, flip):
+    rng = np.random.default_rng(seed)
+    problem = Problem.read(network(rng, flip=flip))
+    compilation = Compilation(problem)
+    response = Response(problem, compilation=compilation)
+    found = answer_bounds(compilation, ["lower"], [response(np.zeros(4)).y])
+    low, high = np.array(list(found.values())).T
+    assert np.isfinite([low, high]).all()
+    assert np.abs([low, high]).max() < 200
+    for _ in range(20):
+        y = response(rng.uniform(0, 7, 4)).y
+        assert (low <= y).all()
+        assert (y <= high).all()
+
+
+def test_flows_that_may_go_round_for_nothing_have_none():
+    m = network(np.random.default_rng(0), free=True)
+    problem = Problem.read(m)
+    compilation = Compilation(problem)
+    anchor = Response(problem, compilation=compilation)(np.zeros(4)).y
+    found = answer_bounds(compilation, ["lower"], [anchor])
+    assert not np.isfinite([high for _, high in found.values()]).any()
+
+
+def test_tolls_on_arcs_without_capacities_are_certified():
+    result = bilevel.solve(network(np.random.default_rng(1)), "kkt", time_limit=60)
+    assert result.verdict == "certified_global", result.notes
+    again = bilevel.solve(network(np.random.default_rng(1), flip=True), "kkt", time_limit=60)
+    assert again.upper_objective == pytest.approx(result.upper_objective, abs=1e-4)
