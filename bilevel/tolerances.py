@@ -46,6 +46,9 @@ and what is left between v(2e-8) and v(0) is about CERTIFICATE again at most (fo
 to 1e-8, so that less cannot be asked for.
 """
 
+SAME = 1e-12
+"""How much worse f may be at one answer than at another for both to be the same answer to the last digits."""
+
 INTEGRALITY = 1e-6
 """Distance from the nearest integer (absolute)."""
 

@@ -99,9 +99,10 @@ class Verifier:
     def check(self, upper: dict[str, Any], candidate: dict[str, Any] | None = None) -> Check | str:
         """Look at x afresh; the check of the best y that stands, or why there is none.
 
-        The y checked is the fresh answer with ties broken; a path's own ``candidate`` only where that choice was not
-        proved and the candidate is the one to choose: it stands and is better for the leader. In the pessimistic
-        attitude it has to be an optimum below that is worse for him, or that breaks a coupling constraint.
+        The y checked is the fresh answer with ties broken; a path's own ``candidate`` only where it is the one to
+        choose, and that choice was not proved or the two are the same answer to the last digits of f, of which an
+        interior-point method leaves some at a weakly active row: it stands and is better for the leader. In the
+        pessimistic attitude it has to be an optimum below that is worse for him, or that breaks a coupling constraint.
         """
         x = self._response.vector(upper)
         reply = self._response(x)
@@ -109,17 +110,28 @@ class Verifier:
             return f"at the point found the lower level is {reply.status}: {reply.message}"
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
         fresh.remark = reply.message
-        if candidate is None or (reply.proved and fresh.stands):
+        if candidate is None:
             return fresh
         names = [multiplier.variable.name for multiplier in self.problem.multipliers]
         other = self._measure(upper, {**candidate, **{name: fresh.lower[name] for name in names}}, False)
         other.remark = reply.message
+        if reply.proved and fresh.stands and not self._same(fresh, other):
+            return fresh
         sense = self.problem.sense
         if self.problem.attitude is Attitude.PESSIMISTIC:
             worse = sense * other.upper_objective > sense * fresh.upper_objective or not other.stands
             return other if other.optimal and fresh.stands and worse else fresh
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
+
+    def _same(self, fresh: Check, other: Check) -> bool:
+        """Whether f is the same, or better at the other point, to the last digits, for every follower."""
+        return other.lower_violation <= max(fresh.lower_violation, tolerances.ENGINE) and all(
+            follower.sense * (f - g) <= tolerances.SAME * tolerances.scale(f, g)
+            for follower, f, g in zip(
+                self.problem.followers, other.lower_objectives, fresh.lower_objectives, strict=True
+            )
+        )
 
     def _measure(self, upper: dict[str, Any], lower: dict[str, Any], proved: bool) -> Check:
         values = {id(v): upper[v.name] for v in self.problem.variables if not is_category(v)}

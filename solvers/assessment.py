@@ -70,8 +70,9 @@ class Incumbent:
 class Assessment:
     """``assess(upper, lower)`` gives the point with the followers' own answer, or None where it does not stand.
 
-    The y that counts is the followers' answer with ties broken; the solver's own only where that choice is not proved,
-    or breaks the leader's constraints, and its own is as good for the followers and better for the leader.
+    The y that counts is the followers' answer with ties broken; the solver's own where that is better for the leader,
+    and as good for the followers to the last digits, or to the tolerance if the choice is not proved or breaks the
+    leader's constraints.
     """
 
     def __init__(self, compilation: Compilation, response: Response) -> None:
@@ -90,10 +91,10 @@ class Assessment:
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return None
         answer = self._cost(x, reply.y)
-        if not (reply.proved and math.isfinite(answer)):
-            own = np.array(list(lower.values()), dtype=float)
-            if self._is_answer(x, own, reply.y) and self._cost(x, own) < answer:
-                return Assessed(upper, lower, self._cost(x, own))
+        slack = tolerances.SAME if reply.proved and math.isfinite(answer) else tolerances.OPTIMALITY
+        own = np.array(list(lower.values()), dtype=float)
+        if self._is_answer(x, own, reply.y, slack) and self._cost(x, own) < answer:
+            return Assessed(upper, lower, self._cost(x, own))
         return Assessed(upper, self._response.lower_values(reply.y), answer) if math.isfinite(answer) else None
 
     def _cost(self, x: Array, y: Array) -> float:
@@ -104,8 +105,8 @@ class Assessment:
         # A NaN is broken too, hence the comparison this way round.
         return cost if bool((excess <= tolerances.FEASIBILITY).all()) and math.isfinite(cost) else math.inf
 
-    def _is_answer(self, x: Array, y: Array, best: Array) -> bool:
-        """Whether y is feasible for every follower and as good as an answer."""
+    def _is_answer(self, x: Array, y: Array, best: Array, slack: float) -> bool:
+        """Whether y is feasible for every follower and as good as an answer, but for a relative slack."""
         offset = 0
         for name, symbols in self._compilation.y.items():
             place = slice(offset, offset + int(symbols.numel()))
@@ -114,7 +115,7 @@ class Assessment:
             if program is None or program.violation(x, y[place]) > tolerances.FEASIBILITY:
                 return False
             f, optimum = (float(program.evaluate(x, point[place])[0][0]) for point in (y, best))
-            if not f - optimum <= tolerances.OPTIMALITY * tolerances.scale(f, optimum):
+            if not f - optimum <= slack * tolerances.scale(f, optimum):
                 return False
         return True
 

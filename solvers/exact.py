@@ -4,8 +4,8 @@ problem -> convexity (proved, or refused) -> ``bilevel.kkt`` -> a treatment of t
 -> x, y -> the same verification as every other path.
 
 ``auto`` does both halves. A local one: the treatment ``scholtes`` through Ipopt from the model's initial values and
-seeded random starts, quick at any size. And a global one: ``sos1`` through an engine that proves its bound (SCIP),
-with the local incumbent for a start. A treatment named by the user is run alone.
+seeded random starts, quick at any size. And a global one: ``sos1_cut``, or ``sos1`` where there is no cut, through an
+engine that proves its bound (SCIP), with the local incumbent for a start. A treatment named by the user is run alone.
 
 What may be claimed is told in :mod:`bilevel.solvers.equivalence` and :mod:`bilevel.solvers.global_proof`.
 """
@@ -100,11 +100,18 @@ class _Walk:
             self._say(alone)
             return
         try:
-            self._prove(TreatedModel(self.problem, "sos1"))
+            self._prove(self._sets())
         except RefusedError as refusal:
             if self.settings.engine != "auto" or self.best is None:
                 raise
             self._say(f"no global half: {refusal}")
+
+    def _sets(self) -> TreatedModel:
+        """Special ordered sets, with strong duality besides where that has a form."""
+        try:
+            return TreatedModel(self.problem, "sos1_cut")
+        except RefusedError:
+            return TreatedModel(self.problem, "sos1")
 
     def _why_no_global_half(self, treated: TreatedModel) -> str | None:
         if self.settings.engine == "ipopt":
@@ -177,9 +184,7 @@ class _Walk:
                 self.observer.bounded(None, self._user(self.bound))
         if answer.y is not None:
             self._consider(exact, answer.y, False)
-            # Pieces are told apart by sets: rows that state the pairs otherwise hold only to a tolerance.
-            sets = exact if exact.treatment.name == "sos1" else TreatedModel(self.problem, "sos1")
-            self._polish(sets, exact.by_name(answer.y))
+            self._polish(exact, exact.by_name(answer.y))
         self.termination = _why_stopped(answer, self._left())
         if self.best is None and answer.status is Status.OPTIMAL:
             self.termination = Termination.STALLED
@@ -225,14 +230,18 @@ class _Walk:
             )
 
     def _polish(self, exact: TreatedModel, values: Values) -> Array | None:
-        """Solve the piece a point lies on; keep its solution if it verifies, and return it as a start."""
+        """Solve the piece a point lies on; keep its solution if it verifies, and return it as a start.
+
+        Pieces are told apart by sets: rows that state the pairs otherwise hold only to a tolerance.
+        """
         if not exact.program.sos1 and not exact.conditions.pairs and self.best is not None and self.best.stationary:
             return exact.point_from(values)
-        found = solve_piece(exact, values)
+        sets = exact if exact.treatment.name == "sos1" else TreatedModel(self.problem, "sos1")
+        found = solve_piece(sets, values)
         if found is None:
             return None
-        self._consider(exact, *found, exact=True)
-        return found[0]
+        self._consider(sets, *found, exact=True)
+        return exact.point_from(sets.by_name(found[0]))
 
     def _consider(self, treated: TreatedModel, point: Array, stationary: bool, *, exact: bool = False) -> None:
         """Assess a point and keep it if it is the best so far."""

@@ -112,7 +112,8 @@ class GlobalSolve:
             row_upper=np.append(program.row_upper, -FAR),
             row_names=(*program.row_names, "far"),
         )
-        answer = self._engine.prepare(probe)(np.zeros(0), None, time_limit)
+        engine = registry.get(Engine, proving_engine(probe, "auto"))()
+        answer = engine.prepare(probe)(np.zeros(0), None, time_limit)
         return answer if answer.y is not None else Answer(Status.FAILED, message=answer.message)
 
 

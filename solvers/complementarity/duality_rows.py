@@ -35,7 +35,7 @@ def why_no_duality(compiled: CompiledConditions) -> str | None:
 
 def gap(compiled: CompiledConditions, part: Part) -> Any:
     """The duality gap of one part, a Pyomo expression."""
-    return _times_gradient(compiled, part) + sum(
+    return times_gradient(compiled, part) + sum(
         (1 if compiled.sides[k][1] != "equality" else -1) * compiled.multipliers[k] * rest(compiled, k)
         for k in part.columns
     )
@@ -68,9 +68,9 @@ def cut(compiled: CompiledConditions, relaxation: Relaxation, part: Part, linear
     """
     if linear and ca.depends_on(compiled.gradient[part.rows], compiled.symbols):
         return None
-    terms = [_times_gradient(compiled, part)]
+    terms = [times_gradient(compiled, part)]
     for k in part.columns:
-        least, most = relaxation.range(_rest_symbol(compiled, k))
+        least, most = relaxation.range(rest_symbol(compiled, k))
         equality = compiled.sides[k][1] == "equality"
         if least == -math.inf or (equality and most > least):
             return None
@@ -78,14 +78,20 @@ def cut(compiled: CompiledConditions, relaxation: Relaxation, part: Part, linear
     return sum(terms)
 
 
-def _rest_symbol(compiled: CompiledConditions, k: int) -> ca.SX:
+def rest_symbol(compiled: CompiledConditions, k: int) -> ca.SX:
+    """The same as :func:`rest`, in symbols."""
     return ca.substitute(compiled.slacks[k], compiled.y, ca.SX.zeros(compiled.y.shape))
 
 
-def _times_gradient(compiled: CompiledConditions, part: Part) -> Any:
-    """``y'grad_y f``: stationarity at multipliers of zero is the gradient."""
-    rows = list(compiled.conditions.stationarity.values())
-    return sum(compiled.answers[k] * _at_zero(rows[k].body, compiled.multipliers) for k in part.rows)
+def times_gradient(compiled: CompiledConditions, part: Part) -> Any:
+    """``y'grad_y f``, a Pyomo expression."""
+    return sum(compiled.answers[k] * slope(compiled, k) for k in part.rows)
+
+
+def slope(compiled: CompiledConditions, k: int) -> Any:
+    """The derivative of f by an answer: stationarity at multipliers of zero."""
+    row = list(compiled.conditions.stationarity.values())[k]
+    return _at_zero(row.body, compiled.multipliers)
 
 
 def _at_zero(expression: Any, variables: list[Any]) -> Any:

@@ -12,6 +12,8 @@ import pyomo.environ as pyo
 
 from bilevel.contracts import Treatment
 from bilevel.registry import register
+from bilevel.solvers.complementarity.compiled_conditions import CompiledConditions
+from bilevel.solvers.complementarity.dual_objective import state_by_duals
 from bilevel.solvers.complementarity.proof_of_pairs import impose_cuts, why_no_cuts
 
 
@@ -38,7 +40,8 @@ class SOS1Cut(Treatment):
 
     Source:      as ``sos1``
     Target:      as ``sos1``, and the rows ``complementarity.cut`` of
-                 :mod:`bilevel.solvers.complementarity.duality_rows`
+                 :mod:`bilevel.solvers.complementarity.duality_rows`; products of x and y in F by the dual objective
+                 where :mod:`bilevel.solvers.complementarity.dual_objective` has a form with fewer of them
     Exact when:  always: the cuts hold at every bilevel-feasible point
     Refuses:     constraints that are not affine in y; followers for which there is no such row
     """
@@ -49,8 +52,10 @@ class SOS1Cut(Treatment):
         return why_no_cuts(model, linear=False)
 
     def apply(self, model: Any) -> None:
+        compiled = CompiledConditions(model)
         _impose(model)
         impose_cuts(model, linear=False)
+        state_by_duals(model, compiled)
 
 
 def _impose(model: Any) -> None:

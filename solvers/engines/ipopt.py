@@ -29,6 +29,8 @@ OPTIONS: dict[str, Any] = {
 }
 
 _RESIDUAL = 1e-5  # of stationarity, relative to the objective's gradient, above which an optimum is not believed
+_FAR_OFF = (10.0, 1e3)  # steps, relative to y, at which a flat objective is looked at again
+_LOWER = 1e-13  # by which it must be lower there, relative: more than rounding
 
 _STATUS = {
     0: Status.OPTIMAL,
@@ -100,6 +102,8 @@ class _IpoptSolver(Solver):
             status = Status.FAILED
         if not np.isfinite(objective) and status is Status.OPTIMAL:
             status = Status.FAILED
+        if status is Status.OPTIMAL and self._falls_on(parameters, y, objective):
+            return Answer(Status.UNBOUNDED, y, objective, message="the objective falls on, no optimum is attained")
         if status is not Status.OPTIMAL:
             proved = self.program.convex or status is Status.FAILED
             return Answer(status if proved else Status.FAILED, y, objective, message=f"Ipopt: {word}")
@@ -116,6 +120,28 @@ class _IpoptSolver(Solver):
         slope, gradient = self._slope(parameters, y, multipliers)
         residual = np.abs(slope + of_bounds).max(initial=0.0)
         return bool(residual <= _RESIDUAL * tolerances.scale(float(np.abs(gradient).max(initial=0.0))))
+
+    def _falls_on(self, parameters: Array, y: Array, objective: float) -> bool:
+        """Whether the objective is still lower far off, where the slope at ``y`` points: exp(y) has no least value."""
+        program = self.program
+        bounded = np.isfinite(program.lower).all() and np.isfinite(program.upper).all()
+        if bounded or not program.convex:
+            return False
+        assert self._slope is not None
+        slope = self._slope(parameters, y, np.zeros(program.m))[1]
+        free = np.where(slope > 0.0, y > program.lower, y < program.upper)
+        direction = np.where(free, -slope, 0.0)
+        steepest = float(np.abs(direction).max(initial=0.0))
+        if steepest == 0.0:
+            return False
+        for reach in _FAR_OFF:
+            step = reach * tolerances.scale(float(np.abs(y).max())) / steepest
+            point = np.clip(y + step * direction, program.lower, program.upper)
+            if program.violation(parameters, point) <= tolerances.FEASIBILITY:
+                value = float(program.evaluate(parameters, point)[0][0])
+                if value < objective - _LOWER * tolerances.scale(objective):
+                    return True
+        return False
 
     def _strict(self, parameters: Array, y: Array, multipliers: Array) -> bool:
         """Whether the Lagrangian's Hessian is definite at ``y``: a convex program then has no other optimum."""
