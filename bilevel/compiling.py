@@ -67,6 +67,13 @@ class Compilation:
         problem = self.problem
         return problem.sense * self.symbol(problem.objective.expr, problem.objective.name)
 
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """What linear rows and declared bounds leave of every variable, by name (:mod:`bilevel.ranges`)."""
+        from bilevel.ranges import ranges_of
+
+        return ranges_of(self.problem)
+
     def rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
         """Bodies, shape (m, 1), lower and upper bounds, shape (m,), of some constraints."""
         return translate_rows(self._translate, constraints)

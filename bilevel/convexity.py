@@ -145,8 +145,8 @@ class _Examination:
         self.objective: Any = follower.objective
         self.program = compilation.programs[follower.name]
         self.x, self.y = self.program.parameters, self.program.variables
-        self.x_box = [ENTIRE if is_category(var) else _interval(*var.bounds) for var in problem.variables]
-        self.y_box: Box = list(zip(self.program.lower.tolist(), self.program.upper.tolist(), strict=True))
+        self.x_box = [ENTIRE if is_category(var) else compilation.ranges[var.name] for var in problem.variables]
+        self.y_box: Box = [compilation.ranges[name] for name in self.program.names]
         graph = Graph(self.x, self.y, ca.vertcat(self.program.objective, self.program.rows))
         self.shapes = curvatures(graph, graph.enclose(self.x_box, self.y_box))
 
@@ -547,10 +547,6 @@ class _Sampling:
             worst = next((k for k, shape in enumerate(shapes) if not shape.convex), 0)
         term, sign = found[worst]
         return f"{'-' if sign != claim.sign else ''}{_text(term)}"
-
-
-def _interval(low: float | None, high: float | None) -> Interval:
-    return (-math.inf if low is None else float(low)), (math.inf if high is None else float(high))
 
 
 def _middle(side: Interval, share: float = 0.5) -> float:

@@ -139,6 +139,18 @@ class Program:
         return Shape.NONLINEAR if ca.depends_on(self.hessian, self.variables) else Shape.QUADRATIC
 
     @cached_property
+    def curved(self) -> NDArray[np.bool_]:
+        """Which variables the objective or a row is not affine in, shape (n,), boolean."""
+        outputs = ca.vertcat(self.objective, self.rows)
+        return np.array(ca.which_depends(outputs, self.variables, 2, False), dtype=bool)
+
+    @cached_property
+    def loose(self) -> NDArray[np.bool_]:
+        """Which of these have no bound on some side: no relaxation of their terms says anything."""
+        open_ended: NDArray[np.bool_] = ~(np.isfinite(self.lower) & np.isfinite(self.upper))
+        return self.curved & open_ended
+
+    @cached_property
     def surely_convex(self) -> bool:
         """Whether it is convex at every value of the parameters: declared so, linear, or with a constant Hessian."""
         if self.integer.any():

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 import casadi as ca
 import numpy as np
@@ -54,7 +55,8 @@ def answer_bounds(compilation: Compilation, convex: Collection[str], anchors: It
     anchors : iterable of ndarray
         Points (all followers' variables, stacked) that may serve: answers at some x, say. Zero is tried in any case.
     """
-    x_box = [ENTIRE if is_category(var) else _interval(*var.bounds) for var in compilation.problem.variables]
+    ranges = compilation.ranges
+    x_box = [ENTIRE if is_category(var) else ranges[var.name] for var in compilation.problem.variables]
     points = [np.zeros(compilation.all_y.numel()), *anchors]
     found: dict[str, Interval] = {}
     offset = 0
@@ -62,15 +64,13 @@ def answer_bounds(compilation: Compilation, convex: Collection[str], anchors: It
         count = int(symbols.numel())
         program = compilation.programs.get(name)
         if program is not None and name in convex and count <= _LARGEST and not program.integer.any():
+            box = np.array([ranges[variable] for variable in program.names]).reshape(-1, 2)
+            program = replace(program, lower=box[:, 0], upper=box[:, 1])
             bounds = _reach_of(program, x_box, [point[offset : offset + count] for point in points])
             if bounds is not None:
                 found |= dict(zip(program.names, zip(*bounds, strict=True), strict=True))
         offset += count
     return found
-
-
-def _interval(low: float | None, high: float | None) -> Interval:
-    return (-math.inf if low is None else float(low)), (math.inf if high is None else float(high))
 
 
 def _reach_of(program: Program, x_box: list[Interval], points: list[Array]) -> tuple[list[float], list[float]] | None:
@@ -97,12 +97,13 @@ def _linear_bounds(
         ranges = _ranges(graph, x_box, [(a, a) for a in anchor.tolist()])
         costs, rows = ranges[:, : program.n], ranges[:, program.n :]
         feasible_everywhere = (rows[0] >= program.row_lower).all() and (rows[1] <= program.row_upper).all()
-        if not feasible_everywhere or not np.isfinite(costs).all():
+        off = anchor != end
+        if not feasible_everywhere or not np.isfinite(costs[:, off]).all():
             continue
         pull = np.where(side > 0, costs[0], -costs[1])  # the least c_j(x) side_j
         with np.errstate(invalid="ignore"):
             least = np.where(pull < 0.0, pull * width, 0.0)
-        spent = np.maximum(costs[0] * (anchor - end), costs[1] * (anchor - end)).sum()
+        spent = np.maximum(costs[0, off] * (anchor - end)[off], costs[1, off] * (anchor - end)[off]).sum()
         for j in np.flatnonzero(pull > 0.0):
             far = (spent - np.delete(least, j).sum()) / pull[j]
             far = far * (1.0 + _MARGIN) + _MARGIN

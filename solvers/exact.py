@@ -19,7 +19,7 @@ import numpy as np
 
 from bilevel import registry, tolerances
 from bilevel.compiled import Array
-from bilevel.compiling import Compilation
+from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Observer, Path, Settings, Status, Treatment
 from bilevel.errors import OptionError, RefusedError
 from bilevel.kkt import refuse_follower
@@ -31,8 +31,9 @@ from bilevel.result import Finding, Termination, Verdict
 from bilevel.solvers.assessment import Assessment, Incumbent
 from bilevel.solvers.equivalence import equivalence_of
 from bilevel.solvers.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
-from bilevel.solvers.local_descent import Descent, Sequence, numeric_bounds, solve_piece, starts
+from bilevel.solvers.local_descent import Descent, Sequence, solve_piece, starts
 from bilevel.solvers.treated_model import TreatedModel, Values
+from bilevel.sublevel_set import box_below
 
 DEFAULT_TIME_LIMIT = 60.0
 DEFAULT_STARTS = 4
@@ -100,18 +101,33 @@ class _Walk:
             self._say(alone)
             return
         try:
-            self._prove(self._sets())
+            self._prove(self._sets(relaxed))
         except RefusedError as refusal:
             if self.settings.engine != "auto" or self.best is None:
                 raise
             self._say(f"no global half: {refusal}")
 
-    def _sets(self) -> TreatedModel:
+    def _sets(self, relaxed: TreatedModel) -> TreatedModel:
         """Special ordered sets, with strong duality besides where that has a form."""
+        bounds = self._bounds(relaxed)
         try:
-            return TreatedModel(self.problem, "sos1_cut")
+            cut = TreatedModel(self.problem, "sos1_cut", bounds)
         except RefusedError:
-            return TreatedModel(self.problem, "sos1")
+            return TreatedModel(self.problem, "sos1", bounds)
+        cut.tighten(self._reach())
+        # The cut may hold products of variables without bounds, of which SCIP proves nothing.
+        return TreatedModel(self.problem, "sos1", bounds) if cut.program.loose.any() else cut
+
+    def _bounds(self, relaxed: TreatedModel) -> dict[str, tuple[float, float]]:
+        """Of variables of both levels: what rows imply, and what an F no worse than the best one allows."""
+        bounds = dict(self.compilation.ranges)
+        if self.best is not None:
+            margin = self.best.cost + tolerances.CERTIFICATE * tolerances.scale(self.best.cost)
+            box = box_below(relaxed.program, np.zeros(relaxed.program.parameters.numel()), margin)
+            for name, low, high in zip(relaxed.program.names, *box, strict=True) if box is not None else ():
+                if name in bounds:
+                    bounds[name] = max(low, bounds[name][0]), min(high, bounds[name][1])
+        return bounds
 
     def _why_no_global_half(self, treated: TreatedModel) -> str | None:
         if self.settings.engine == "ipopt":
@@ -194,10 +210,13 @@ class _Walk:
 
     def _reach(self) -> dict[str, tuple[float, float]]:
         """Bounds on the followers' answers that hold for every x, where they can be had."""
-        ends = np.array([numeric_bounds(var) for var in self.problem.variables], dtype=float).reshape(-1, 2)
         anchors = [] if self.best is None else [np.array(list(self.best.point.lower.values()), dtype=float)]
-        if np.isfinite(ends).all():
-            replies = [self.response(x) for x in (ends[:, 0], ends.mean(axis=1), ends[:, 1])]
+        if not any(is_category(var) for var in self.problem.variables):
+            ends = np.array([self.compilation.ranges[var.name] for var in self.problem.variables]).reshape(-1, 2)
+            finite = np.isfinite(ends)
+            low = np.where(finite[:, 0], ends[:, 0], np.where(finite[:, 1], ends[:, 1] - _FAR_OFF, -_FAR_OFF))
+            high = np.where(finite[:, 1], ends[:, 1], np.where(finite[:, 0], ends[:, 0] + _FAR_OFF, _FAR_OFF))
+            replies = [self.response(x) for x in (low, (low + high) / 2, high)]
             anchors += [reply.y for reply in replies if reply.y is not None]
         return answer_bounds(self.compilation, self.conditions.convex, anchors)
 
@@ -277,6 +296,7 @@ class _Walk:
 
 
 _THIN = ("product", "strong_duality")  # treatments whose rows have no interior: "infeasible" is asked of sets again
+_FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
 
 

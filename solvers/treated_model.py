@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -33,6 +34,8 @@ class TreatedModel:
         Stays as it is.
     treatment : str
         Name of a treatment.
+    bounds : dict, optional
+        What is known to bound variables of both levels, by name, beyond what is declared.
 
     Raises
     ------
@@ -40,12 +43,17 @@ class TreatedModel:
         If the problem has no optimality conditions, or the treatment does not take it.
     """
 
-    def __init__(self, problem: Problem, treatment: str) -> None:
+    def __init__(
+        self, problem: Problem, treatment: str, bounds: Mapping[str, tuple[float, float]] | None = None
+    ) -> None:
         self.problem = problem
         self.treatment = registry.get(Treatment, treatment)()
         self.model = problem.model.clone()
         self._inner = Problem.read(self.model)
         self.conditions = apply_conditions(self._inner, lift=False)
+        for var in (*self._inner.variables, *self._inner.lower_variables):
+            if bounds is not None and var.name in bounds:
+                _narrow(var, *bounds[var.name])
         reason = self.treatment.refusal(self.model)
         if reason is not None:
             raise RefusedError(f"complementarity={treatment!r}: {reason}")
@@ -112,6 +120,14 @@ class TreatedModel:
         known = {id(var): values[var.name] for var in self.single.variables if var.name in values}
         evaluate = evaluator(known)
         return [(float(evaluate(p.slack)), known.get(id(p.multiplier), 0.0)) for p in self.conditions.pairs]
+
+
+def _narrow(var: Any, low: float, high: float) -> None:
+    """Give a variable the ends it does not have; those it has stay, for rows were made of them."""
+    if var.lb is None and math.isfinite(low):
+        var.setlb(low)
+    if var.ub is None and math.isfinite(high):
+        var.setub(high)
 
 
 def _within_domain(solved: Any, var: Any) -> Any:

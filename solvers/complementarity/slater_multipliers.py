@@ -1,13 +1,14 @@
 """Bounds on all multipliers from one point strictly inside the follower's constraints, for every x.
 
-For rows affine in y with slacks s and a point z with ``s(x, z) >= 0``, stationarity times ``z - y`` is
+For slacks s concave in y and a point z with ``s(x, z) >= 0``, stationarity times ``z - y`` is, with equality where s is
+affine,
 
-    sum_i mu_i s_i(x, z) = grad_y f(x, y)'(z - y),    so that    mu_i <= max grad_y f(x, y)'(z - y) / min s_i(x, z)
+    sum_i mu_i s_i(x, z) <= grad_y f(x, y)'(z - y),    so that    mu_i <= max grad_y f(x, y)'(z - y) / min s_i(x, z)
 
 with the extremes over the high-point relaxation (the classical bound of Hiriart-Urruty and Lemarechal 1993, *Convex
 Analysis and Minimization Algorithms I*, section VII.2.3, in its form at a stationary point). Equality rows must hold at
 z for every x, and z is one point for all x: the deepest by the least slack, and those deepest for single rows, mixed
-with it.
+with it. Among curved rows it is the best of some points in the box of y.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
+from scipy.stats import qmc
 
 from bilevel.compiled import Array
+from bilevel.curvature import curvatures
 from bilevel.intervals import Graph, Interval
 from bilevel.solvers.complementarity.compiled_conditions import CompiledConditions, Part
 
@@ -28,6 +31,7 @@ _MIX = 1e-2  # of the deepest point, so that all other slacks stay positive
 _DEEP_ENOUGH = 1e-7
 _FAR = 1e6  # z is looked for within this
 _MOST_POINTS = 200
+_TRIED = 64
 
 
 def slater_multipliers(
@@ -46,7 +50,7 @@ def slater_multipliers(
     """
     found: dict[tuple[str, str], tuple[float, str]] = {}
     for part in compiled.parts:
-        rows = _Rows.of(compiled, part, range_of)
+        rows: _Rows | _CurvedRows | None = _Rows.of(compiled, part, range_of) or _CurvedRows.of(compiled, part, box)
         if rows is None:
             continue
         ceiling = _Ceiling(compiled, part, box)
@@ -117,6 +121,41 @@ class _Rows:
         if equal.any():  # to the last digit: what is left would count times a multiplier that nothing bounds
             z -= np.linalg.pinv(self._slope[equal]) @ (self._least[equal] + self._slope[equal] @ z)
         return z
+
+
+class _CurvedRows:
+    """Inequalities whose slacks are concave in y, by composition."""
+
+    def __init__(self, compiled: CompiledConditions, part: Part, box: list[Interval]) -> None:
+        y, places = compiled.y[part.rows], [compiled.places[id(compiled.answers[k])] for k in part.rows]
+        others = sorted(set(range(len(box))) - set(places))
+        self._graph = Graph(compiled.symbols[others], y, compiled.slacks[part.columns])
+        self._others, self._own = [box[k] for k in others], [box[k] for k in places]
+        self.inequalities = list(range(len(part.columns)))
+
+    @classmethod
+    def of(cls, compiled: CompiledConditions, part: Part, box: list[Interval]) -> _CurvedRows | None:
+        """None where a row is an equality or not known to be concave, or y has no box to look in."""
+        if not part.columns or any(compiled.sides[k][1] == "equality" for k in part.columns):
+            return None
+        rows = cls(compiled, part, box)
+        shapes = curvatures(rows._graph, rows._graph.enclose(rows._others, rows._own))
+        bounded = np.isfinite(rows._own).all()
+        return rows if bounded and all(shape.concave for shape in shapes) else None
+
+    def slacks(self, z: Array) -> Array:
+        """The least slacks at z."""
+        ranges = self._graph.enclose(self._others, [(value, value) for value in z.tolist()])
+        return np.array([ranges[node][0] for node in self._graph.outputs], dtype=float)
+
+    def points(self) -> Iterator[Array]:
+        """The deepest of some points that fill the box evenly."""
+        low, high = np.array(self._own, dtype=float).T
+        inside = qmc.Halton(len(low), scramble=False).random(_TRIED + 1)[1:]
+        tried = [(low + high) / 2, *(low + inside * (high - low))]
+        best = max(tried, key=lambda z: float(self.slacks(z).min()))
+        if self.slacks(best).min() > _DEEP_ENOUGH:
+            yield best
 
 
 class _Ceiling:

@@ -14,7 +14,8 @@ from bilevel.contracts import Treatment
 from bilevel.registry import register
 from bilevel.solvers.complementarity.compiled_conditions import CompiledConditions
 from bilevel.solvers.complementarity.dual_objective import state_by_duals
-from bilevel.solvers.complementarity.proof_of_pairs import impose_cuts, why_no_cuts
+from bilevel.solvers.complementarity.duality_rows import why_no_duality
+from bilevel.solvers.complementarity.proof_of_pairs import bound_multipliers, impose_cuts, why_no_cuts
 
 
 @register("sos1")
@@ -61,6 +62,8 @@ class SOS1Cut(Treatment):
 def _impose(model: Any) -> None:
     """Sets on the block ``complementarity``."""
     pairs = model.bilevel_kkt.pairs
+    if why_no_duality(CompiledConditions(model)) is not None:
+        bound_multipliers(model)
     model.complementarity = block = pyo.Block()
     block.slack = pyo.Var(pyo.Any, dense=False, domain=pyo.NonNegativeReals)
     block.definition = pyo.Constraint(pyo.Any)

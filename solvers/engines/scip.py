@@ -22,6 +22,7 @@ from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
 from bilevel.program import Program
 from bilevel.registry import register
+from bilevel.sublevel_set import box_below
 
 _UNARY: dict[int, Callable[[Any], Any]] = {
     ca.OP_NEG: lambda a: -a,
@@ -90,15 +91,12 @@ class ScipSolver(Solver):
         self.program = program
         self._function = _graph(program)
         self._instructions = _instructions(self._function)
-        outputs = ca.vertcat(program.objective, program.rows)
-        self._curved = np.flatnonzero(ca.which_depends(outputs, program.variables, 2, False))
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         """See :class:`bilevel.contracts.Solver`."""
         began = time.monotonic()
         limit = _LONGEST if time_limit is None else max(time_limit, 0.01)
-        unbounded = not np.isfinite([self.program.lower[self._curved], self.program.upper[self._curved]]).all()
-        cutoff = self._value_at(parameters, start) if unbounded else None
+        cutoff = self._value_at(parameters, start) if self.program.loose.any() else None
         answer, loose = self._solve(parameters, start, limit, cutoff)
         if loose is None or answer.interrupted:
             return answer
@@ -123,7 +121,9 @@ class ScipSolver(Solver):
         program = self.program
         model = pyscipopt.Model(program.name)
         _set_parameters(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap, time_limit)
-        variables = self._variables(model)
+        margin = None if cutoff is None else cutoff + _MARGIN * tolerances.scale(cutoff)
+        box = None if margin is None else box_below(program, parameters, margin)
+        variables = self._variables(model, *((program.lower, program.upper) if box is None else box))
         try:
             objective, rows = _Builder(model, self._instructions).build(parameters, variables)
         except (ArithmeticError, ValueError) as error:  # a division by zero, a logarithm of a negative number ...
@@ -132,8 +132,8 @@ class ScipSolver(Solver):
         if broken is not None:
             return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
         self._set_objective(model, objective)
-        if cutoff is not None and not isinstance(objective, float):
-            model.addCons(objective <= cutoff + _MARGIN * tolerances.scale(cutoff))
+        if margin is not None and not isinstance(objective, float):
+            model.addCons(objective <= margin)
         for pair in program.sos1:
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
@@ -153,22 +153,21 @@ class ScipSolver(Solver):
 
     def _loose(self, model: Any, variables: list[Any]) -> str | None:
         """A variable of a nonlinear term that presolving left without a range."""
-        for k in self._curved:
+        for k in np.flatnonzero(self.program.curved):
             known = model.getTransformedVar(variables[k])
             if max(-known.getLbGlobal(), known.getUbGlobal()) > _WIDEST:
                 return self.program.names[k] if self.program.names else f"variable {k}"
         return None
 
-    def _variables(self, model: Any) -> list[Any]:
-        program = self.program
+    def _variables(self, model: Any, lower: Array, upper: Array) -> list[Any]:
         return [
             model.addVar(
                 name=f"v{k}",
-                vtype="I" if program.integer[k] else "C",
-                lb=None if not math.isfinite(program.lower[k]) else float(program.lower[k]),
-                ub=None if not math.isfinite(program.upper[k]) else float(program.upper[k]),
+                vtype="I" if self.program.integer[k] else "C",
+                lb=float(lower[k]) if math.isfinite(lower[k]) else None,
+                ub=float(upper[k]) if math.isfinite(upper[k]) else None,
             )
-            for k in range(program.n)
+            for k in range(self.program.n)
         ]
 
     def _add_rows(self, model: Any, rows: list[Any]) -> str | None:
