@@ -17,6 +17,14 @@ Every constraint side and every finite bound of a follower's variable is one g. 
 and grad f with the sign of the follower's sense, +1 where it minimises and -1 where it maximises. A multiplier mu is
 hence the rate at which the optimal f (minimised) grows as the side is tightened.
 
+Where no constraint qualification is known, an optimum may have no such multipliers. It always has Fritz John's: with a
+weight on f besides,
+
+    weight grad_y f + sum_i mu_i grad_y g_i + ... = 0,    weight >= 0,    weight + sum of the mu_i of curved rows = 1
+
+(John 1948; rows affine in y stay out of the sum by Rockafellar 1970, *Convex Analysis*, theorem 21.2). These hold at
+every answer, and at some points that are none: a relaxation.
+
 A multiplier that the upper level mentions (:mod:`bilevel.duals`) is tied to these by an equation of its own.
 
 All that is new stands on one block, :class:`OptimalityConditions`. The pairs are listed on it; a treatment of
@@ -26,7 +34,7 @@ is ordinary and complete; :func:`apply_conditions` does only the first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +49,7 @@ from bilevel.duals import Duals, Multiplier
 from bilevel.errors import ModelError, RefusedError
 from bilevel.lifting import lift_maxima
 from bilevel.problem import Follower, Problem
+from bilevel.symbolic import mentioned
 
 BLOCK = "bilevel_kkt"
 SIGN = {"upper": 1, "lower": -1, "equality": 1}
@@ -77,6 +86,10 @@ class OptimalityConditions(ScalarBlock):
         One for every side of a constraint and every finite bound that involves a follower's variable.
     stationarity : Constraint, indexed by name of a follower's variable
         One row each.
+    weight : Var, indexed by name of a follower
+        Of the objectives that have one.
+    normal : Constraint, indexed by name of a follower
+        Weight and multipliers of curved rows are not all zero.
     dual : Constraint, indexed by name of a variable that ``dual_of`` made
         Ties it to the multipliers.
     slack : Expression, indexed by (source name, side)
@@ -94,6 +107,8 @@ class OptimalityConditions(ScalarBlock):
         self.slack = pyo.Expression(pyo.Any)
         self.adjoint = pyo.Expression(pyo.Any)
         self.stationarity = pyo.Constraint(pyo.Any)
+        self.weight = pyo.Var(pyo.Any, dense=False, bounds=(0, 1))
+        self.normal = pyo.Constraint(pyo.Any)
         self.dual = pyo.Constraint(pyo.Any)
         self.choices = Choices(self)
 
@@ -127,18 +142,22 @@ class OptimalityConditions(ScalarBlock):
         """After a solve: variables whose values come from a list get exactly one of them, categories their word."""
         self.choices.recover()
 
-    def add_follower(self, follower: Follower) -> None:
-        """Add one follower's multipliers, pairs and stationarity rows."""
+    def add_follower(self, follower: Follower, weighted: bool = False) -> None:
+        """Add one follower's multipliers, pairs and stationarity rows; Fritz John's if ``weighted``."""
         assert follower.objective is not None
+        weight = self.weight.add(follower.name) if weighted else 1.0
+        normal = [weight]
         gradients = Gradients(follower.variables, self.share)
         sums: dict[int, list[Any]] = {id(v): [] for v in follower.variables}
         for key, slope in gradients(follower.objective.expr, follower.objective.name).items():
-            sums[key].append(follower.sense * slope)
+            sums[key].append(follower.sense * weight * slope)
         for row in _rows(follower):
             slopes = gradients(row.body, row.source.name)
             if slopes:  # a row over x alone restricts the leader; it has no multiplier
                 for side in row.sides:
                     multiplier = self._multiplier(row, side)
+                    if weighted and side != "equality" and _mentions(slopes.values(), follower.variables):
+                        normal.append(multiplier)
                     for key, slope in slopes.items():
                         sums[key].append(SIGN[side] * slope * multiplier)
         for var in follower.variables:
@@ -146,6 +165,8 @@ class OptimalityConditions(ScalarBlock):
             if not getattr(body, "is_potentially_variable", bool)():
                 body = self.share(body)  # a number: no row in Pyomo's eyes, yet false unless it is zero
             self._sources[self._row(var.name, body)] = var
+        if weighted:
+            self.normal.add(follower.name, sum(normal) == 1)
 
     def tie(self, wanted: Multiplier, sense: int) -> None:
         """Say what ``dual_of`` a constraint is: the derivative of the optimal f, in its own sense."""
@@ -191,8 +212,13 @@ def _rows(follower: Follower) -> Iterator[_Row]:
         yield _Row(var, var, var.lower, var.upper)
 
 
+def _mentions(expressions: Iterable[Any], variables: Iterable[Any]) -> bool:
+    own = {id(var) for var in variables}
+    return not own.isdisjoint(mentioned([e for e in expressions if not isinstance(e, (int, float))]))
+
+
 def apply_conditions(
-    model: Any, *, lift: bool = True, conditions: Collection[str] | None = None
+    model: Any, *, lift: bool = True, conditions: Collection[str] | None = None, weighted: Collection[str] = ()
 ) -> OptimalityConditions:
     """Turn a bilevel model into a single-level one, in place.
 
@@ -210,6 +236,8 @@ def apply_conditions(
     conditions : collection of str, optional
         Names of the followers whose optimality conditions are imposed; all where nothing is said. The constraints of
         the others stay, their optimality is dropped: a relaxation.
+    weighted : collection of str
+        Names of the followers whose conditions are Fritz John's, for want of a constraint qualification.
 
     Raises
     ------
@@ -226,7 +254,7 @@ def apply_conditions(
         refuse_follower(follower)
     block = OptimalityConditions()
     for follower in chosen:
-        block.add_follower(follower)
+        block.add_follower(follower, follower.name in weighted)
         for multiplier in (m for m in problem.multipliers if m.follower == follower.name):
             block.tie(multiplier, follower.sense)
     block.choices.plan(problem)

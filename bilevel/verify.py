@@ -259,7 +259,10 @@ def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdic
     notes: list[str] = []
     bound = finding.bound
     if not check.stands:
-        return Verdict.FAILED, bound, [f"not verified: {c}" for c in check.complaints]
+        notes = [f"not verified: {c}" for c in check.complaints]
+        if bound is not None and finding.claim is Verdict.CERTIFIED_GLOBAL:
+            notes.append("F comes near its bound only where y is no answer: the best F may not be attained")
+        return Verdict.FAILED, bound, notes
     cost = problem.sense * check.upper_objective
     if bound is not None:
         below = problem.sense * bound

@@ -18,6 +18,7 @@ import time
 import numpy as np
 
 from bilevel import registry, tolerances
+from bilevel.boxes import box_below
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Observer, Path, Settings, Status, Treatment
@@ -33,7 +34,6 @@ from bilevel.solvers.equivalence import equivalence_of
 from bilevel.solvers.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
 from bilevel.solvers.local_descent import Descent, Sequence, solve_piece, starts
 from bilevel.solvers.treated_model import TreatedModel, Values
-from bilevel.sublevel_set import box_below
 
 DEFAULT_TIME_LIMIT = 60.0
 DEFAULT_STARTS = 4
@@ -72,6 +72,10 @@ class _Walk:
         self.conditions = equivalence_of(problem, self.compilation, settings.allow_nonconvex)
         for remark in self.conditions.remarks:
             self._say(remark)
+        convex = len(self.conditions.convex) == len(problem.followers)
+        self.weighted = self.conditions.unqualified if convex and not problem.multipliers else ()
+        self.troubled = False  # whether the engine gave up before its time
+        self.proves = self.conditions.holds  # whether a bound on the single-level model is one on F
         self.response = Response(problem, compilation=self.compilation, warm=False)
         self.assess = Assessment(self.compilation, self.response)
         self.best: Incumbent | None = None
@@ -101,7 +105,11 @@ class _Walk:
             self._say(alone)
             return
         try:
-            self._prove(self._sets(relaxed))
+            self.proves = self.conditions.holds or bool(self.weighted)
+            exact = self._sets(relaxed)
+            self._prove(exact)
+            if self.troubled and exact.treatment.name != "sos1":
+                self._prove(TreatedModel(self.problem, "sos1", self._bounds(relaxed)))
         except RefusedError as refusal:
             if self.settings.engine != "auto" or self.best is None:
                 raise
@@ -110,6 +118,8 @@ class _Walk:
     def _sets(self, relaxed: TreatedModel) -> TreatedModel:
         """Special ordered sets, with strong duality besides where that has a form."""
         bounds = self._bounds(relaxed)
+        if self.weighted:
+            return TreatedModel(self.problem, "sos1", bounds, self.weighted)
         try:
             cut = TreatedModel(self.problem, "sos1_cut", bounds)
         except RefusedError:
@@ -180,7 +190,7 @@ class _Walk:
             f"global half ({exact.treatment.name}, {engine}): {exact.program.n} variables, {exact.program.m} rows,"
             f" {len(exact.conditions.pairs)} complementarity pairs"
         )
-        solve = GlobalSolve(exact, engine, self.observer, self.conditions.holds)
+        solve = GlobalSolve(exact, engine, self.observer, self.proves)
         answer = solve(start, self._left())
         if answer.status is Status.INFEASIBLE:
             if exact.treatment.name in _THIN:
@@ -194,7 +204,7 @@ class _Walk:
         ):
             self._conclude_unbounded(exact, solve)
             return
-        if self.conditions.holds:
+        if self.proves:
             self.bound = max(self.bound, answer.bound)
             if math.isfinite(self.bound):
                 self.observer.bounded(None, self._user(self.bound))
@@ -202,6 +212,7 @@ class _Walk:
             self._consider(exact, answer.y, False)
             self._polish(exact, exact.by_name(answer.y))
         self.termination = _why_stopped(answer, self._left())
+        self.troubled = answer.status is Status.FAILED and self.termination is Termination.STALLED
         if self.best is None and answer.status is Status.OPTIMAL:
             self.termination = Termination.STALLED
             self._say(
@@ -228,7 +239,7 @@ class _Walk:
         if self.best is not None:
             self._say(f"{answer.message}, though a verified point is known: the claim is dropped")
             self.termination = Termination.ERROR
-        elif self.conditions.holds:
+        elif self.proves:
             self.claim = Verdict.INFEASIBLE
         else:
             self._say(f"{answer.message}; for want of the conditions above this is no proof about the problem")
@@ -279,7 +290,7 @@ class _Walk:
         if self.claim is not Verdict.FAILED or self.best is None:
             return finding
         finding.upper, finding.lower = self.best.point.upper, dict(self.best.point.lower)
-        if self.conditions.holds and tolerances.closes(self.best.cost, self.bound):
+        if self.proves and tolerances.closes(self.best.cost, self.bound):
             finding.claim = Verdict.CERTIFIED_GLOBAL
         elif self.conditions.holds and self.best.stationary:
             finding.claim = Verdict.VERIFIED_LOCAL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,8 @@ class TreatedModel:
         Name of a treatment.
     bounds : dict, optional
         What is known to bound variables of both levels, by name, beyond what is declared.
+    weighted : collection of str
+        Names of the followers whose conditions are Fritz John's.
 
     Raises
     ------
@@ -44,13 +46,17 @@ class TreatedModel:
     """
 
     def __init__(
-        self, problem: Problem, treatment: str, bounds: Mapping[str, tuple[float, float]] | None = None
+        self,
+        problem: Problem,
+        treatment: str,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        weighted: Collection[str] = (),
     ) -> None:
         self.problem = problem
         self.treatment = registry.get(Treatment, treatment)()
         self.model = problem.model.clone()
         self._inner = Problem.read(self.model)
-        self.conditions = apply_conditions(self._inner, lift=False)
+        self.conditions = apply_conditions(self._inner, lift=False, weighted=weighted)
         for var in (*self._inner.variables, *self._inner.lower_variables):
             if bounds is not None and var.name in bounds:
                 _narrow(var, *bounds[var.name])

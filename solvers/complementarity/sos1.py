@@ -62,7 +62,8 @@ class SOS1Cut(Treatment):
 def _impose(model: Any) -> None:
     """Sets on the block ``complementarity``."""
     pairs = model.bilevel_kkt.pairs
-    if why_no_duality(CompiledConditions(model)) is not None:
+    weighted = len(model.bilevel_kkt.weight) > 0  # multipliers that share a weight are bounded by that
+    if not weighted and why_no_duality(CompiledConditions(model)) is not None:
         bound_multipliers(model)
     model.complementarity = block = pyo.Block()
     block.slack = pyo.Var(pyo.Any, dense=False, domain=pyo.NonNegativeReals)

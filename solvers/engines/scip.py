@@ -18,11 +18,11 @@ import numpy as np
 import pyscipopt
 
 from bilevel import tolerances
+from bilevel.boxes import box_below, box_of_rows
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
 from bilevel.program import Program
 from bilevel.registry import register
-from bilevel.sublevel_set import box_below
 
 _UNARY: dict[int, Callable[[Any], Any]] = {
     ca.OP_NEG: lambda a: -a,
@@ -123,7 +123,8 @@ class ScipSolver(Solver):
         _set_parameters(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap, time_limit)
         margin = None if cutoff is None else cutoff + _MARGIN * tolerances.scale(cutoff)
         box = None if margin is None else box_below(program, parameters, margin)
-        variables = self._variables(model, *((program.lower, program.upper) if box is None else box))
+        box = (program.lower, program.upper) if box is None else box
+        variables = self._variables(model, *(box_of_rows(program, parameters, *box) if program.loose.any() else box))
         try:
             objective, rows = _Builder(model, self._instructions).build(parameters, variables)
         except (ArithmeticError, ValueError) as error:  # a division by zero, a logarithm of a negative number ...
