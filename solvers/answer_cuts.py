@@ -32,6 +32,9 @@ from bilevel.program import Program
 from bilevel.solvers.implied_bounds import Box
 from bilevel.solvers.linear_answer import AffineAnswer, Limit, LinearFollower
 
+FLOOR = "floor"
+"""Name of the row that holds the objective above a number."""
+
 _DENOMINATOR = 1000
 _MARGIN = 2.0 * tolerances.FEASIBILITY  # half of it is still more than an engine overlooks
 _FRACTION = 1e-10
@@ -230,5 +233,5 @@ def with_floor(program: Program, floor: float) -> Program:
         rows=ca.vertcat(program.rows, program.objective),
         row_lower=np.append(program.row_lower, floor),
         row_upper=np.append(program.row_upper, np.inf),
-        row_names=(*program.row_names, "floor"),
+        row_names=(*program.row_names, FLOOR),
     )

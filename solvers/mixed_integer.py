@@ -18,6 +18,7 @@ attained (Moore and Bard 1990) by the margin m times a slope. Each piece of v is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -33,7 +34,7 @@ from bilevel.problem import Problem
 from bilevel.program import Program, Shape
 from bilevel.registry import register
 from bilevel.result import Finding, Termination
-from bilevel.solvers.answer_cuts import AnswerCuts, with_floor
+from bilevel.solvers.answer_cuts import FLOOR, AnswerCuts, with_floor
 from bilevel.solvers.high_point import HighPoint
 from bilevel.solvers.implied_bounds import Box, implied_bounds
 from bilevel.solvers.linear_answer import LinearFollower
@@ -42,7 +43,7 @@ from bilevel.solvers.rounds import Rounds
 _ROUNDS = 5000
 _BOUNDING_SECONDS = 2.0
 _OFTEN = 10  # rounds between two looks at the bound where margins have a say
-_FAR = 1e7  # F is asked to stay above minus this where the high-point problem is unbounded
+_FLOORS = (1e7, 1e9, 1e11)  # F is held above minus these in turn where the high-point problem is unbounded
 
 
 @register("mixed_integer")
@@ -86,7 +87,7 @@ class _Walk:
         box = implied_bounds(program, min(_BOUNDING_SECONDS, 0.1 * self.rounds.left))
         self._refuse_unbounded_integers(box)
         self._program, self._cuts = program, AnswerCuts(program, box)
-        self._far = False
+        self._floor = 0.0  # where F is held, if it is
         self._exact_so_far = True
         self.rounds.notes.append(f"big-M values follow from the variables' ranges: {box.provenance()}")
 
@@ -109,6 +110,7 @@ class _Walk:
             if rounds.left <= 0:
                 return Termination.TIME_LIMIT
             answer = self._solve(1.0)
+            floor = self._floor
             learnt = answer.y is not None and self._learn(self._high_point.upper_values(answer.y), answer.y)
             near = not learnt or tolerances.closes(rounds.cost, answer.bound)
             if self._exact_so_far:
@@ -120,6 +122,8 @@ class _Walk:
                 continue
             if half.status is Status.INFEASIBLE:
                 return rounds.empty()
+            if self._floor > floor and not rounds.unbounded:
+                continue  # what was solved was held above a floor that is none any more
             self._bound(answer, half)
             rounds.report()
             if rounds.closed or rounds.infeasible or rounds.unbounded:
@@ -135,18 +139,31 @@ class _Walk:
         bound = half.bound
         if half is not answer:  # without a value for the whole margins there is no telling what they cost
             bound = -np.inf if answer.y is None else min(bound, 2.0 * bound - answer.objective)
-        if bound > -0.99 * _FAR:
+        if self._floor == 0.0 or bound > -0.99 * self._floor:
             self.rounds.raise_bound(bound)
 
     def _solve(self, share: float) -> Answer:
         self._exact_so_far = self._cuts.exact
         answer = self._by_engine(self._cuts.relaxation(share))
-        if self._far or not (answer.status is Status.UNBOUNDED or "inforunbd" in answer.message):
+        if self._floor > 0.0 or not (answer.status is Status.UNBOUNDED or "inforunbd" in answer.message):
             return answer
-        self._far = True
-        self.rounds.notes.append(f"the high-point problem is unbounded: its F is held above {-_FAR:g}")
-        self._cuts.program = with_floor(self._cuts.program, -_FAR)
+        self._floor = _FLOORS[0]
+        self.rounds.notes.append(f"the high-point problem is unbounded: its F is held above {-self._floor:g}")
+        self._cuts.program = with_floor(self._cuts.program, -self._floor)
         return self._solve(share)
+
+    def _lower_floor(self) -> None:
+        """The followers answer at the floor: go further down, and at the lowest believe that it has no end."""
+        rounds = self.rounds
+        deeper = [floor for floor in _FLOORS if rounds.cost > -0.99 * floor]
+        if deeper:
+            program = self._cuts.program
+            rows = np.array([name == FLOOR for name in program.row_names])
+            self._floor = deeper[0]
+            self._cuts.program = replace(program, row_lower=np.where(rows, -self._floor, program.row_lower))
+        else:
+            rounds.notes.append(f"unbounded: so is the high point, and the followers answer at F = {rounds.cost:g}")
+            rounds.unbounded = True
 
     def _by_engine(self, program: Program) -> Answer:
         name = ranked_engines(program)[0][1] if self._engine == "auto" else self._engine
@@ -167,9 +184,8 @@ class _Walk:
                 f"{reply.message}: the follower's objective is unbounded wherever it has a feasible point"
             )
             rounds.infeasible = True
-        if self._far and rounds.cost <= -0.99 * _FAR:
-            rounds.notes.append(f"unbounded: the high-point problem is, and the followers answer at F = -{_FAR:g}")
-            rounds.unbounded = True
+        if self._floor > 0.0 and rounds.cost <= -0.99 * self._floor:
+            self._lower_floor()
         v = np.where(self._program.integer, np.round(solution[: self._program.n]), solution[: self._program.n])
         for place, value in zip(self._x_places, rounds.response.vector(upper), strict=True):
             if place is not None:

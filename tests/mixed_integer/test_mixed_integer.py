@@ -253,3 +253,21 @@ def test_a_time_limit_keeps_the_best_point():
         assert result.termination == "time_limit"
         assert result.verdict == "best_found"
         assert result.bound <= result.upper_objective
+
+
+@pytest.mark.parametrize("reach", [3e7, None])
+def test_far_down_is_not_without_end(reach):
+    """The high-point problem is unbounded by z alone, which the follower keeps at zero: F = -x is as low as x goes."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, reach))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(within=pyo.Binary)
+    model.lower.z = pyo.Var(bounds=(0, None))
+    model.lower.obj = pyo.Objective(expr=model.lower.z + model.lower.y)
+    model.obj = pyo.Objective(expr=-model.x - model.lower.z)
+    result = bilevel.solve(model, "mixed_integer", time_limit=30)
+    if reach is None:
+        assert result.verdict == "unbounded"
+    else:
+        assert result.verdict != "unbounded"
+        assert result.upper_objective == pytest.approx(-reach)
