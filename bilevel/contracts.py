@@ -269,6 +269,9 @@ class Path(Part):
     preference: ClassVar[float] = 0.0
     """``auto`` tries paths in falling order of this, never one at 0. Above 0 belong paths that prove."""
 
+    share: ClassVar[float] = 1.0
+    """What it gets of the time limit in ``auto``, where a search follows if it brings home no proof."""
+
     pessimistic: ClassVar[bool] = False
     """Whether it finds the worst of the follower's optima itself. Others are given a pessimistic problem only where
     the follower's answer is proved unique, so that both attitudes mean the same."""

@@ -162,8 +162,9 @@ def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tu
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
+        limit = None if settings.time_limit is None else part.share * settings.time_limit
         try:
-            return part.name, _walk(part, problem, settings, observer), refusals
+            return part.name, _walk(part, problem, replace(settings, time_limit=limit), observer), refusals
         except RefusedError as refusal:
             refusals.append(f"{part.name}: {refusal}")
             observer.said(f"refused by {refusals[-1]}")

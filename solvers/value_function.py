@@ -50,6 +50,7 @@ class ValueFunction(Path):
     """Nonconvex and mixed-integer lower levels, globally: rows every follower's answer must meet, added in rounds."""
 
     preference = 0.3
+    share = 0.6
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:
@@ -178,13 +179,23 @@ class _Walk:
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
         compilation = Compilation(problem)
         self._problem = problem
+        self._last: dict[str, Any] | None = None  # x of the last relaxation
         self._relaxation = Relaxation(problem, compilation)
         self.rounds = Rounds(problem, compilation, settings, observer)
         self.rounds.notes.append("rows from the follower's answers bound F from below (value function)")
 
     def run(self) -> Termination:
-        """Alternate until bound and best point meet."""
-        stuck, last, rounds = 0, None, self.rounds
+        """Alternate until bound and best point meet; then look at rounder points."""
+        termination = self._alternate()
+        if self._last is None or termination in (Termination.OPTIMALITY, Termination.INTERRUPTED):
+            return termination
+        for near in rounder_points(self._problem, self._last):
+            self.rounds.ask(near)
+        self.rounds.report()
+        return Termination.OPTIMALITY if self.rounds.closed else termination
+
+    def _alternate(self) -> Termination:
+        stuck, rounds = 0, self.rounds
         for _ in range(_ROUNDS):
             if rounds.left <= 0:
                 return Termination.TIME_LIMIT
@@ -200,14 +211,11 @@ class _Walk:
             rounds.report()
             if rounds.closed:
                 return Termination.OPTIMALITY
-            stuck = stuck + 1 if upper == last and not better else 0
-            last = upper
+            stuck = stuck + 1 if upper == self._last and not better else 0
+            self._last = upper
             if stuck >= _PATIENCE:
                 break
-        for near in rounder_points(self._problem, last) if last is not None else ():
-            rounds.ask(near)
-        rounds.report()
-        return Termination.OPTIMALITY if rounds.closed else Termination.STALLED
+        return Termination.STALLED
 
     def _no_point(self, answer: Answer) -> Termination:
         if answer.interrupted:
