@@ -105,7 +105,13 @@ def catalogue(contract: type[Part]) -> dict[str, Entry]:
 
 
 def find(contract: type[P], name: str) -> type[P] | None:
-    """The part registered under a name, or None."""
+    """The part registered under a name, or None; of a family ``part:variant``, the part with that variant."""
+    family, colon, variant = name.partition(":")
+    if colon and name not in _registered[contract]:
+        part = find(contract, family)
+        if part is None or not hasattr(part, "variant"):
+            return None
+        return type(part.__name__, (part,), {"name": name, "variant": variant, "__doc__": part.__doc__})
     if name not in _registered[contract] and name in _shipped(contract):
         importlib.import_module(_shipped(contract)[name].module)
     return _registered[contract].get(name)  # type: ignore[return-value]
@@ -122,5 +128,6 @@ def get(contract: type[P], name: str) -> type[P]:
     part = find(contract, name)
     if part is None:
         kind = contract.__name__.lower()
-        raise UnknownNameError(f"no {kind} is called {name!r}; there are: {', '.join(catalogue(contract))}")
+        hint = f", or 'pyomo:{name}' if Pyomo has a solver of that name" if contract is Engine else ""
+        raise UnknownNameError(f"no {kind} is called {name!r}; there are: {', '.join(catalogue(contract))}{hint}")
     return part

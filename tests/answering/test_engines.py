@@ -18,7 +18,7 @@ from bilevel.answering import Answering, ranked_engines
 from bilevel.contracts import Answer, Engine, Status
 from bilevel.errors import RefusedError
 
-ENGINES = list(registry.catalogue(Engine))
+ENGINES = [*(name for name in registry.catalogue(Engine) if name != "pyomo"), "pyomo:highs", "pyomo:scip_direct"]
 XS = [np.array([0.0, 0.0]), np.array([1.0, -1.0]), np.array([-2.0, 1.0]), np.array([0.0, 0.0])]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bilevel import LowerLevel, maximum, solve
 from bilevel.contracts import Observer, Settings
-from bilevel.errors import OptionError, RefusedError
+from bilevel.errors import OptionError, RefusedError, UnknownNameError
 from bilevel.problem import Problem
 from bilevel.solvers.assessment import Assessed, Incumbent
 from bilevel.solvers.exact import KKT
@@ -347,3 +347,18 @@ def test_a_finding_never_carries_a_bound_that_was_not_proved():
     finding = KKT().run(Problem.read(nonconvex()), Settings(allow_nonconvex=True), Observer())
     assert finding.bound is None
     assert math.isfinite(finding.upper["x"])
+
+
+@pytest.mark.parametrize(("engine", "treatment"), [("pyomo:highs", "big_m"), ("pyomo:scip_direct", "sos1")])
+def test_a_solver_of_pyomos_by_name(engine, treatment):
+    result = solve(bard(), "kkt", engine=engine, complementarity=treatment)
+    assert result.verdict == "certified_global", result.notes
+    assert result.upper_objective == pytest.approx(-12)
+    assert any(engine in note for note in result.notes)
+
+
+def test_a_solver_that_is_not_there_is_refused_with_a_cure():
+    with pytest.raises(RefusedError, match="no such solver"):
+        solve(bard(), "kkt", engine="pyomo:no_such_solver", complementarity="sos1")
+    with pytest.raises(UnknownNameError, match="pyomo:gurobi"):
+        solve(bard(), "kkt", engine="gurobi", complementarity="sos1")
