@@ -106,6 +106,8 @@ def _solve(arguments: argparse.Namespace) -> int:
         "engine": arguments.engine,
         "allow_nonconvex": arguments.allow_nonconvex,
         "attitude": arguments.attitude,
+        "workers": arguments.workers,
+        "study": arguments.study,
         "observer": _observer(arguments, model),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
@@ -203,6 +205,8 @@ def _asked(arguments: argparse.Namespace) -> str:
     parts += [f"budget {arguments.budget}"] if arguments.budget else []
     parts.append(f"seed {arguments.seed}")
     parts += [f"time limit {arguments.time_limit:g} s"] if arguments.time_limit else []
+    parts += [f"{arguments.workers} workers"] if arguments.workers > 1 else []
+    parts += [f"study {arguments.study}"] if arguments.study else []
     for name in ("complementarity", "engine"):
         parts += [f"{name} {getattr(arguments, name)}"] if getattr(arguments, name) != "auto" else []
     parts += ["nonconvex allowed"] if arguments.allow_nonconvex else []
@@ -265,6 +269,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--budget", metavar="N", type=_positive(int), help="largest number of upper points a search evaluates")
     add("--seed", metavar="N", type=_seed, default=0, help="of every random choice (default: 0)")
     add("--time-limit", metavar="SECONDS", type=_positive(float), help="for each method")
+    add("--workers", metavar="N", type=_positive(int), default=1, help="processes that evaluate points (default: 1)")
+    add("--study", metavar="URL", help="sqlite:///study.db: store every point a search tries, and go on from there")
     add("--set", metavar="NAME=VALUE", type=_pair, action="append", default=[], help="a setting of create_model")
     add("--option", metavar="NAME=VALUE", type=_pair, action="append", default=[], help="an option of the method")
     add("--complementarity", metavar="NAME", default="auto", help="treatment of the KKT path (--list)")

@@ -134,7 +134,8 @@ class Course:
 
     def _modelled(self, told: int) -> Point | None:
         """The next step's proposal, or any new point where it has none."""
-        self.pool.done = spent(told, self.first, self._budget or max(_HORIZON, 2 * told))
+        # Not the budget: knowing it gained nothing at 50 and 100 evaluations, and this way a longer run begins alike.
+        self.pool.done = spent(told, self.first, max(_HORIZON, 2 * told))
         self._turn += 1
         stuck = self.memory.failures >= self._patience and self._turn % _EVERY == 0
         step = self.steps[self._turn % len(self.steps)]
