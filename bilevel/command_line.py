@@ -189,9 +189,12 @@ def _write(arguments: argparse.Namespace, outcome: Result | Comparison, results:
         if arguments.json not in (None, "-"):
             outcome.to_json(arguments.json)
         if arguments.plot is not None:
-            from bilevel.plotting import plot_comparison
+            from bilevel.plotting import plot_comparison, plot_result
 
-            plot_comparison(results, arguments.plot)
+            if arguments.compare or not results[0].space:
+                plot_comparison(results, arguments.plot)
+            else:
+                plot_result(results[0], arguments.plot)
     except OSError as error:
         raise OptionError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
 
@@ -279,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     which_optimum = "of several optima of the follower the leader's best (optimistic) or worst (pessimistic) counts"
     add("--attitude", choices=[str(a) for a in Attitude], default="optimistic", help=which_optimum)
     add("--json", metavar="FILE", help="write all that was found, the history included; - prints it instead")
-    add("--plot", metavar="FILE", help="draw the incumbents against the evaluations (.png, .pdf, .svg)")
+    add("--plot", metavar="FILE", help="draw the search, or all that are compared (.png, .pdf, .svg)")
     add("--explain", action="store_true", help="say what the model is, and solve nothing: levels, classes, pairs, rows")
     add("--write", metavar="FILE", help="write the single-level model (.lp, .nl, .mps), and solve nothing")
     add("--list", action="store_true", help="show the models and all that can be named here")

@@ -230,6 +230,7 @@ def _judge(problem: Problem, finding: Finding, method: str) -> Result:
         evaluations=len(finding.archive),
         history=list(finding.archive),
         notes=list(finding.notes),
+        space=finding.space,
     )
     if finding.upper is None:
         if finding.claim.holds_a_point:
