@@ -171,6 +171,11 @@ class Search(Part):
     def tell(self, evaluation: Evaluation) -> None:
         """Learn the outcome of a point, proposed by this search or not (a starting point, a resumed history)."""
 
+    @property
+    def remark(self) -> str:
+        """Why it proposes no more, where the space is not used up."""
+        return ""
+
     def close(self) -> None:
         """Release what the search holds; it is not asked again."""
 

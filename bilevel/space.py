@@ -176,6 +176,18 @@ class Space:
         axes = [range(int(d.lower), int(d.upper) + 1) if d.integer else (d.lower,) for d in self.dimensions]
         return itertools.product(*axes)
 
+    def neighbours(self, point: Point) -> Iterator[Point]:
+        """Allowed points that differ in one discrete coordinate: one step of a list or an integer, any of a category."""
+        for k, d in enumerate(self.dimensions):
+            if not d.integer:
+                continue
+            here = int(point[k])
+            around = range(int(d.lower), int(d.upper) + 1) if d.categorical else (here - 1, here + 1)
+            for level in around:
+                moved = (*point[:k], level, *point[k + 1 :])
+                if level != here and d.lower <= level <= d.upper and self.allows(moved):
+                    yield moved
+
     def violation(self, point: Point) -> float:
         """Largest relative violation of an upper constraint over x alone; infinite where a predicate is false."""
         for allowed, places in self._predicates:

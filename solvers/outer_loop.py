@@ -154,6 +154,8 @@ class _Run:
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
         finding = _finding(problem, self._space, self._archive, termination)
+        if self._search.remark:
+            finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
         if self._replayed:
             finding.notes.append(f"{self._replayed} of {len(self._archive)} evaluations come from the study")
         return finding
@@ -237,9 +239,19 @@ def _finding(problem: Problem, space: Space, archive: Archive, termination: Term
             finding.notes.append(f"all {len(archive)} points of the space were evaluated: an enumeration is a proof")
             finding.claim = Verdict.CERTIFIED_GLOBAL if best is not None else Verdict.INFEASIBLE
             finding.bound = None if best is None else best.upper_objective
+    elif best is not None:
+        finding.notes += _neighbourhood(space, archive, best)
     if best is None:
         finding.notes.append(_why_none(archive.evaluations))
     return finding
+
+
+def _neighbourhood(space: Space, archive: Archive, best: Evaluation) -> list[str]:
+    """Say so where the answer is known to be locally optimal in the discrete variables."""
+    near = list(space.neighbours(best.point)) if any(d.integer and d.size > 1 for d in space.dimensions) else []
+    if not near or not all(point in archive for point in near):
+        return []
+    return [f"locally optimal on the lattice: all {len(near)} neighbours of the answer were evaluated"]
 
 
 def _enumerated(space: Space, archive: Archive) -> bool:

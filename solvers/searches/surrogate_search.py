@@ -100,6 +100,10 @@ class GaussianProcessSearch(Search):
         """Whether it stopped because no improvement is to be expected."""
         return self._course.stalled
 
+    @property
+    def remark(self) -> str:
+        return self._course.remark
+
     def ask(self, count: int = 1) -> list[Point]:
         return self._course.ask(count)
 
@@ -148,6 +152,10 @@ class SurrogateSearch(Search):
     def stalled(self) -> bool:
         """Whether it stopped because no improvement is to be expected."""
         return self._course.stalled
+
+    @property
+    def remark(self) -> str:
+        return self._course.remark
 
     def ask(self, count: int = 1) -> list[Point]:
         return self._course.ask(count)
