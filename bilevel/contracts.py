@@ -290,6 +290,9 @@ class Path(Part):
     multipliers: ClassVar[bool] = False
     """Whether it takes problems whose upper level mentions a lower constraint's multiplier (``dual_of``)."""
 
+    conditions: ClassVar[bool] = False
+    """Whether it takes problems with conditional upper variables (``ActiveWhen``)."""
+
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         """Solve the problem.

@@ -39,6 +39,8 @@ def identity_of(
     parts["attitude"] = str(problem.attitude)
     for dimension in space.dimensions:
         parts[f"the space of {dimension.name}"] = _described(dimension)
+    told = [f"{space.names[c.place]} by {space.names[c.on]} {sorted(c.when)}" for c in space.conditions]
+    parts["the conditions"] = "; ".join(told) or "none"
     parts["the upper objective"] = _hash(compilation, [compilation.upper_objective])
     above = [*problem.x_only, *problem.coupling]
     parts["the upper constraints"] = _hash(compilation, list(compilation.rows(above)))

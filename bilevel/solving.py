@@ -156,6 +156,8 @@ def _walk(path: type[Path], problem: Problem, settings: Settings, observer: Obse
     if problem.multipliers and not path.multipliers:
         name = problem.multipliers[0].constraint.name
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
+    if not path.conditions:
+        problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
     return path().run(problem, settings, observer)

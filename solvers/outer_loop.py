@@ -46,6 +46,7 @@ class OuterLoop(Path):
 
     pessimistic = True
     multipliers = True
+    conditions = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation(problem)

@@ -46,7 +46,7 @@ class GridSearch(Search):
         idle, patience = 0, self._patience()
         for counts in self._stages():
             axes = [_axis(d, n) for d, n in zip(self.space.dimensions, counts, strict=True)]
-            for point in itertools.product(*axes):
+            for point in map(self.space.canonical, itertools.product(*axes)):
                 if point in self._seen:
                     continue
                 self._seen.add(point)
