@@ -79,7 +79,8 @@ def run(problem: GalleryProblem, search: str, seed: int) -> dict[str, Any]:
         kept[index + 1] = best
     last = max(kept)
     incumbents = [kept.get(min(count, last), math.inf) for count in COUNTS]
-    return {"incumbents": incumbents, "near": near, "ms": 1000 * clock / BUDGET}
+    shortened = [float(f"{value:.9g}") for value in incumbents]
+    return {"incumbents": shortened, "near": near, "ms": round(1000 * clock / BUDGET, 1)}
 
 
 def ours(space: Any, search: str, seed: int) -> Any:
@@ -114,9 +115,11 @@ def tables(results: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     """Both, in Markdown."""
     known = {problem.name: problem for problem in problems()}
     rated = {name: regrets(known[name], runs) for name, runs in results.items() if known[name].rated}
-    searches = list(next(iter(results.values())))
+    searches = list(dict.fromkeys(search for runs in results.values() for search in runs))
     seeds = max(len(runs) for by_search in results.values() for runs in by_search.values())
-    lines = [f"Normalized regret, {len(rated)} problems, {seeds} seeds:", ""]
+    fewer = {s: min(len(runs[s]) for runs in results.values() if s in runs) for s in searches}
+    few = ", ".join(f"{s} {count}" for s, count in fewer.items() if count < seeds)
+    lines = [f"Normalized regret, {len(rated)} problems, {seeds} seeds{f' ({few})' if few else ''}:", ""]
     lines += [
         f"| search | {' | '.join(f'{count} evaluations' for count in COUNTS)} | CPU ms per ask |",
         "|---|" + "---|" * 4,
@@ -142,6 +145,15 @@ def tables(results: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     return "\n".join(lines)
 
 
+def merged(files: list[dict[str, dict[str, list[dict[str, Any]]]]]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Results of several runs of this program; where two have the same search, the first file's count."""
+    together: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for results in files:
+        for name, runs in results.items():
+            together[name] = {**runs, **together.get(name, {})}
+    return together
+
+
 def shown(runs: list[dict[str, Any]]) -> str:
     """The median number of evaluations."""
     if not runs:
@@ -157,10 +169,10 @@ def main() -> None:
     parser.add_argument("--only", help="parts of problems' names")
     parser.add_argument("--peers", action="store_true", help="pySOT and SMAC as well")
     parser.add_argument("--json", help="keep the results")
-    parser.add_argument("--read", help="print the tables of kept results")
+    parser.add_argument("--read", nargs="+", help="print the tables of kept results, of several files together")
     arguments = parser.parse_args()
     if arguments.read:
-        print(tables(json.loads(Path(arguments.read).read_text())))
+        print(tables(merged([json.loads(Path(file).read_text()) for file in arguments.read])))
         return
     searches = available(arguments.peers) if arguments.searches is None else arguments.searches.split(",")
     searches = list(dict.fromkeys([*searches, "random"]))
@@ -171,7 +183,7 @@ def main() -> None:
         results[problem.name] = {s: [run(problem, s, seed) for seed in range(arguments.seeds)] for s in searches}
         print(f"{problem.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         if arguments.json:
-            Path(arguments.json).write_text(json.dumps(results))
+            Path(arguments.json).write_text(json.dumps(results, separators=(",", ":")))
     print(tables(results))
 
 

@@ -79,6 +79,7 @@ def smac(space: Space, seed: int, budget: int) -> Proposals:
     """The facade for hyperparameters: random forests."""
     from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
     from smac import HyperparameterOptimizationFacade, Scenario
+    from smac.main.exceptions import ConfigurationSpaceExhaustedException
     from smac.runhistory.dataclasses import TrialValue
 
     logging.getLogger("smac").setLevel(logging.ERROR)
@@ -102,7 +103,7 @@ def smac(space: Space, seed: int, budget: int) -> Proposals:
         for _ in range(budget):
             try:
                 trial = search.ask()
-            except StopIteration:
+            except (StopIteration, ConfigurationSpaceExhaustedException):
                 break
             point = tuple(trial.config[f"x{place}"] for place in range(len(space.dimensions)))
             plain = tuple(int(c) if d.integer else float(c) for c, d in zip(point, space.dimensions, strict=True))
