@@ -1,8 +1,8 @@
 """Searches on the gallery: ours beside Optuna's samplers and, where they are installed, pySOT and SMAC.
 
-    python benchmarks/search.py [--seeds 10] [--searches gp,optuna:tpe] [--only ridge,lasso] [--json search.json]
+    python benchmarks/search.py [--seeds 3] [--searches gp,optuna:tpe] [--only ridge,lasso] [--json search.json]
     python benchmarks/search.py --peers                 # pySOT and SMAC as well: pip install pySOT smac
-    python benchmarks/search.py --read search.json      # the tables again from kept results
+    python benchmarks/search.py --read benchmarks/search_results.json       # the README's tables, of ten seeds
 
 Two tables in Markdown. The first: normalized regret after 30, 50 and 100 evaluations, the mean over problems and seeds
 of
@@ -27,7 +27,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
@@ -47,6 +47,14 @@ OURS = ("surrogate", "gp", "rbf", "random")
 OPTUNA = {"optuna:tpe": None, "optuna:cmaes": "cmaes", "optuna:gp": "torch"}
 
 
+class Run(NamedTuple):
+    """The incumbents after each of ``COUNTS``, the evaluation that came near the optimum, CPU milliseconds per ask."""
+
+    incumbents: list[float]
+    near: int | None
+    ms: float
+
+
 def available(peers: bool) -> list[str]:
     """The searches that can run here; a line on standard error for each that cannot."""
     wanted = {
@@ -60,8 +68,8 @@ def available(peers: bool) -> list[str]:
     return [name for name in wanted if name not in missing]
 
 
-def run(problem: GalleryProblem, search: str, seed: int) -> dict[str, Any]:
-    """One run: the incumbent after each count, when it came near the optimum, and CPU milliseconds per ask."""
+def run(problem: GalleryProblem, search: str, seed: int) -> Run:
+    """One run."""
     space, best, near, clock = problem.space(), math.inf, None, 0.0
     kept: dict[int, float] = {}
     proposals = PEERS[search][1](space, seed, BUDGET) if search in PEERS else ours(space, search, seed)
@@ -79,8 +87,8 @@ def run(problem: GalleryProblem, search: str, seed: int) -> dict[str, Any]:
         kept[index + 1] = best
     last = max(kept)
     incumbents = [kept.get(min(count, last), math.inf) for count in COUNTS]
-    shortened = [float(f"{value:.9g}") for value in incumbents]
-    return {"incumbents": shortened, "near": near, "ms": round(1000 * clock / BUDGET, 1)}
+    shortened = [float(f"{value:.8g}") for value in incumbents]
+    return Run(shortened, near, round(1000 * clock / BUDGET, 1))
 
 
 def ours(space: Any, search: str, seed: int) -> Any:
@@ -93,13 +101,13 @@ def ours(space: Any, search: str, seed: int) -> Any:
         part.tell((yield points[0] if points else None))
 
 
-def regrets(problem: GalleryProblem, runs: dict[str, list[dict[str, Any]]]) -> dict[str, list[float]]:
+def regrets(problem: GalleryProblem, runs: dict[str, list[Run]]) -> dict[str, list[float]]:
     """Normalized regret of each search after each count, the mean over its seeds."""
     table: dict[str, list[float]] = {}
     for k in range(len(COUNTS)):
-        scale = statistics.median(run["incumbents"][k] for run in runs["random"]) - problem.best
+        scale = statistics.median(run.incumbents[k] for run in runs["random"]) - problem.best
         for search, found in runs.items():
-            each = [run["incumbents"][k] - problem.best for run in found]
+            each = [run.incumbents[k] - problem.best for run in found]
             table.setdefault(search, []).append(statistics.mean(share(e, scale) for e in each))
     return table
 
@@ -111,7 +119,7 @@ def share(excess: float, scale: float) -> float:
     return min(2.0, excess / scale) if math.isfinite(excess) and scale > 1e-12 else 2.0
 
 
-def tables(results: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
+def tables(results: dict[str, dict[str, list[Run]]]) -> str:
     """Both, in Markdown."""
     known = {problem.name: problem for problem in problems()}
     rated = {name: regrets(known[name], runs) for name, runs in results.items() if known[name].rated}
@@ -127,7 +135,7 @@ def tables(results: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     for search in searches:
         own = [row[search] for row in rated.values() if search in row]
         means = [statistics.mean(row[k] for row in own) for k in range(len(COUNTS))]
-        ms = statistics.mean(run["ms"] for runs in results.values() for run in runs.get(search, []))
+        ms = statistics.mean(run.ms for runs in results.values() for run in runs.get(search, []))
         lines.append(f"| `{search}` | {' | '.join(f'{m:.2f}' for m in means)} | {ms:.1f} |")
     lines += ["", "The same after 50 evaluations, problem by problem:", ""]
     lines += [f"| problem | {' | '.join(f'`{s}`' for s in searches)} |", "|---|" + "---|" * len(searches)]
@@ -145,26 +153,27 @@ def tables(results: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
     return "\n".join(lines)
 
 
-def merged(files: list[dict[str, dict[str, list[dict[str, Any]]]]]) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def merged(files: list[dict[str, dict[str, list[Run]]]]) -> dict[str, dict[str, list[Run]]]:
     """Results of several runs of this program; where two have the same search, the first file's count."""
-    together: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    together: dict[str, dict[str, list[Run]]] = {}
     for results in files:
         for name, runs in results.items():
-            together[name] = {**runs, **together.get(name, {})}
+            kept = {search: [Run(*row) for row in rows] for search, rows in runs.items()}
+            together[name] = {**kept, **together.get(name, {})}
     return together
 
 
-def shown(runs: list[dict[str, Any]]) -> str:
+def shown(runs: list[Run]) -> str:
     """The median number of evaluations."""
     if not runs:
         return "-"
-    middle = statistics.median(math.inf if run["near"] is None else run["near"] for run in runs)
+    middle = statistics.median(math.inf if run.near is None else run.near for run in runs)
     return f"{middle:.0f}" if math.isfinite(middle) else f"> {BUDGET}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--searches", help="instead of all that can run here; random is always there")
     parser.add_argument("--only", help="parts of problems' names")
     parser.add_argument("--peers", action="store_true", help="pySOT and SMAC as well")
@@ -177,7 +186,7 @@ def main() -> None:
     searches = available(arguments.peers) if arguments.searches is None else arguments.searches.split(",")
     searches = list(dict.fromkeys([*searches, "random"]))
     chosen = [p for p in problems() if not arguments.only or any(part in p.name for part in arguments.only.split(","))]
-    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    results: dict[str, dict[str, list[Run]]] = {}
     for problem in chosen:
         began = time.monotonic()
         results[problem.name] = {s: [run(problem, s, seed) for seed in range(arguments.seeds)] for s in searches}

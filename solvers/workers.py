@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bilevel import loading, registry
 from bilevel.archive import Evaluation
 from bilevel.compiling import Compilation
-from bilevel.contracts import Point, Status
+from bilevel.contracts import Engine, Point, Status
 from bilevel.errors import OptionError
 from bilevel.hypergradient import Hypergradient
 from bilevel.problem import Problem
@@ -116,15 +116,19 @@ class Workers:
     def _made(self, count: int) -> Any:
         from loky import ProcessPoolExecutor
 
-        return ProcessPoolExecutor(count, initializer=_settle, initargs=(self._parcel, os.getpid()))
+        # A thread each: linear algebra that starts more in every process only makes them wait for each other.
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        pool = ProcessPoolExecutor(count, initializer=_settle, initargs=(self._parcel, os.getpid()), env=one)
+        with _deaf():
+            pool.submit(_ready)  # the first task starts all the processes
+        return pool
 
     def submit(self, point: Point, index: int) -> None:
         self._waiting.append((point, index))
         self._send(point, index)
 
     def _send(self, point: Point, index: int) -> None:
-        with _deaf():
-            self._running[self._pool.submit(_work, point, index)] = index
+        self._running[self._pool.submit(_work, point, index)] = index
 
     def take(self, deadline: float) -> Evaluation | None:
         _, index = self._waiting[0]
@@ -165,9 +169,7 @@ class Workers:
             if index in self._done:
                 continue
             try:
-                with _deaf():
-                    future = pool.submit(_work, point, index)
-                self._keep(future.result())
+                self._keep(pool.submit(_work, point, index).result())
             except BrokenProcessPool as error:
                 message = "the worker process died at this point: " + " ".join(str(error).split())
                 values = self._space.values(point)
@@ -198,7 +200,7 @@ def _deaf() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if heard is None else heard)
 
 
 def _pack(problem: Problem, gradients: bool) -> bytes:
@@ -209,7 +211,7 @@ def _pack(problem: Problem, gradients: bool) -> bytes:
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        foreign = registry.foreign()
+        foreign = [part for part in registry.foreign() if issubclass(part, Engine)]
         packed: bytes = cloudpickle.dumps((problem.model, str(problem.attitude), gradients, foreign, sys.path))
     except Exception as error:
         raise OptionError(
@@ -228,10 +230,12 @@ _parcels: list[bytes] = []
 def _settle(parcel: bytes, parent: int) -> None:
     """Begin as a worker: wait for the parcel to be needed, and leave when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     _parcels.append(parcel)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _ready() -> None:
+    """Do nothing, in a worker."""
 
 
 def _watch(parent: int) -> None:
@@ -249,13 +253,11 @@ def _work(point: Point, index: int) -> Evaluation:
 
 def _unpack(parcel: bytes) -> Evaluate:
     import cloudpickle
-    from threadpoolctl import threadpool_limits
 
     from bilevel.solvers.outer_loop import Evaluate
 
     model, attitude, gradients, foreign, path = cloudpickle.loads(parcel)
     sys.path += [folder for folder in path if folder not in sys.path]
-    threadpool_limits(1)
     registry.admit(foreign)
     compilation = Compilation(Problem.read(model, attitude))
     gradient = Hypergradient(compilation) if gradients else None

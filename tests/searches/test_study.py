@@ -188,6 +188,17 @@ def test_the_study_of_another_run_is_refused_by_the_difference(study, other, dif
     assert len(solve("random", study, 3).history) == 3
 
 
+def test_on_the_command_line_that_is_exit_code_2(study, capsys):
+    from bilevel.command_line import main
+
+    asked = ["toy", "--method", "random", "--budget", "4", "--study", study, "--quiet"]
+    assert main(asked) == 0
+    assert main([*asked, "--seed", "9"]) == 2
+    assert "seed 0 there, 9 here" in capsys.readouterr().err
+    assert main([*asked[:4], "6", *asked[5:]]) == 0
+    assert "4 of 6 evaluations come from the study" in " ".join(capsys.readouterr().out.split())
+
+
 def test_names_keep_several_studies_in_one_file(study):
     one = solve("random", f"{study}#one", 5, seed=1)
     other = solve("random", f"{study}#other", 5, seed=2)

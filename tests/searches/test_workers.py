@@ -137,6 +137,33 @@ def test_a_worker_that_dies_is_a_failure_of_its_point():
     assert [told(crowd)[k] for k in fine] == [told(alone)[k] for k in fine]
 
 
+def test_an_engine_of_the_users_own_travels_along(monkeypatch):
+    """It is registered in this process alone; a worker is told of it."""
+    from bilevel import registry
+    from bilevel.contracts import Answer, Engine, Solver, Status
+
+    for name in registry.catalogue(Engine):
+        registry.get(Engine, name)
+    monkeypatch.setitem(registry._registered, Engine, dict(registry._registered[Engine]))
+
+    class Constant(Solver):
+        def __call__(self, parameters, start=None, time_limit=None):
+            return Answer(Status.OPTIMAL, parameters[:1] * 0 + 0.5, 0.0, 0.0, True)
+
+    @registry.register("users_own")
+    class ConstantEngine(Engine):
+        """Always says 0.5."""
+
+        def suits(self, program):
+            return 1.0
+
+        def prepare(self, program):
+            return Constant()
+
+    result = bilevel.solve(build("reals"), "random", budget=3, workers=2)
+    assert [list(e.lower.values()) for e in result.history] == [[0.5]] * 3
+
+
 def test_a_model_that_cannot_travel_is_refused():
     model = demanding()
     held = threading.Lock()
