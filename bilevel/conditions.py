@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class ActiveWhen(ScalarBlock):
     """A declaration that some upper variables matter only where another one takes certain values.
 
-    Elsewhere they do not change what the followers answer nor F: that is the modeller's word. Where the other variable
+    Elsewhere they do not change what the followers answer nor F: that is the modeller's word, on which the searches
+    save evaluations and which an exact path does not need. Where the other variable
     is inactive itself, so are they. Several declarations about one variable hold together.
 
     Parameters

@@ -291,7 +291,8 @@ class Path(Part):
     """Whether it takes problems whose upper level mentions a lower constraint's multiplier (``dual_of``)."""
 
     conditions: ClassVar[bool] = False
-    """Whether it takes problems with conditional upper variables (``ActiveWhen``)."""
+    """Whether conditional upper variables (``ActiveWhen``) rest where they are inactive. To the others they are free
+    everywhere, and problems where that makes a difference are refused for them."""
 
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:

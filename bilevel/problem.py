@@ -157,19 +157,29 @@ class Problem:
         problem._refuse_strangers(upper)
         return problem
 
-    def refuse_conditions(self, who: str) -> None:
-        """Refuse conditional variables in the name of a method to which every variable matters everywhere.
+    def refuse_conditions(self, who: str) -> list[str]:
+        """What a method to which every variable matters everywhere makes of conditional variables.
+
+        By the modeller's word inactive variables change nothing, so their free choice does no harm: a remark says so.
+        Not where a constraint over x alone or a predicate mentions one: a search checks that with the variable at rest.
 
         Raises
         ------
         RefusedError
-            If there are any.
+            In that case.
         """
+        over_x = mentioned([c.body for c in self.x_only])
+        over_x |= {id(v): v for allowed in self.allowed for v in allowed.variables}
         for declared in self.conditions:
-            raise RefusedError(
-                f"{who} knows no conditional variables, and {declared.name} declares {declared.on.name} to switch some;"
-                f" use a search, or fix {declared.on.name}, deactivate {declared.name} and solve for each of its values"
-            )
+            for var in declared.variables:
+                if id(var) in over_x:
+                    raise RefusedError(
+                        f"{who} knows no conditional variables, and {var.name} of {declared.name} stands in a"
+                        " constraint over x alone; use a search, or fix"
+                        f" {declared.on.name} and deactivate {declared.name}"
+                    )
+        names = ", ".join(declared.name for declared in self.conditions)
+        return [f"{names} not needed by {who}: inactive variables took any value within their bounds"] if names else []
 
     @property
     def sense(self) -> int:

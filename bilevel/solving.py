@@ -156,11 +156,12 @@ def _walk(path: type[Path], problem: Problem, settings: Settings, observer: Obse
     if problem.multipliers and not path.multipliers:
         name = problem.multipliers[0].constraint.name
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
-    if not path.conditions:
-        problem.refuse_conditions(path.name)
+    remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
-    return path().run(problem, settings, observer)
+    finding = path().run(problem, settings, observer)
+    finding.notes += remarks
+    return finding
 
 
 def _auto(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
@@ -205,6 +206,8 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
     best = searched.archive.incumbent
     exact.notes += searched.notes
+    if not len(exact.archive):
+        exact.space = searched.space
     exact.archive.extend(searched.archive)
     if searched.termination is Termination.INTERRUPTED:
         exact.termination = Termination.INTERRUPTED

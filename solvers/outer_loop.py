@@ -30,7 +30,7 @@ from bilevel.problem import Problem
 from bilevel.registry import register
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
-from bilevel.solvers.workers import Alone, Crew, Workers
+from bilevel.solvers.workers import Alone, Crew, Workers, deaf
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
 
@@ -149,9 +149,10 @@ class _Run:
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
         finally:
-            self._keep_what_is_finished()
-            self._crew.close()
-            self._search.close()
+            with deaf():
+                self._keep_what_is_finished()
+                self._crew.close()
+                self._search.close()
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
         finding = _finding(problem, self._space, self._archive, termination)

@@ -119,7 +119,7 @@ class Workers:
         # A thread each: linear algebra that starts more in every process only makes them wait for each other.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         pool = ProcessPoolExecutor(count, initializer=_settle, initargs=(self._parcel, os.getpid()), env=one)
-        with _deaf():
+        with deaf():
             pool.submit(_ready)  # the first task starts all the processes
         return pool
 
@@ -191,8 +191,11 @@ class Workers:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes started meanwhile ignore Ctrl-C, which a terminal sends to all: this one hears it and ends them."""
+def deaf() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment, in this process and for good in those started meanwhile.
+
+    A terminal sends it to all of them; this one hears it and ends the others, and must not be disturbed in that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -202,17 +202,20 @@ def switch():
     return model
 
 
+@pytest.mark.parametrize("method", ["kkt", "value_function", "auto"])
+def test_an_exact_path_proves_it_without(method):
+    result = bilevel.solve(switch(), method)
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(0.0, abs=1e-6)
+    assert any("when not needed" in note for note in result.notes)
+    searched = bilevel.solve(switch(), "gp", budget=25)
+    assert searched.upper_objective == pytest.approx(result.upper_objective, abs=1e-4)
+
+
 @pytest.mark.parametrize("method", ["kkt", "value_function"])
-def test_an_exact_path_refuses_and_names_the_cure(method):
-    with pytest.raises(RefusedError, match=r"fix use, deactivate when"):
-        bilevel.solve(switch(), method)
+def test_an_exact_path_refuses_where_rest_makes_a_difference(method):
     model = switch()
-    model.use.fix(1)
-    model.when.deactivate()
-    assert bilevel.solve(model, method).upper["size"] == pytest.approx(0.3, abs=1e-3)
-
-
-def test_auto_searches():
-    result = bilevel.solve(switch(), "auto", budget=25)
-    assert result.upper["use"] == 1
-    assert result.upper["size"] == pytest.approx(0.3, abs=1e-2)
+    model.row = pyo.Constraint(expr=model.size + model.use <= 1.4)
+    with pytest.raises(RefusedError, match=r"size of when.*fix use and deactivate when"):
+        bilevel.solve(model, method)
+    assert bilevel.solve(model, "auto", budget=25).upper["size"] == pytest.approx(0.3, abs=1e-2)
