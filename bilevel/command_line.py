@@ -37,6 +37,7 @@ _EXAMPLES = """\
 examples
   python -m bilevel.solve toy                               a model of the gallery, the method chosen for it
   python -m bilevel.solve model.py --method gp --budget 60 --seed 1
+  python -m bilevel.solve model.py --method surrogate --workers 2 --study sqlite:///study.db
   python -m bilevel.solve ridge --compare kkt,gp,random --budget 60 --plot ridge.png
 """
 
