@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bilevel.comparison import compare as compare
+    from bilevel.conditions import ActiveWhen as ActiveWhen
     from bilevel.contracts import Engine as Engine
     from bilevel.contracts import Observer as Observer
     from bilevel.contracts import Path as Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ActiveWhen": "conditions",
     "Allowed": "domains",
     "BilevelError": "errors",
     "Engine": "contracts",

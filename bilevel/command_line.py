@@ -37,6 +37,7 @@ _EXAMPLES = """\
 examples
   python -m bilevel.solve toy                               a model of the gallery, the method chosen for it
   python -m bilevel.solve model.py --method gp --budget 60 --seed 1
+  python -m bilevel.solve model.py --method surrogate --workers 2 --study sqlite:///study.db
   python -m bilevel.solve ridge --compare kkt,gp,random --budget 60 --plot ridge.png
 """
 
@@ -106,6 +107,8 @@ def _solve(arguments: argparse.Namespace) -> int:
         "engine": arguments.engine,
         "allow_nonconvex": arguments.allow_nonconvex,
         "attitude": arguments.attitude,
+        "workers": arguments.workers,
+        "study": arguments.study,
         "observer": _observer(arguments, model),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
@@ -187,9 +190,12 @@ def _write(arguments: argparse.Namespace, outcome: Result | Comparison, results:
         if arguments.json not in (None, "-"):
             outcome.to_json(arguments.json)
         if arguments.plot is not None:
-            from bilevel.plotting import plot_comparison
+            from bilevel.plotting import plot_comparison, plot_result
 
-            plot_comparison(results, arguments.plot)
+            if arguments.compare or not results[0].space:
+                plot_comparison(results, arguments.plot)
+            else:
+                plot_result(results[0], arguments.plot)
     except OSError as error:
         raise OptionError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
 
@@ -203,6 +209,8 @@ def _asked(arguments: argparse.Namespace) -> str:
     parts += [f"budget {arguments.budget}"] if arguments.budget else []
     parts.append(f"seed {arguments.seed}")
     parts += [f"time limit {arguments.time_limit:g} s"] if arguments.time_limit else []
+    parts += [f"{arguments.workers} workers"] if arguments.workers > 1 else []
+    parts += [f"study {arguments.study}"] if arguments.study else []
     for name in ("complementarity", "engine"):
         parts += [f"{name} {getattr(arguments, name)}"] if getattr(arguments, name) != "auto" else []
     parts += ["nonconvex allowed"] if arguments.allow_nonconvex else []
@@ -265,6 +273,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--budget", metavar="N", type=_positive(int), help="largest number of upper points a search evaluates")
     add("--seed", metavar="N", type=_seed, default=0, help="of every random choice (default: 0)")
     add("--time-limit", metavar="SECONDS", type=_positive(float), help="for each method")
+    add("--workers", metavar="N", type=_positive(int), default=1, help="processes that evaluate points (default: 1)")
+    add("--study", metavar="URL", help="sqlite:///study.db: store every point a search tries, and go on from there")
     add("--set", metavar="NAME=VALUE", type=_pair, action="append", default=[], help="a setting of create_model")
     add("--option", metavar="NAME=VALUE", type=_pair, action="append", default=[], help="an option of the method")
     add("--complementarity", metavar="NAME", default="auto", help="treatment of the KKT path (--list)")
@@ -273,7 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     which_optimum = "of several optima of the follower the leader's best (optimistic) or worst (pessimistic) counts"
     add("--attitude", choices=[str(a) for a in Attitude], default="optimistic", help=which_optimum)
     add("--json", metavar="FILE", help="write all that was found, the history included; - prints it instead")
-    add("--plot", metavar="FILE", help="draw the incumbents against the evaluations (.png, .pdf, .svg)")
+    add("--plot", metavar="FILE", help="draw the search, or all that are compared (.png, .pdf, .svg)")
     add("--explain", action="store_true", help="say what the model is, and solve nothing: levels, classes, pairs, rows")
     add("--write", metavar="FILE", help="write the single-level model (.lp, .nl, .mps), and solve nothing")
     add("--list", action="store_true", help="show the models and all that can be named here")

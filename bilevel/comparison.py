@@ -122,6 +122,8 @@ def compare(
     engine: str = "auto",
     allow_nonconvex: bool = False,
     attitude: str = "optimistic",
+    workers: int = 1,
+    study: str | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Comparison:
@@ -161,6 +163,7 @@ def compare(
         "engine": engine,
         "allow_nonconvex": allow_nonconvex,
         "attitude": attitude,
+        "workers": workers,
         "observer": observer,
     }
     comparison = Comparison([], Problem.read(model).sense)
@@ -169,7 +172,8 @@ def compare(
     try:
         for name in names:
             before.restore()
-            result = _solve(model, name, {**arguments, **shares[name]}, errors)
+            own = {**arguments, "study": _study_of(study, name), **shares[name]}
+            result = _solve(model, name, own, errors)
             comparison.results.append(result)
             kept = _Values(model) if comparison.best is result else kept
             if result.termination is Termination.INTERRUPTED:
@@ -182,6 +186,14 @@ def compare(
     if len(errors) == len(names) and len({str(error) for error in errors}) == 1:
         raise errors[0]
     return comparison
+
+
+def _study_of(study: str | None, method: str) -> str | None:
+    """A study of its own for each method, in the same file."""
+    if study is None:
+        return None
+    address, _, name = study.partition("#")
+    return f"{address}#{name}/{method}" if name else f"{address}#{method}"
 
 
 def _solve(model: Any, method: str, arguments: dict[str, Any], errors: list[BilevelError]) -> Result:

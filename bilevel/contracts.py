@@ -145,13 +145,16 @@ class Search(Part):
     rng : numpy.random.Generator
         The only source of randomness.
     budget : int or None
-        How many evaluations there will be, where that is known.
+        How many evaluations there will be, where that is known; of a stored study it is not, which can always go on.
     **options
         The search's own, keyword only, with defaults. An option nobody takes is an error that lists those there are.
     """
 
     uses_gradients: ClassVar[bool] = False
     """Whether evaluations should carry ``gradient``; the outer loop refuses problems that have none."""
+
+    learns: ClassVar[bool] = True
+    """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead."""
 
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
         self.space = space
@@ -167,6 +170,11 @@ class Search(Part):
 
     def tell(self, evaluation: Evaluation) -> None:
         """Learn the outcome of a point, proposed by this search or not (a starting point, a resumed history)."""
+
+    @property
+    def remark(self) -> str:
+        """Why it proposes no more, where the space is not used up."""
+        return ""
 
     def close(self) -> None:
         """Release what the search holds; it is not asked again."""
@@ -229,6 +237,10 @@ class Settings:
         Let the KKT path go on without a proof of convexity; the verdict is then at most ``best_found``.
     attitude : str
         ``optimistic`` or ``pessimistic``; the problem that a path is given has it too.
+    workers : int
+        Processes that evaluate upper points.
+    study : str or None
+        Where evaluated points are stored, and found again.
     options : dict
         Options of the method itself.
     """
@@ -241,6 +253,8 @@ class Settings:
     engine: str = "auto"
     allow_nonconvex: bool = False
     attitude: str = "optimistic"
+    workers: int = 1
+    study: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -278,6 +292,10 @@ class Path(Part):
 
     multipliers: ClassVar[bool] = False
     """Whether it takes problems whose upper level mentions a lower constraint's multiplier (``dual_of``)."""
+
+    conditions: ClassVar[bool] = False
+    """Whether conditional upper variables (``ActiveWhen``) rest where they are inactive. To the others they are free
+    everywhere, and problems where that makes a difference are refused for them."""
 
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:

@@ -21,7 +21,7 @@ SCALES = ("linear", "log")
 _SCALE_SUFFIX = "bilevel_scale"
 
 
-def _each(var: Any) -> list[Any]:
+def each(var: Any) -> list[Any]:
     """The variable data of a scalar, an indexed or an already indexed-into variable."""
     return list(var.values()) if hasattr(var, "is_indexed") and var.is_indexed() else [var]
 
@@ -55,7 +55,7 @@ def discretize(
     if (values is None) == (levels is None):
         raise SpaceError(f"discretize({var.name}): give either values or levels")
     chosen = None if values is None else list(values)
-    for data in _each(var):
+    for data in each(var):
         points = _levels(data, levels, scale) if chosen is None and levels is not None else list(chosen or ())
         if not points:
             raise SpaceError(f"discretize({data.name}): the list of values is empty")
@@ -110,7 +110,7 @@ def set_scale(var: Any, scale: str) -> None:
     SpaceError
         If the variable has no model or its bounds do not suit the scale.
     """
-    for data in _each(var):
+    for data in each(var):
         _finite_bounds(data, "set_scale", scale)
         block = data.parent_block()
         if block is None:
@@ -151,7 +151,7 @@ class Allowed(ScalarBlock):
         super().__init__(**kwargs)
         if not callable(predicate):
             raise SpaceError("Allowed(variables, predicate): the predicate must be a function of the variables' values")
-        self._variables = [data for var in variables for data in _each(var)]
+        self._variables = [data for var in variables for data in each(var)]
         self._predicate = predicate
 
     @property

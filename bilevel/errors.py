@@ -36,3 +36,7 @@ class UnknownNameError(BilevelError):
 
 class OptionError(BilevelError):
     """An option does not exist or has a value out of its range."""
+
+
+class StudyError(BilevelError):
+    """A stored study cannot be read or written, or is that of another run."""

@@ -247,6 +247,7 @@ def apply_conditions(
         If a follower has no optimality conditions, or an upper domain cannot be expressed.
     """
     problem = Problem.read(model)
+    problem.refuse_conditions("the KKT path")
     if problem.model.component(BLOCK) is not None:
         raise ModelError(f"{problem.model.name} already has a component {BLOCK}; rename it")
     chosen = [f for f in problem.followers if conditions is None or f.name in conditions]

@@ -28,6 +28,7 @@ from typing import Any
 from bilevel.errors import LoadingError
 
 _WHAT_IT_NEEDS = "a Pyomo model called `model`, or a function `create_model(**settings)` that returns one"
+_PRIVATE = "_bilevel_model_"
 _count = itertools.count(1)
 _folders: set[str] = set()  # of the files loaded so far
 
@@ -114,12 +115,17 @@ def _compile(path: Path, shown: str) -> types.CodeType:
 def _empty_module(path: Path) -> types.ModuleType:
     """A module of a name of its own in ``sys.modules``: pickling and dataclasses look their classes up there."""
     stem = re.sub(r"\W", "_", path.stem)
-    name = f"_bilevel_model_{next(_count)}_{stem}"
+    name = f"{_PRIVATE}{next(_count)}_{stem}"
     loader = importlib.machinery.SourceFileLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     return module
+
+
+def loaded_modules() -> list[types.ModuleType]:
+    """The model files run so far, as modules: no other process can import them by their names."""
+    return [module for name, module in list(sys.modules.items()) if name.startswith(_PRIVATE)]
 
 
 def _model_of(module: types.ModuleType, shown: str, settings: dict[str, Any]) -> Any:

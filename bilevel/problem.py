@@ -15,9 +15,10 @@ import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData
 
 from bilevel.attitude import Attitude
+from bilevel.conditions import ActiveWhen, conditions_on
 from bilevel.domains import Allowed, allowed_on
 from bilevel.duals import Duals, Multiplier, multipliers_above
-from bilevel.errors import ModelError
+from bilevel.errors import ModelError, RefusedError
 from bilevel.lower_level import LowerLevel, LowerLevelData, ResponseFunction
 from bilevel.structure import refuse_entangled
 from bilevel.symbolic import mentioned
@@ -96,6 +97,8 @@ class Problem:
         Which of the followers' optima counts.
     multipliers : tuple of Multiplier
         Those of lower constraints that the upper level mentions.
+    conditions : tuple of ActiveWhen
+        Which upper variables matter where.
     """
 
     model: Any
@@ -106,6 +109,7 @@ class Problem:
     followers: tuple[Follower, ...]
     attitude: Attitude = Attitude.OPTIMISTIC
     multipliers: tuple[Multiplier, ...] = ()
+    conditions: tuple[ActiveWhen, ...] = ()
 
     @classmethod
     def read(cls, model: Any, attitude: str | None = None) -> Problem:
@@ -146,11 +150,36 @@ class Problem:
         followers = tuple(_read_follower(block, upper) for block in blocks)
         multipliers = multipliers_above(followers, upper)
         refuse_entangled(followers)
-        variables = _upper_variables(model, followers, upper, allowed)
+        conditions = tuple(conditions_on(model))
+        variables = _upper_variables(model, followers, upper, allowed, conditions)
         meant = Attitude.OPTIMISTIC if attitude is None else Attitude(attitude)
-        problem = cls(model, variables, objective, constraints, allowed, followers, meant, multipliers)
+        problem = cls(model, variables, objective, constraints, allowed, followers, meant, multipliers, conditions)
         problem._refuse_strangers(upper)
         return problem
+
+    def refuse_conditions(self, who: str) -> list[str]:
+        """What a method to which every variable matters everywhere makes of conditional variables.
+
+        By the modeller's word inactive variables change nothing, so their free choice does no harm: a remark says so.
+        Not where a constraint over x alone or a predicate mentions one: a search checks that with the variable at rest.
+
+        Raises
+        ------
+        RefusedError
+            In that case.
+        """
+        over_x = mentioned([c.body for c in self.x_only])
+        over_x |= {id(v): v for allowed in self.allowed for v in allowed.variables}
+        for declared in self.conditions:
+            for var in declared.variables:
+                if id(var) in over_x:
+                    raise RefusedError(
+                        f"{who} knows no conditional variables, and {var.name} of {declared.name} stands in a"
+                        " constraint over x alone; use a search, or fix"
+                        f" {declared.on.name} and deactivate {declared.name}"
+                    )
+        names = ", ".join(declared.name for declared in self.conditions)
+        return [f"{names} not needed by {who}: inactive variables took any value within their bounds"] if names else []
 
     @property
     def sense(self) -> int:
@@ -196,12 +225,12 @@ def _refuse_unknown_components(model: BlockData) -> None:
     for block in model.block_data_objects(active=True, descend_into=(pyo.Block, LowerLevel)):
         for component in block.component_objects(active=True, descend_into=False):
             ctype = component.ctype
-            if ctype is Allowed and _inside(block, LowerLevel):
+            if ctype in (Allowed, ActiveWhen) and _inside(block, LowerLevel):
                 raise ModelError(
-                    f"{component.name} is an Allowed inside a LowerLevel: predicates choose among upper points;"
+                    f"{component.name} is an {ctype.__name__} inside a LowerLevel: it speaks of upper points;"
                     " declare it on the model"
                 )
-            if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed, Duals) or ctype.__name__ in _SILENT:
+            if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed, ActiveWhen, Duals) or ctype.__name__ in _SILENT:
                 continue
             raise ModelError(
                 f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; deactivate it, or"
@@ -277,7 +306,11 @@ def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
 
 
 def _upper_variables(
-    model: BlockData, followers: tuple[Follower, ...], upper: dict[int, Any], allowed: tuple[Allowed, ...]
+    model: BlockData,
+    followers: tuple[Follower, ...],
+    upper: dict[int, Any],
+    allowed: tuple[Allowed, ...],
+    conditions: tuple[ActiveWhen, ...],
 ) -> tuple[Any, ...]:
     """Unfixed variables outside every follower; only those mentioned, unless a response function may read them all."""
     below = {
@@ -287,6 +320,7 @@ def _upper_variables(
         if _within(v, follower.block)
     }
     wanted = set(upper) | {id(v) for a in allowed for v in a.variables}
+    wanted |= {id(condition.on) for condition in conditions}
     wanted.update(key for follower in followers for key in follower.mentioned)
     everything = any(follower.response is not None for follower in followers)
     found: dict[int, Any] = {}

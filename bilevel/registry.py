@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
@@ -93,6 +93,18 @@ def _registered_name(node: ast.stmt) -> str | None:
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 return argument.value
     return None
+
+
+def foreign() -> list[type[Part]]:
+    """The parts that do not ship with this package: registered by the user's own files."""
+    found = [part for parts in _registered.values() for part in parts.values()]
+    return [part for part in found if not part.__module__.startswith("bilevel.")]
+
+
+def admit(parts: Iterable[type[Part]]) -> None:
+    """Register parts that come from another process under the names they had there."""
+    for part in parts:
+        register(part.name)(part)
 
 
 def catalogue(contract: type[Part]) -> dict[str, Entry]:

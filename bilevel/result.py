@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bilevel.archive import Archive, Evaluation
+
+if TYPE_CHECKING:
+    from bilevel.space import Dimension
 
 
 class Verdict(StrEnum):
@@ -67,6 +70,8 @@ class Finding:
         Of the lower level, where the path looked into it.
     notes : list of str
         What a reader of the result should know: which treatment, which engine, why no certificate.
+    space : tuple of Dimension
+        In which the archive's points are coordinates; empty where it was no search over a space.
     """
 
     termination: Termination
@@ -77,6 +82,7 @@ class Finding:
     archive: Archive = field(default_factory=Archive)
     convexity: str = "unknown"
     notes: list[str] = field(default_factory=list)
+    space: tuple[Dimension, ...] = ()
 
 
 @dataclass
@@ -112,6 +118,8 @@ class Result:
         Every point tried, in order.
     notes : list of str
         What a reader should know.
+    space : tuple of Dimension
+        In which the history's points are coordinates; empty where the method is no search over upper points.
     """
 
     method: str
@@ -131,6 +139,7 @@ class Result:
     seconds: float = 0.0
     history: list[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
+    space: tuple[Dimension, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         from bilevel.report import as_text, result_report
@@ -139,9 +148,10 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names; numbers that are not finite become None."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "history"}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("history", "space")}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
+        plain["space"] = [asdict(dimension) for dimension in self.space]
         cleaned: dict[str, Any] = _finite(plain)
         return cleaned
 
@@ -151,6 +161,25 @@ class Result:
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
+
+    def plot(self, path: str | Path | None = None, known: float | None = None) -> Any:
+        """Draw the run: the incumbent, the surrogate with its uncertainty, which variables matter, slices.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            Where to write; the ending says the format (``.png``, ``.pdf``, ``.svg``).
+        known : float, optional
+            A value of F to measure by: the exact one, or the best known. A certified bound is drawn by itself.
+
+        Returns
+        -------
+        Figure
+            Made without pyplot.
+        """
+        from bilevel.plotting import plot_result
+
+        return plot_result(self, path, known)
 
     def to_frame(self) -> Any:
         """The history as a pandas ``DataFrame``, a row per point, a column per variable (needs pandas)."""

@@ -32,6 +32,8 @@ def solve(
     engine: str = "auto",
     allow_nonconvex: bool = False,
     attitude: str = "optimistic",
+    workers: int = 1,
+    study: str | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Result:
@@ -57,6 +59,12 @@ def solve(
     attitude : str
         Which of several optima of the follower counts: ``optimistic``, the best for the leader that meets the coupling
         constraints, or ``pessimistic``, the worst, and all have to meet them (:mod:`bilevel.attitude`).
+    workers : int
+        Processes that evaluate upper points. A search that does not learn has the same history with any number; one
+        that does proposes so many points before it is told of the first.
+    study : str, optional
+        ``sqlite:///study.db``: a search stores every evaluated point there. Called again with the same study, after an
+        end or a crash, it goes on as if it had never stopped. Such a search knows no budget beforehand.
     observer : Observer, optional
         Watches the run.
     **options
@@ -73,7 +81,9 @@ def solve(
         If the model or the call is wrong, or the method refuses the model.
     """
     began = time.perf_counter()
-    settings = _settings(method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, options)
+    settings = _settings(
+        method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, study, options
+    )
     observer = observer or Observer()
     problem = Problem.read(model, attitude)
     observer.started(method, settings)
@@ -95,12 +105,16 @@ def _settings(
     engine: str,
     allow_nonconvex: bool,
     attitude: str,
+    workers: int,
+    study: str | None,
     options: dict[str, Any],
 ) -> Settings:
     if budget is not None and budget < 1:
         raise OptionError(f"budget={budget}: at least one evaluation is needed")
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"time_limit={time_limit}: must be positive")
+    if workers < 1:
+        raise OptionError(f"workers={workers}: at least one process has to do the work")
     if attitude not in list(Attitude):
         raise OptionError(f"attitude={attitude!r}: there are {' and '.join(Attitude)}")
     name, _, variant = method.partition(":")
@@ -109,7 +123,9 @@ def _settings(
     if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
         names = ", ".join(["auto", *method_names()])
         raise UnknownNameError(f"no method is called {method!r}; there are: {names}")
-    return Settings(name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, attitude, options)
+    return Settings(
+        name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, attitude, workers, study, options
+    )
 
 
 def method_names() -> list[str]:
@@ -123,7 +139,16 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
     if settings.method == "auto":
         return _auto(problem, settings, observer)
     path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
-    return settings.method, _walk(path, problem, settings, observer)
+    finding = _walk(path, problem, settings, observer)
+    if path.name != SEARCH_PATH:
+        finding.notes += _unused(path.name, settings)
+    return settings.method, finding
+
+
+def _unused(name: str, settings: Settings) -> list[str]:
+    """What was asked for and is of no use to a path that is no search."""
+    asked = {f"workers={settings.workers}": settings.workers > 1, f"study={settings.study}": settings.study is not None}
+    return [f"{option} was not used: {name} is no search over upper points" for option, given in asked.items() if given]
 
 
 def _walk(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding:
@@ -131,9 +156,12 @@ def _walk(path: type[Path], problem: Problem, settings: Settings, observer: Obse
     if problem.multipliers and not path.multipliers:
         name = problem.multipliers[0].constraint.name
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
+    remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
-    return path().run(problem, settings, observer)
+    finding = path().run(problem, settings, observer)
+    finding.notes += remarks
+    return finding
 
 
 def _auto(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
@@ -179,6 +207,8 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
     best = searched.archive.incumbent
     exact.notes += searched.notes
+    if not len(exact.archive):
+        exact.space = searched.space
     exact.archive.extend(searched.archive)
     if searched.termination is Termination.INTERRUPTED:
         exact.termination = Termination.INTERRUPTED
@@ -206,6 +236,7 @@ def _judge(problem: Problem, finding: Finding, method: str) -> Result:
         evaluations=len(finding.archive),
         history=list(finding.archive),
         notes=list(finding.notes),
+        space=finding.space,
     )
     if finding.upper is None:
         if finding.claim.holds_a_point:

@@ -20,6 +20,7 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation, is_category, numeric_bounds
+from bilevel.conditions import Condition, at_rest, read_conditions
 from bilevel.contracts import Point
 from bilevel.domains import between, scale_of
 from bilevel.errors import SpaceError
@@ -106,12 +107,17 @@ class Space:
         In the order of the problem's upper variables.
     start : Point or None
         The point the user's initial values give, where all are given and it is allowed.
+    conditions : tuple of Condition
+        Which dimensions are active where; inactive ones rest, and no other point is in the space.
     """
+
+    conditions: tuple[Condition, ...] = ()
 
     def __init__(self, compilation: Compilation) -> None:
         problem = compilation.problem
         self.dimensions = tuple(_dimension(var) for var in problem.variables)
         self.names = tuple(d.name for d in self.dimensions)
+        self.conditions = read_conditions(problem.conditions, self.dimensions)
         rows, self._row_lower, self._row_upper = compilation.rows(problem.x_only)
         self._rows_symbol, self._x = rows, compilation.x
         self._compiled = Compiled([compilation.x], [rows]) if rows.numel() else None
@@ -128,7 +134,8 @@ class Space:
         if any(var.value is None for var in variables):
             return None
         try:
-            point = tuple(d.coordinate(var.value) for d, var in zip(self.dimensions, variables, strict=True))
+            given = tuple(d.coordinate(var.value) for d, var in zip(self.dimensions, variables, strict=True))
+            point = self.canonical(given)
         except SpaceError:
             return None
         return point if self.allows(point) else None
@@ -140,8 +147,12 @@ class Space:
 
     @property
     def constrained(self) -> bool:
-        """Whether any upper constraint or predicate over x alone rules points out."""
-        return self._compiled is not None or bool(self._predicates)
+        """Whether any upper constraint, predicate or condition over x alone rules points out."""
+        return self._compiled is not None or bool(self._predicates) or bool(self.conditions)
+
+    def canonical(self, point: Point) -> Point:
+        """The point that stands for all which differ from this one in inactive dimensions alone."""
+        return at_rest(point, self.conditions) if self.conditions else point
 
     def values(self, point: Point) -> dict[str, Any]:
         """What the upper variables take at a point, by name."""
@@ -159,7 +170,7 @@ class Space:
 
     def point(self, values: dict[str, Any]) -> Point:
         """The point nearest to some values, by name."""
-        return tuple(d.coordinate(values[d.name]) for d in self.dimensions)
+        return self.canonical(tuple(d.coordinate(values[d.name]) for d in self.dimensions))
 
     def to_unit(self, point: Point) -> Array:
         """The point's place in the unit box, shape (d,)."""
@@ -167,7 +178,7 @@ class Space:
 
     def from_unit(self, unit: Array) -> Point:
         """The point nearest to a place in the unit box."""
-        return tuple(d.from_unit(u) for d, u in zip(self.dimensions, unit, strict=True))
+        return self.canonical(tuple(d.from_unit(u) for d, u in zip(self.dimensions, unit, strict=True)))
 
     def lattice(self) -> Iterator[Point]:
         """Every point of a finite space in lexicographic order, those that constraints rule out included."""
@@ -175,6 +186,18 @@ class Space:
             raise SpaceError("a space with a real dimension cannot be enumerated; discretize it")
         axes = [range(int(d.lower), int(d.upper) + 1) if d.integer else (d.lower,) for d in self.dimensions]
         return itertools.product(*axes)
+
+    def neighbours(self, point: Point) -> Iterator[Point]:
+        """Allowed points that differ in one discrete coordinate: one step of a list or integer, any of a category."""
+        for k, d in enumerate(self.dimensions):
+            if not d.integer:
+                continue
+            here = int(point[k])
+            around = range(int(d.lower), int(d.upper) + 1) if d.categorical else (here - 1, here + 1)
+            for level in around:
+                moved = self.canonical((*point[:k], level, *point[k + 1 :]))
+                if moved != point and d.lower <= level <= d.upper and self.allows(moved):
+                    yield moved
 
     def violation(self, point: Point) -> float:
         """Largest relative violation of an upper constraint over x alone; infinite where a predicate is false."""
@@ -191,7 +214,9 @@ class Space:
 
     def allows(self, point: Point) -> bool:
         """Whether a point is in the space."""
-        return not self.constrained or self.violation(point) <= tolerances.FEASIBILITY * 0.1
+        if not self.constrained:
+            return True
+        return self.canonical(point) == point and self.violation(point) <= tolerances.FEASIBILITY * 0.1
 
     def unit_slopes(self, point: Point) -> Array:
         """Derivative of each value by its unit coordinate at a point, shape (d,); of no use for discrete ones."""
@@ -251,6 +276,7 @@ class Space:
 
     def nearest(self, point: Point) -> Point | None:
         """The point itself where it is allowed, else as :meth:`draw` moves it."""
+        point = self.canonical(point)
         return point if self.allows(point) else self._projected(point)
 
     @cached_property
@@ -287,7 +313,7 @@ class Space:
             x0=x, p=np.concatenate([x, spread]), lbx=lower, ubx=upper, lbg=self._row_lower, ubg=self._row_upper
         )
         moved = np.clip(solution["x"].full()[:, 0], lower, upper)
-        found = tuple(float(m) if free else c for m, free, c in zip(moved, movable, point, strict=True))
+        found = self.canonical(tuple(float(m) if free else c for m, free, c in zip(moved, movable, point, strict=True)))
         return found if self.allows(found) else None
 
 

@@ -2,6 +2,10 @@
 
 ask -> response -> archive -> tell, until the budget, the time or the space is used up. A finite space whose every
 point was answered with a proof is a proof itself: full enumeration.
+
+With workers several points are out at once, and they are told in the order in which they were asked for, however long
+each takes: point i is asked for when i - w + 1 outcomes are told, where w is the number of workers. So a history
+depends on the seed and on w alone, and on the seed alone where the search does not learn.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,17 +23,21 @@ from bilevel import registry
 from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Point, Search, Settings, Status
-from bilevel.errors import BilevelError, OptionError, RefusedError, SpaceError
+from bilevel.errors import BilevelError, OptionError, RefusedError, SpaceError, StudyError
 from bilevel.hypergradient import Hypergradient
+from bilevel.identity import identity_of
 from bilevel.problem import Problem
 from bilevel.registry import register
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
+from bilevel.solvers.workers import Alone, Crew, Workers, deaf
 from bilevel.space import Space
+from bilevel.study import NoStudy, Study
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
+_AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
 
 
 @register("search")
@@ -37,44 +46,60 @@ class OuterLoop(Path):
 
     pessimistic = True
     multipliers = True
+    conditions = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
-        search = _make(space, settings, budget)
-        gradient = Hypergradient(compilation) if search.uses_gradients else None
-        if gradient is not None and problem.coupling:
-            raise RefusedError(
-                f"{search.name} cannot hold the coupling constraint {problem.coupling[0].name}; use kkt or a surrogate"
-            )
-        evaluate = Evaluate(space, Response(problem, compilation=compilation), gradient)
-        archive = Archive()
-        deadline = math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
+        study = NoStudy() if settings.study is None else Study(settings.study)
         try:
-            termination = _loop(search, space, evaluate, archive, budget, deadline, observer)
-        except KeyboardInterrupt:
-            termination = Termination.INTERRUPTED
+            space.start = study.start(space.start)
+            # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
+            search = _make(space, settings, budget, study)
+            if search.uses_gradients and problem.coupling:
+                coupling = problem.coupling[0].name
+                raise RefusedError(
+                    f"{search.name} cannot hold the coupling constraint {coupling}; use kkt or a surrogate"
+                )
+            study.begin(
+                identity_of(compilation, space, search.name, settings.seed, settings.options),
+                settings.workers if search.learns else _AHEAD * settings.workers,
+            )
+            crew = _crew(compilation, space, settings, search.uses_gradients, study)
+            return _Run(search, space, crew, study, observer).until(problem, budget, _deadline(settings))
         finally:
-            search.close()
-        if len(archive) == 0 and termination is Termination.STALLED:
-            raise SpaceError(_empty(space))
-        return _finding(problem, space, archive, termination)
+            study.close()
 
 
-def _make(space: Space, settings: Settings, budget: int) -> Search:
+def _deadline(settings: Settings) -> float:
+    return math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
+
+
+def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: bool, study: Study | NoStudy) -> Crew:
+    """Who evaluates: this process or others. An outcome depends on its point alone, so nothing starts from the last."""
+    if settings.workers > 1:
+        return Workers(compilation.problem, space, settings.workers, gradients, study.add)
+    gradient = Hypergradient(compilation) if gradients else None
+    response = Response(compilation.problem, compilation=compilation, warm=False)
+    return Alone(Evaluate(space, response, gradient), study.add)
+
+
+def _make(space: Space, settings: Settings, budget: int, study: Study | NoStudy) -> Search:
     """The search by name, with the options it takes."""
     name = settings.method
     if registry.find(Search, name) is None:
         name = next(n for n in _PREFERRED if registry.find(Search, n) is not None)
         if space.size <= budget:
             name = "grid"
+        name = study.identity.get("method", name)
     part = registry.get(Search, name)
     known = [p.name for p in inspect.signature(part.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in settings.options:
         if option not in known:
             raise OptionError(f"{name} has no option {option!r}; it takes {', '.join(known) or 'none'}")
-    return part(space, np.random.default_rng(settings.seed), budget, **settings.options)
+    rng = np.random.default_rng(settings.seed)
+    return part(space, rng, budget if isinstance(study, NoStudy) else None, **settings.options)
 
 
 class Evaluate:
@@ -106,33 +131,95 @@ class Evaluate:
         return evaluation
 
 
-def _loop(
-    search: Search,
-    space: Space,
-    evaluate: Evaluate,
-    archive: Archive,
-    budget: int,
-    deadline: float,
-    observer: Observer,
-) -> Termination:
-    idle = 0
-    while len(archive) < budget:
-        points = search.ask(1)
-        if not points or idle > _PATIENCE:
-            return Termination.STALLED
-        for point in points:
-            _insist(space, search, point)
-            if point in archive:
-                idle += 1
-                continue
-            idle = 0
-            evaluation = evaluate(point, len(archive))
-            archive.add(evaluation)
-            search.tell(evaluation)
-            observer.evaluated(archive)
-        if time.monotonic() > deadline:
-            return Termination.TIME_LIMIT
-    return Termination.BUDGET
+class _Run:
+    """One run of a search: what is out, what is known, and what becomes of it."""
+
+    def __init__(self, search: Search, space: Space, crew: Crew, study: Study | NoStudy, observer: Observer) -> None:
+        self._search, self._space, self._crew, self._observer = search, space, crew, observer
+        self._study = study
+        self._archive = Archive()
+        self._out: deque[Point] = deque()
+        self._replayed = 0
+        self._idle = 0
+
+    def until(self, problem: Problem, budget: int, deadline: float) -> Finding:
+        """Run to the end, whichever comes first; an interruption keeps all that was found."""
+        try:
+            termination = self._loop(budget, deadline)
+        except KeyboardInterrupt:
+            termination = Termination.INTERRUPTED
+        finally:
+            with deaf():
+                self._keep_what_is_finished()
+                self._crew.close()
+                self._search.close()
+        if len(self._archive) == 0 and termination is Termination.STALLED:
+            raise SpaceError(_empty(self._space))
+        finding = _finding(problem, self._space, self._archive, termination)
+        if self._search.remark:
+            finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
+        if self._replayed:
+            finding.notes.append(f"{self._replayed} of {len(self._archive)} evaluations come from the study")
+        return finding
+
+    def _loop(self, budget: int, deadline: float) -> Termination:
+        while len(self._archive) < budget:
+            self._ask(budget)
+            if not self._out:
+                return Termination.STALLED
+            evaluation = self._outcome(len(self._archive), deadline)
+            if evaluation is None:
+                return Termination.TIME_LIMIT
+            self._out.popleft()
+            self._archive.add(evaluation)
+            self._search.tell(evaluation)
+            self._observer.evaluated(self._archive)
+            if time.monotonic() > deadline:
+                return Termination.TIME_LIMIT
+        return Termination.BUDGET
+
+    def _ask(self, budget: int) -> None:
+        """Have as many points out as there may be after so many outcomes."""
+        told = len(self._archive)
+        while len(self._out) < min(self._study.window(told), budget - told):
+            points = self._search.ask(1)
+            if not points or self._idle > _PATIENCE:
+                return
+            for point in points:
+                _insist(self._space, self._search, point)
+                if point in self._archive or point in self._out:
+                    self._idle += 1
+                else:
+                    self._idle = 0
+                    self._send(point)
+            if self._idle and self._out:
+                return  # it waits for an outcome
+
+    def _send(self, point: Point) -> None:
+        index = len(self._archive) + len(self._out)
+        self._out.append(point)
+        stored = self._study.evaluations.get(index)
+        if stored is None:
+            self._crew.submit(point, index)
+        elif stored.point != point:
+            raise StudyError(
+                f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"
+                f" {self._space.values(point)} here; was it written by another version of this package or of numpy?"
+            )
+
+    def _outcome(self, index: int, deadline: float) -> Evaluation | None:
+        """Of the oldest point that is out: stored, or evaluated now."""
+        stored = self._study.evaluations.get(index)
+        if stored is None:
+            return self._crew.take(deadline)
+        self._replayed += 1
+        return stored
+
+    def _keep_what_is_finished(self) -> None:
+        """Outcomes that overtook an older point which has none, at the end of the history."""
+        for evaluation in self._crew.finished():
+            evaluation.index = len(self._archive)
+            self._archive.add(evaluation)
 
 
 def _insist(space: Space, search: Search, point: Point) -> None:
@@ -145,6 +232,7 @@ def _insist(space: Space, search: Search, point: Point) -> None:
 def _finding(problem: Problem, space: Space, archive: Archive, termination: Termination) -> Finding:
     best = archive.incumbent
     finding = Finding(termination, Verdict.BEST_FOUND if best is not None else Verdict.FAILED, archive=archive)
+    finding.space = space.dimensions
     if best is not None:
         finding.upper, finding.lower = best.upper, best.lower
     if _enumerated(space, archive):
@@ -153,9 +241,19 @@ def _finding(problem: Problem, space: Space, archive: Archive, termination: Term
             finding.notes.append(f"all {len(archive)} points of the space were evaluated: an enumeration is a proof")
             finding.claim = Verdict.CERTIFIED_GLOBAL if best is not None else Verdict.INFEASIBLE
             finding.bound = None if best is None else best.upper_objective
+    elif best is not None:
+        finding.notes += _neighbourhood(space, archive, best)
     if best is None:
         finding.notes.append(_why_none(archive.evaluations))
     return finding
+
+
+def _neighbourhood(space: Space, archive: Archive, best: Evaluation) -> list[str]:
+    """Say so where the answer is known to be locally optimal in the discrete variables."""
+    near = list(space.neighbours(best.point)) if any(d.integer and d.size > 1 for d in space.dimensions) else []
+    if not near or not all(point in archive for point in near):
+        return []
+    return [f"locally optimal on the lattice: all {len(near)} neighbours of the answer were evaluated"]
 
 
 def _enumerated(space: Space, archive: Archive) -> bool:

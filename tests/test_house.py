@@ -24,8 +24,8 @@ GALLERY = sorted([*(ROOT / "models").rglob("*.py"), *(ROOT / "examples").rglob("
 EVERY = [*LANGUAGE, *METHODS, *GALLERY]
 PATHS = [file for file in METHODS if file.parent.name == "solvers" and file.stem != "__init__"]
 ROOMS = {room: f"bilevel.solvers.{room}" for room in filter(None, registry.ROOMS.values())}
-AT_HOME = ("optuna", "dask", "matplotlib")  # each in one file
-LAZY = (*AT_HOME, "distributed", "cmaes", "pandas")
+AT_HOME = ("optuna", "dask", "matplotlib", "loky", "sqlite3")  # each in one file
+LAZY = ("optuna", "dask", "matplotlib", "loky", "cloudpickle", "distributed", "cmaes", "pandas")
 
 
 def shown(file: Path) -> str:

@@ -30,6 +30,8 @@ _PROJECTIONS = 300
 class GridSearch(Search):
     """The full factorial of the sequences, coarse to fine where the budget does not cover it."""
 
+    learns = False
+
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
         super().__init__(space, rng, budget)
         self._seen: set[Point] = set()
@@ -44,7 +46,7 @@ class GridSearch(Search):
         idle, patience = 0, self._patience()
         for counts in self._stages():
             axes = [_axis(d, n) for d, n in zip(self.space.dimensions, counts, strict=True)]
-            for point in itertools.product(*axes):
+            for point in map(self.space.canonical, itertools.product(*axes)):
                 if point in self._seen:
                     continue
                 self._seen.add(point)
@@ -79,7 +81,8 @@ class GridSearch(Search):
         """How many values each dimension takes, stage by stage."""
         budget = math.inf if self.budget is None else self.budget
         dimensions = self.space.dimensions
-        if self.space.size <= budget or (self.space.constrained and self.space.size <= 100 * budget):
+        known = self.budget or 0  # in a run that may go on and on the whole lattice is the last stage, not the first
+        if self.space.size <= known or (self.space.constrained and self.space.size <= 100 * known):
             yield [int(d.size) for d in dimensions]
             return
         for level in itertools.count(1):

@@ -79,7 +79,7 @@ class OptunaSearch(Search):
             return start
         for _ in range(_PATIENCE):
             trial = self._study.ask(self._distributions)
-            point = tuple(_coordinate(d, trial.params[d.name]) for d in self.space.dimensions)
+            point = self.space.canonical(tuple(_coordinate(d, trial.params[d.name]) for d in self.space.dimensions))
             if not self.space.allows(point):
                 self._study.tell(trial, self._penalty(1.0))
                 # A projection is worth evaluating; the sampler learns it as a point of its own.

@@ -37,6 +37,8 @@ class RandomSearch(Search):
         else drawn again.
     """
 
+    learns = False
+
     def __init__(
         self, space: Space, rng: np.random.Generator, budget: int | None, *, sampling: str = "uniform"
     ) -> None:

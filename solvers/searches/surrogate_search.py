@@ -50,7 +50,7 @@ class RadialBasisSearch(Search):
         polish: bool = False,
     ) -> None:
         super().__init__(space, rng, budget)
-        self._course = Course(space, rng, budget, _options(initial, polish))
+        self._course = Course(space, rng, budget, _options(budget, initial, polish))
         self._course.steps = [RadialBasisStep(self._course.pool)]
 
     def ask(self, count: int = 1) -> list[Point]:
@@ -92,13 +92,17 @@ class GaussianProcessSearch(Search):
     ) -> None:
         super().__init__(space, rng, budget)
         chosen = _acquisition(acquisition, stop_when)
-        self._course = Course(space, rng, budget, _options(initial, polish, stop_when, tolerance))
+        self._course = Course(space, rng, budget, _options(budget, initial, polish, stop_when, tolerance))
         self._course.steps = [GaussianProcessStep(self._course.pool, chosen)]
 
     @property
     def stalled(self) -> bool:
         """Whether it stopped because no improvement is to be expected."""
         return self._course.stalled
+
+    @property
+    def remark(self) -> str:
+        return self._course.remark
 
     def ask(self, count: int = 1) -> list[Point]:
         return self._course.ask(count)
@@ -139,7 +143,7 @@ class SurrogateSearch(Search):
     ) -> None:
         super().__init__(space, rng, budget)
         chosen = _acquisition(acquisition, stop_when)
-        self._course = course = Course(space, rng, budget, _options(initial, polish, stop_when, tolerance))
+        self._course = course = Course(space, rng, budget, _options(budget, initial, polish, stop_when, tolerance))
         process, radial = GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)
         # The process learns how much each category matters, the radial functions cannot: it leads where there are any.
         course.steps = [process, process, radial] if course.encoding.categorical.any() else [process, radial]
@@ -149,6 +153,10 @@ class SurrogateSearch(Search):
         """Whether it stopped because no improvement is to be expected."""
         return self._course.stalled
 
+    @property
+    def remark(self) -> str:
+        return self._course.remark
+
     def ask(self, count: int = 1) -> list[Point]:
         return self._course.ask(count)
 
@@ -156,9 +164,15 @@ class SurrogateSearch(Search):
         self._course.tell(evaluation)
 
 
-def _options(initial: int | None, polish: bool, stop_when: str | None = None, tolerance: float = 1e-4) -> Options:
+def _options(
+    budget: int | None, initial: int | None, polish: bool, stop_when: str | None = None, tolerance: float = 1e-4
+) -> Options:
     if initial is not None and initial < 1:
         raise OptionError(f"initial={initial}: the design needs at least one point")
+    if polish and budget is None:
+        raise OptionError(
+            "polish keeps the last evaluations back, and a stored study, which can go on, has no last ones"
+        )
     if stop_when not in (None, "improvement"):
         raise OptionError(f"stop_when={stop_when!r}: it is improvement, or left out")
     if not tolerance > 0:

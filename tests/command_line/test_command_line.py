@@ -106,6 +106,8 @@ def typed(monkeypatch):
     from bilevel import registry
     from bilevel.contracts import Search
 
+    for name in registry.catalogue(Search):
+        registry.get(Search, name)  # a module is run once: what registers meanwhile would be lost afterwards
     monkeypatch.setitem(registry._registered, Search, dict(registry._registered[Search]))
 
     @registry.register("typed")
@@ -140,6 +142,7 @@ def test_a_wrong_call_is_exit_2_and_says_why(asked, capsys, kind):
         ["toy", "--budget", "1.5"],
         ["toy", "--time-limit", "-1"],
         ["toy", "--seed", "x"],
+        ["toy", "--workers", "0"],
         ["toy", "--set", "target"],
         ["toy", "--compare", ","],
         ["toy", "--compare", "kkt", "--method", "kkt"],
@@ -154,6 +157,7 @@ def test_what_argparse_refuses_is_exit_2(arguments, capsys):
 def test_every_option_arrives(asked, capsys):
     line = "toy --method typed --budget 7 --seed 3 --time-limit 2.5 --complementarity sos1 --engine scip"
     more = "--allow-nonconvex --attitude pessimistic --option width=4 --option name=(1,2) --quiet --set target=2"
+    more += " --workers 2 --study sqlite:///kept.db"
     assert main([*line.split(), *more.split()]) == 0
     settings = asked["typed"]
     assert type(settings.pop("observer")) is Observer
@@ -163,6 +167,8 @@ def test_every_option_arrives(asked, capsys):
         "time_limit": 2.5,
         "complementarity": "sos1",
         "engine": "scip",
+        "workers": 2,
+        "study": "sqlite:///kept.db",
         "allow_nonconvex": True,
         "attitude": "pessimistic",
         "width": 4,

@@ -193,6 +193,8 @@ def test_packages_called_models_and_solvers_are_the_users_own(write, monkeypatch
 
 
 def test_a_part_registered_in_the_file_is_found_by_name(write, monkeypatch):
+    for name in registry.catalogue(Search):
+        registry.get(Search, name)  # a module is run once: what registers meanwhile would be lost afterwards
     monkeypatch.setitem(registry._registered, Search, dict(registry._registered[Search]))
     load_model(
         write(

@@ -5,11 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
+import pyomo.environ as pyo
 import pytest
+from matplotlib.text import Text
 
+import bilevel
 from bilevel.archive import Evaluation
 from bilevel.contracts import Status
 from bilevel.errors import OptionError
+from bilevel.landscape import Landscape
+from bilevel.loading import load_model
 from bilevel.plotting import curve_of, plot_comparison
 from bilevel.result import Result, Termination, Verdict
 
@@ -63,3 +69,88 @@ def test_pyplot_is_left_alone(tmp_path):
         f"plot_comparison([], {str(tmp_path / 'out.png')!r}); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def numbers(model):
+    model.r = pyo.Var(bounds=(1e-3, 1e2))
+    bilevel.set_scale(model.r, "log")
+    model.i = pyo.Var(within=pyo.Integers, bounds=(-3, 9))
+    model.idle = pyo.Var(bounds=(0.5, 0.5))
+    return (pyo.log10(model.r) - 0.4) ** 2 + 0.05 * (model.i - 2) ** 2 + 0 * model.idle
+
+
+def one(model):
+    model.r = pyo.Var(bounds=(0, 1))
+    return (model.r - 0.3) ** 2
+
+
+def listed(model):
+    model.s = pyo.Var(within=pyo.Set(initialize=[1.0, 10.0, 100.0]))
+    return pyo.log10(model.s)
+
+
+def solved(build, sense=pyo.minimize, method="random", budget=20):
+    model = pyo.ConcreteModel()
+    wanted = build(model)
+    model.lower = bilevel.LowerLevel()
+    model.lower.y = pyo.Var()
+    model.lower.obj = pyo.Objective(expr=(model.lower.y - wanted) ** 2)
+    model.obj = pyo.Objective(expr=model.lower.y * (1 if sense == pyo.minimize else -1), sense=sense)
+    return bilevel.solve(model, method, budget=budget, seed=1)
+
+
+def words(figure):
+    """All that a figure says."""
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+@pytest.mark.parametrize("build", [numbers, one, listed])
+def test_a_run_is_drawn(build, sense, tmp_path):
+    result = solved(build, sense)
+    figure = result.plot(tmp_path / "run.png", known=0.0)
+    assert (tmp_path / "run.png").stat().st_size > 10_000
+    said = words(figure)
+    assert "known: 0" in said
+    assert "incumbent" in said or build is listed
+    if build is numbers:
+        assert "importance" in said
+        assert "idle" not in said
+
+
+def test_few_points_and_exact_methods_are_drawn_without_a_surrogate():
+    assert "surrogate" not in words(solved(numbers, budget=2).plot())
+    assert "proved bound" in words(solved(one, method="kkt").plot())
+
+
+def test_the_surrogate_is_a_model_of_the_history():
+    result = solved(numbers, method="gp", budget=40)
+    land = Landscape(result.space, result.history)
+    units = np.array([land.unit(e.point) for e in result.history])
+    mean, low, high = land.predict(units)
+    known = np.array([e.cost for e in result.history])
+    assert np.abs(mean - known).max() < 0.02 * np.ptp(known)
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+
+
+def test_importance_finds_what_matters():
+    """r spans (log r - 0.4)^2 up to 11.6, i spans 0.05 (i - 2)^2 up to 2.45: by hand the total indices are 0.93 and 0.07."""
+    result = solved(numbers, method="random", budget=80)
+    shares = Landscape(result.space, result.history).importances()
+    r, i = (next(k for k, d in enumerate(result.space) if d.name == name) for name in "ri")
+    assert list(shares) == [r, i]
+    assert shares[r] == pytest.approx(0.93, abs=0.04)
+    assert shares[i] == pytest.approx(0.07, abs=0.04)
+
+
+def test_points_that_break_a_constraint_are_told_apart(tmp_path):
+    result = bilevel.solve(load_model("coupling"), "gp", budget=12, seed=1)
+    said = words(result.plot())
+    assert "break a constraint" in said
+    assert "no answer, or infeasible" in said
+
+
+def test_the_space_goes_into_json():
+    (described,) = solved(one, budget=3).to_dict()["space"]
+    assert (described["name"], described["lower"], described["upper"], described["scale"]) == ("r", 0.0, 1.0, "linear")

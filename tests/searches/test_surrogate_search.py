@@ -11,12 +11,14 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 
+import bilevel
 from bilevel import Allowed, LowerLevel, discretize, registry, set_scale
-from bilevel.archive import Evaluation
+from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Search, Status
 from bilevel.errors import OptionError
 from bilevel.problem import Problem
+from bilevel.solvers.outer_loop import _neighbourhood
 from bilevel.space import Space
 
 MODELS = ["rbf", "gp", "surrogate"]
@@ -296,6 +298,83 @@ def test_it_stops_where_no_improvement_is_to_be_expected(name):
     assert len(walk(search, space, 80)) < 60
     assert search.stalled
     assert search.ask() == []
+
+
+@pytest.mark.parametrize("name", ["gp", "surrogate"])
+def test_a_search_that_stops_by_itself_says_so(name):
+    """And not before the incumbent is a local minimum of the lattice, which the result says as well."""
+    model = pyo.ConcreteModel()
+    model.k = pyo.Var(range(3), within=pyo.Integers, bounds=(0, 29))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var()
+    wanted = sum((model.k[i] - t) ** 2 for i, t in enumerate((11.2, 20.4, 6.3)))
+    model.lower.obj = pyo.Objective(expr=(model.lower.y - wanted) ** 2)
+    model.obj = pyo.Objective(expr=model.lower.y)
+    result = bilevel.solve(model, name, budget=150, seed=1, stop_when="improvement", tolerance=1e-2)
+    assert result.termination == "stalled"
+    assert result.verdict == "best_found"
+    assert result.evaluations < 120
+    assert any("expected improvement" in note for note in result.notes)
+    assert any("all 6 neighbours" in note for note in result.notes)
+    found = [result.upper[f"k[{i}]"] for i in range(3)]
+    assert found == [11, 20, 6]
+
+
+def test_the_neighbourhood_is_not_claimed_where_a_neighbour_is_missing():
+    space = grid(levels=6)
+    points = [(2, 2), (1, 2), (3, 2), (2, 1)]
+    archive = Archive()
+    for k, point in enumerate(points):
+        archive.add(Evaluation(k, point, {}, status=Status.OPTIMAL, cost=float(k), upper_violation=0.0))
+    assert _neighbourhood(space, archive, archive.incumbent) == []
+    archive.add(Evaluation(4, (2, 3), {}, status=Status.INFEASIBLE))
+    assert "all 4 neighbours" in _neighbourhood(space, archive, archive.incumbent)[0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_the_violation_pays(name):
+    """Against the same search told only that such points are no answers; the optimum lies where the constraint bends."""
+    space = box(4, 0.0, 1.0)
+
+    def breach(point):
+        return max(0.0, 1.0 - point[0] - point[1] ** 2 - 0.5 * point[2]) + max(0.0, 0.3 - point[3])
+
+    def aware(space, point):
+        return outcome(space, point, cost=sum(point), violation=breach(point))
+
+    def blind(space, point):
+        return outcome(space, point, cost=math.nan) if breach(point) > 1e-6 else outcome(space, point, cost=sum(point))
+
+    def best(tell, seed):
+        points = walk(make(name, space, 40, seed), space, 40, tell=tell)
+        return min((sum(p) for p in points if breach(p) <= 1e-6), default=4.0)
+
+    knowing, not_knowing = ([best(tell, seed) for seed in range(4)] for tell in (aware, blind))
+    # The best is 1.3 at (1, 0, 0, 0.3).
+    assert np.median(knowing) - 1.3 < 0.75 * (np.median(not_knowing) - 1.3)
+
+
+@pytest.mark.parametrize("acquisition", ["log_ei", "pi", "lcb"])
+def test_every_acquisition_finds_the_bowl(acquisition):
+    space = box(2)
+    points = walk(make("gp", space, 30, acquisition=acquisition), space, 30)
+    chance = walk(make("random", space, 30), space, 30)
+    assert min(bowl(space, p) for p in points) < 0.5 * min(bowl(space, p) for p in chance)
+
+
+@pytest.mark.parametrize("method", ["optuna:nsga2", "de"])
+def test_the_evolutionary_ones_enumerate_and_certify(method):
+    model = pyo.ConcreteModel()
+    model.k = pyo.Var(range(2), within=pyo.Integers, bounds=(0, 4))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var()
+    model.lower.obj = pyo.Objective(expr=(model.lower.y - (model.k[0] - 3) ** 2 - model.k[1]) ** 2)
+    model.obj = pyo.Objective(expr=model.lower.y)
+    result = bilevel.solve(model, method, budget=60, seed=2)
+    assert (result.verdict, result.termination, result.evaluations) == ("certified_global", "optimality", 25)
+    part = bilevel.solve(model, method, budget=20, seed=2)
+    assert (part.verdict, part.termination) == ("best_found", "budget")
+    assert len({e.point for e in part.history}) == 20
 
 
 @pytest.mark.parametrize(

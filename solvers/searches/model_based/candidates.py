@@ -116,4 +116,4 @@ def neighbours(encoding: Encoding, unit: Array, reach: int) -> Array:
                 row = unit.copy()
                 row[k] = level / last
                 rows.append(row)
-    return np.array(rows).reshape(len(rows), len(encoding))
+    return encoding.canonical(np.array(rows).reshape(len(rows), len(encoding)))

@@ -121,6 +121,12 @@ class Course:
         if self.memory.tell(evaluation):
             self.pool.dycors.adapt(self.memory.successes, self.memory.failures)
 
+    @property
+    def remark(self) -> str:
+        """Why it stopped early."""
+        least = math.exp(self._options.least)
+        return f"the expected improvement fell below {least:g} deviations of F everywhere" if self.stalled else ""
+
     def _next(self) -> Point | None:
         if len(self.memory.seen) < self.first:
             for point in self._design:
@@ -134,10 +140,16 @@ class Course:
 
     def _modelled(self, told: int) -> Point | None:
         """The next step's proposal, or any new point where it has none."""
-        self.pool.done = spent(told, self.first, self._budget or max(_HORIZON, 2 * told))
+        # Not the budget: knowing it gained nothing at 50 and 100 evaluations, and this way a longer run begins alike.
+        self.pool.done = spent(told, self.first, max(_HORIZON, 2 * told))
         self._turn += 1
         stuck = self.memory.failures >= self._patience and self._turn % _EVERY == 0
         step = self.steps[self._turn % len(self.steps)]
         point = step.propose(stuck)
-        self.stalled = step.promise < self._options.least
-        return None if self.stalled else point or self.pool.any()
+        if not step.promise < self._options.least:
+            return point or self.pool.any()
+        # Nothing is to be expected anywhere: the incumbent's neighbours on the lattice are the last word, for those a
+        # user can check. What is still out may yet be better, so the end is not before it is told.
+        last = self._polish.propose()
+        self.stalled = last is None and not self.memory.pending
+        return last

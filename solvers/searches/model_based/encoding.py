@@ -62,10 +62,23 @@ class Encoding:
         return self.space.size <= _SMALL
 
     def snap(self, units: Array) -> Array:
-        """The nearest lattice point of every row."""
+        """The nearest lattice point of every row, inactive dimensions at rest."""
         clipped = np.clip(units, 0.0, 1.0)
         span = np.maximum(self.steps, 1.0)
-        return np.where(self.steps > 0, np.floor(clipped * span + 0.5) / span, np.where(self.movable, clipped, 0.0))
+        lattice = np.where(self.steps > 0, np.floor(clipped * span + 0.5) / span, np.where(self.movable, clipped, 0.0))
+        return self.canonical(lattice)
+
+    def canonical(self, units: Array) -> Array:
+        """Rows with their inactive dimensions at rest."""
+        if not self.space.conditions:
+            return units
+        units, active = units.copy(), np.ones(units.shape, dtype=bool)
+        for condition in self.space.conditions:
+            on, dimension = condition.on, self.space.dimensions[condition.place]
+            levels = np.rint(units[:, on] * self.steps[on]) + self.space.dimensions[on].lower
+            active[:, condition.place] &= active[:, on] & np.isin(levels, list(condition.when))
+            units[~active[:, condition.place], condition.place] = dimension.to_unit(condition.rest)
+        return units
 
     def features(self, units: Array) -> Array:
         """What the surrogates take, shape (m, p)."""
@@ -86,4 +99,5 @@ class Encoding:
     def lattice(self) -> Array:
         """Every point of a finite space, in unit coordinates, those that constraints rule out included."""
         axes = [np.arange(step + 1) / max(step, 1.0) for step in self.steps]
-        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self))
+        whole = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self))
+        return np.unique(self.canonical(whole), axis=0) if self.space.conditions else whole

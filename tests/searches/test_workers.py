@@ -1,0 +1,257 @@
+"""Several points at once: the same history whoever evaluates and however long it takes, and nobody left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pyomo.environ as pyo
+import pytest
+from test_contract import SEARCHES, build, in_space
+from test_study import StopAt, solve, told
+
+import bilevel
+from bilevel import Allowed, LowerLevel
+from bilevel.compiling import Compilation
+from bilevel.errors import OptionError
+from bilevel.problem import Problem
+from bilevel.response import Response
+from bilevel.solvers import outer_loop
+from bilevel.space import Space
+
+
+class Scrambled:
+    """A crew in this process that finishes the newest point first."""
+
+    most = 0
+
+    def __init__(self, problem, space, count, gradients, arrived):
+        compilation = Compilation(problem)
+        gradient = outer_loop.Hypergradient(compilation) if gradients else None
+        response = Response(problem, compilation=compilation, warm=False)
+        self.evaluate = outer_loop.Evaluate(space, response, gradient)
+        self.arrived, self.waiting, self.done = arrived, [], {}
+
+    def submit(self, point, index):
+        self.waiting.append((point, index))
+        Scrambled.most = max(Scrambled.most, len(self.waiting) + len(self.done))
+
+    def take(self, deadline):
+        oldest = min([i for _, i in self.waiting] + list(self.done))
+        while oldest not in self.done:
+            point, index = self.waiting.pop()
+            self.done[index] = self.evaluate(point, index)
+            self.arrived(self.done[index])
+        return self.done.pop(oldest)
+
+    def finished(self):
+        return [self.done[index] for index in sorted(self.done)]
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def scrambled(monkeypatch):
+    monkeypatch.setattr(outer_loop, "Workers", Scrambled)
+    Scrambled.most = 0
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_several_points_are_out_and_none_twice(search, scrambled):
+    space = "reals" if search == "gradient" else "mixed"
+    result = solve(search, None, 24, build(space), workers=3)
+    points = [e.point for e in result.history]
+    assert len(set(points)) == len(points) == 24
+    assert [e.index for e in result.history] == list(range(24))
+    for point in points:
+        in_space(Space(Compilation(Problem.read(build(space)))), point)
+    if search != "gradient":  # a descent is a sequence
+        assert Scrambled.most == (3 if bilevel.registry.get(bilevel.contracts.Search, search).learns else 12)
+
+
+@pytest.mark.parametrize("search", ["grid", "random"])
+def test_a_search_that_does_not_learn_has_one_history(search, scrambled):
+    assert told(solve(search, None, workers=3)) == told(solve(search, None))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_stopped_run_goes_on_with_any_number_of_workers(search, scrambled, tmp_path):
+    """What was out when it stopped is asked for again, in the same order, whatever overtook what."""
+    space = "reals" if search == "gradient" else "mixed"
+    whole = solve(search, f"{tmp_path}/whole.db", model=build(space), workers=3)
+    stopped = solve(search, f"{tmp_path}/study.db", model=build(space), workers=3, observer=StopAt(8))
+    assert stopped.termination == "interrupted"
+    assert stopped.evaluations >= 8
+    kept = f"{tmp_path}/study.db"
+    assert told(solve(search, kept, 10, build(space), workers=3)) == told(whole)[:10]
+    assert told(solve(search, kept, model=build(space), workers=3)) == told(whole)
+    other = solve(search, kept, 26, build(space), workers=2)
+    assert told(other)[:20] == told(whole)[:20]
+    assert told(solve(search, kept, 30, build(space), workers=1))[:26] == told(other)
+
+
+def demanding(path=None):
+    """Lambdas, closures, a predicate, a category, and a follower that fails, or kills its process, where told to."""
+    model = pyo.ConcreteModel()
+    model.k = pyo.Var(within=pyo.Integers, bounds=(0, 9))
+    model.c = pyo.Var(within=pyo.Set(initialize=["red", "green"]))
+    model.even = Allowed([model.k], lambda k: k % 3 != 1)
+
+    def answer(x):
+        if x["k"] == 2:
+            raise ValueError("not two")
+        if x["k"] == 8 and path is not None and os.getpid() != path:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"y": (x["k"] - 4.3) ** 2 + (x["c"] == "red")}
+
+    model.lower = LowerLevel(response=answer)
+    model.lower.y = pyo.Var()
+    model.scaled = pyo.Expression(rule=lambda m: 2 * m.lower.y)
+    model.obj = pyo.Objective(rule=lambda m: m.scaled)
+    return model
+
+
+def test_who_evaluates_cannot_be_seen():
+    alone = bilevel.solve(demanding(), "random", budget=10, seed=3)
+    crowd = bilevel.solve(demanding(), "random", budget=10, seed=3, workers=2)
+    assert told(crowd) == told(alone)
+    assert any("ValueError: not two" in e.message for e in crowd.history)
+    assert crowd.upper == alone.upper
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_a_failure_of_its_point():
+    alone = bilevel.solve(demanding(), "random", budget=10, seed=3)
+    crowd = bilevel.solve(demanding(os.getpid()), "random", budget=10, seed=3, workers=2)
+    assert [e.point for e in crowd.history] == [e.point for e in alone.history]
+    died = [e for e in crowd.history if e.upper["k"] == 8]
+    assert died
+    assert all(not e.answered and "worker process died" in e.message for e in died)
+    fine = [k for k, e in enumerate(crowd.history) if e.upper["k"] != 8]
+    assert [told(crowd)[k] for k in fine] == [told(alone)[k] for k in fine]
+
+
+def test_an_engine_of_the_users_own_travels_along(monkeypatch):
+    """It is registered in this process alone; a worker is told of it."""
+    from bilevel import registry
+    from bilevel.contracts import Answer, Engine, Solver, Status
+
+    for name in registry.catalogue(Engine):
+        registry.get(Engine, name)
+    monkeypatch.setitem(registry._registered, Engine, dict(registry._registered[Engine]))
+
+    class Constant(Solver):
+        def __call__(self, parameters, start=None, time_limit=None):
+            return Answer(Status.OPTIMAL, parameters[:1] * 0 + 0.5, 0.0, 0.0, True)
+
+    @registry.register("users_own")
+    class ConstantEngine(Engine):
+        """Always says 0.5."""
+
+        def suits(self, program):
+            return 1.0
+
+        def prepare(self, program):
+            return Constant()
+
+    result = bilevel.solve(build("reals"), "random", budget=3, workers=2)
+    assert [list(e.lower.values()) for e in result.history] == [[0.5]] * 3
+
+
+def test_a_model_that_cannot_travel_is_refused():
+    model = demanding()
+    held = threading.Lock()
+    model.lower._response = lambda x: {"y": float(held.locked())}
+    with pytest.raises(OptionError, match="take workers=1"):
+        bilevel.solve(model, "random", budget=3, workers=2)
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_nobody_is_not_enough(workers):
+    with pytest.raises(OptionError, match="at least one process"):
+        bilevel.solve(build("reals"), "random", budget=3, workers=workers)
+
+
+SLOW = """
+import time
+import pyomo.environ as pyo
+from bilevel import LowerLevel
+
+def answer(x):
+    time.sleep(0.05)
+    return {"y": square(x["a"])}
+
+def square(a):  # of the user's own file, which no worker can import
+    return a**2
+
+model = pyo.ConcreteModel()
+model.a = pyo.Var(bounds=(-1, 2))
+model.lower = LowerLevel(response=answer)
+model.lower.y = pyo.Var()
+model.obj = pyo.Objective(expr=model.lower.y)
+"""
+
+
+def children(pid):
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_ctrl_c_keeps_all_and_nobody_is_left(how, tmp_path):
+    """A terminal sends Ctrl-C to the workers as well; kill -9 reaches the parent alone."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    study = f"{tmp_path}/study.db"
+    command = [sys.executable, "-m", "bilevel.solve", "slow.py", "--method", "random", "--budget", "100000"]
+    command += ["--workers", "2", "--json", "out.json", "--study", study]
+    run = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while len(stored(study)) < 6 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    family = children(run.pid)
+    assert len(family) >= 2
+    if how is signal.SIGINT:
+        os.killpg(run.pid, how)
+    else:
+        os.kill(run.pid, how)
+    _, err = run.communicate(timeout=60)
+    while any(map(alive, family)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, family))
+    if how is signal.SIGINT:
+        assert run.returncode == 130, err
+        assert "Traceback" not in err
+        found = json.loads((tmp_path / "out.json").read_text())
+        assert found["termination"] == "interrupted"
+        assert found["evaluations"] == len(stored(study)) >= 6
+
+
+def stored(study):
+    import sqlite3
+
+    if not os.path.exists(study):
+        return []
+    database = sqlite3.connect(study, timeout=10)
+    try:
+        return database.execute("select place from bilevel_evaluations").fetchall()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        database.close()
