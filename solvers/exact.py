@@ -32,6 +32,7 @@ from bilevel.result import Finding, Termination, Verdict
 from bilevel.solvers.assessment import Assessment, Incumbent
 from bilevel.solvers.equivalence import equivalence_of
 from bilevel.solvers.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
+from bilevel.solvers.infeasibility import why_infeasible
 from bilevel.solvers.local_descent import Descent, Sequence, solve_piece, starts
 from bilevel.solvers.treated_model import TreatedModel, Values
 
@@ -241,6 +242,7 @@ class _Walk:
             self.termination = Termination.ERROR
         elif self.proves:
             self.claim = Verdict.INFEASIBLE
+            self._say(why_infeasible(self.problem, min(self._left(), _EXPLAINING)))
         else:
             self._say(f"{answer.message}; for want of the conditions above this is no proof about the problem")
 
@@ -308,6 +310,7 @@ class _Walk:
 
 _THIN = ("product", "strong_duality")  # treatments whose rows have no interior: "infeasible" is asked of sets again
 _FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
+_EXPLAINING = 10.0  # seconds for saying why there is no point
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
 
 

@@ -20,8 +20,10 @@ from bilevel.contracts import Observer, Settings, Status
 from bilevel.problem import Problem
 from bilevel.response import Reply, Response
 from bilevel.result import Finding, Termination, Verdict
+from bilevel.solvers.infeasibility import why_infeasible
 
 DEFAULT_TIME = 60.0
+_EXPLAINING = 10.0  # seconds for saying why there is no point
 
 
 @dataclass
@@ -132,7 +134,7 @@ class Rounds:
         claim = Verdict.CERTIFIED_GLOBAL if self.closed else Verdict.BEST_FOUND if found else Verdict.FAILED
         if self.infeasible and not self._unproved:
             claim = Verdict.INFEASIBLE
-            self.notes.append("proved: no y that any follower could answer with meets the upper constraints")
+            self.notes.append(why_infeasible(self._problem, _EXPLAINING))
         elif self.unbounded:
             return Finding(termination, Verdict.UNBOUNDED, archive=self._archive, notes=self.notes)
         return Finding(
