@@ -28,7 +28,7 @@ def note(m, method):
 
 
 BOTH = pytest.mark.parametrize(
-    ("method", "integer"), [("kkt", False), ("mixed_integer", True), ("mixed_integer", False)]
+    ("method", "integer"), [("kkt", False), ("mixed_integer", True)]
 )
 
 
