@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import casadi as ca
@@ -17,17 +17,15 @@ import numpy as np
 
 from bilevel.answering import Answering, FunctionAnswering
 from bilevel.attitude import Attitude
-from bilevel.compiled import Array, Compiled
+from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Status
 from bilevel.dual_values import DualValues
 from bilevel.errors import ModelError
+from bilevel.leader import Leader
 from bilevel.problem import Problem
-from bilevel.program import QuadraticForm, Shape
-from bilevel.staging import split
+from bilevel.program import Shape
 from bilevel.tie_break import CHOICES, Choice
-
-_WORTH_CUTTING = 500  # instructions of F below which sharing work with the follower gains less than it costs
 
 
 @dataclass(slots=True)
@@ -90,11 +88,14 @@ class Response:
         warm: bool = True,
     ) -> None:
         self.problem = Problem.read(model) if compilation is None else compilation.problem
-        self.compilation = Compilation(self.problem) if compilation is None else compilation
+        self.compilation = Compilation.of(self.problem) if compilation is None else compilation
         self._warm = warm
         self._last: dict[str, Array] = {}
         self.programs = _with_convexity(self.compilation)
-        self._prepare_upper()
+        self._leader = Leader(self.compilation, self.programs)
+        held = ca.vertcat(self._leader.outputs, *(square.variables for square in self._leader.squares))
+        self._matters = {name: ca.depends_on(held, symbol) for name, symbol in self.compilation.y.items()}
+        self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
         self.engines: dict[str, str] = {}
         self._parts: list[tuple[str, slice, Answering | FunctionAnswering]] = []
         offset = 0
@@ -111,23 +112,6 @@ class Response:
         self._y = np.zeros(len(self.problem.lower_variables))
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
-
-    def _prepare_upper(self) -> None:
-        """F and G as a function of x and y; of values at a cut and y where F shares work over x with a follower."""
-        compilation = self.compilation
-        rows, self._low, self._high = compilation.rows(self.problem.coupling)
-        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
-        outputs = ca.vertcat(compilation.upper_objective, rows)
-        self._matters = {name: ca.depends_on(outputs, symbol) for name, symbol in compilation.y.items()}
-        self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
-        self._upper = Compiled([compilation.x, compilation.all_y], [outputs])
-        self._shared: QuadraticForm | None = None
-        first = next(iter(self.programs.values()), None)
-        if first is None or first.shape is Shape.NONLINEAR or self._upper.function.n_instructions() < _WORTH_CUTTING:
-            return
-        cut, symbols, rest = split(outputs, compilation.x, compilation.all_y)
-        self._upper = Compiled([symbols, compilation.all_y], [rest])
-        self._shared = first.accompany(cut)
 
     def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
         """Answer at one upper point.
@@ -173,12 +157,7 @@ class Response:
         return self._reply(x, y, tuple(lower), proved and not remark, remark)
 
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool, remark: str) -> Reply:
-        (values,) = self._upper(x if self._shared is None else self._shared.companions, y)
-        cost, rows = float(values[0]), values[1:]
-        violation = 0.0
-        if rows.size:
-            violation = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())
-            violation = math.inf if math.isnan(violation) else max(0.0, violation)
+        cost, violation = self._leader(x, y)
         if not math.isfinite(cost):
             message = remark or f"the upper objective is {cost} there"
             return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, message)
@@ -233,7 +212,7 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
         found = convexity_of(compilation.problem, compilation)
         for name, program in programs.items():
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
-                programs[name] = replace(program, convex=True)
+                programs[name] = program.but(convex=True)
     return programs
 
 

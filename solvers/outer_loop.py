@@ -49,7 +49,7 @@ class OuterLoop(Path):
     conditions = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
-        compilation = Compilation(problem)
+        compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
         study = NoStudy() if settings.study is None else Study(settings.study)

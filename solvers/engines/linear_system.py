@@ -47,9 +47,10 @@ class _Unconstrained(Solver):
         if self._factor is not None:
             y, failed = dpotrs(self._factor, -form.gradient)
         else:
-            factor, y, failed = dposv(form.hessian, -form.gradient)
+            factor, y, failed = dposv(form.hessian, -form.gradient, overwrite_a=True, overwrite_b=True)
             failed = failed or not _well_conditioned(factor)
         if failed:
+            form = form.at(parameters)  # the factor stands in the place of a Hessian that moves
             return _semidefinite(form.hessian, form.gradient, np.zeros(len(form.gradient)), None, form.constant[0])
         objective = float(form.constant[0] + 0.5 * form.gradient.dot(y))
         return Answer(Status.OPTIMAL, y, objective, objective, True)
