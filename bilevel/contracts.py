@@ -120,6 +120,25 @@ class Solver(ABC):
         """
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """A program's answer as a formula in its parameters.
+
+    Attributes
+    ----------
+    y : SX of shape (n, 1)
+        The optimum.
+    objective : SX scalar
+        Its objective.
+    margin : SX scalar
+        Above zero exactly where the formula is what the engine would answer: y proved, and the only optimum.
+    """
+
+    y: Any
+    objective: Any
+    margin: Any
+
+
 class Engine(Part):
     """Solves programs. A new one is a file in ``solvers/engines`` with ``@register("name")``."""
 
@@ -133,6 +152,10 @@ class Engine(Part):
     @abstractmethod
     def prepare(self, program: Program) -> Solver:
         """Do once what does not depend on the parameters."""
+
+    def closed_form(self, program: Program) -> ClosedForm | None:
+        """The answer as a formula, where there is one that is faster than solving; it goes with ``prepare``."""
+        return None
 
 
 class Search(Part):

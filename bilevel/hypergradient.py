@@ -91,7 +91,7 @@ class Hypergradient:
         x : ndarray of shape (number of upper variables,)
             In the order of the problem.
         y : ndarray
-            As in :attr:`bilevel.response.Reply.y`.
+            As in :attr:`bilevel.replies.Reply.y`.
         """
         by_x, by_y, by_square = self._direct(x, y, [square.value(y) for square in self._squares])
         total, slope, smooth = by_x.copy(), by_y.copy(), True

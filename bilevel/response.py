@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 import casadi as ca
@@ -21,42 +20,14 @@ from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Status
 from bilevel.dual_values import DualValues
-from bilevel.errors import ModelError
+from bilevel.errors import ModelError, RefusedError
+from bilevel.express import Express
+from bilevel.hypergradient import Gradient, Hypergradient
 from bilevel.leader import Leader
 from bilevel.problem import Problem
 from bilevel.program import Shape
+from bilevel.replies import Replies, Reply
 from bilevel.tie_break import CHOICES, Choice
-
-
-@dataclass(slots=True)
-class Reply:
-    """What the followers answered at one upper point.
-
-    Attributes
-    ----------
-    status : Status
-        OPTIMAL, or why there is no answer.
-    y : ndarray of shape (n,), optional
-        Every follower's variables, stacked, and the multipliers used above.
-    cost : float
-        F, minimised (the leader's sense taken out).
-    lower : tuple of float
-        f of each follower, minimised.
-    violation : float
-        Largest relative violation of a coupling constraint.
-    proved : bool
-        Whether each answer and the choice among ties is proved.
-    message : str
-        Which follower failed, and why; or what of an answer is not proved.
-    """
-
-    status: Status
-    y: Array | None = None
-    cost: float = math.nan
-    lower: tuple[float, ...] = ()
-    violation: float = math.nan
-    proved: bool = False
-    message: str = ""
 
 
 class Response:
@@ -109,9 +80,13 @@ class Response:
             self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
-        self._y = np.zeros(len(self.problem.lower_variables))
+        self._names = [var.name for var in self.problem.lower_variables]
+        self._y = np.zeros(len(self._names))
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
+        self._hypergradient: Hypergradient | None = None
+        formulas = {name: part.closed_form() for name, _, part in self._parts if isinstance(part, Answering)}
+        self._express = Express.of(self.compilation, self._leader, formulas)
 
     def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
         """Answer at one upper point.
@@ -128,6 +103,81 @@ class Response:
         Reply
             With a copy of y of its own.
         """
+        if self._express is not None:
+            found = self._express(x)
+            if found is not None:
+                cost, violation, below, y = found
+                return Reply(Status.OPTIMAL, y, cost, below, violation, True)
+        return self._asked(x, upper)
+
+    def many(self, points: Any) -> Replies:
+        """Answer at many upper points: what one call each would answer, up to rounding.
+
+        Where the followers' answers are formulas (unconstrained quadratics of few variables) all points go through the
+        compiled formula at once.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n, number of upper variables), or sequence of dict
+            In the order of ``problem.variables``, or values by name.
+
+        Returns
+        -------
+        Replies
+            A sequence of :class:`Reply`, with the arrays ``cost``, ``y`` and ``violation``.
+        """
+        rows = self._rows(points)
+        if self._express is None:
+            return Replies.of([self(x) for x in rows], len(self._parts), len(self._y))
+        cost, violation, lower, y, holds = self._express.many(rows)
+        others = {k: self._asked(rows[k], None) for k in np.flatnonzero(~holds).tolist()}
+        return Replies(cost, violation, lower, y, others)
+
+    @property
+    def batches(self) -> bool:
+        """Whether :meth:`many` gains anything over one call after the other."""
+        return self._express is not None
+
+    def _rows(self, points: Any) -> Array:
+        """Upper points as an array, one per row."""
+        if not isinstance(points, np.ndarray):
+            points = list(points)
+            points = [self.vector(p) if isinstance(p, dict) else p for p in points]
+        rows = np.ascontiguousarray(points, dtype=float)
+        count = len(self.problem.variables)
+        if rows.size and (rows.ndim != 2 or rows.shape[1] != count):
+            raise ModelError(f"many(points): points of shape {rows.shape}, not (n, {count}), the upper variables")
+        return rows.reshape(-1, count)
+
+    def gradient(self, x: Any) -> Gradient:
+        """dF/dx at one upper point, by one adjoint solve (:mod:`bilevel.hypergradient`).
+
+        Parameters
+        ----------
+        x : ndarray of shape (number of upper variables,), or dict
+            As in a call, or values by name.
+
+        Returns
+        -------
+        Gradient
+            ``value``, of F minimised, in the variables' own units, and whether F is smooth there as far as can be told.
+
+        Raises
+        ------
+        RefusedError
+            If a follower has integer variables or answers by a function, if the upper level mentions a multiplier, or
+            if the followers have no answer there.
+        """
+        point = self.vector(x) if isinstance(x, dict) else np.asarray(x, dtype=float)
+        if self._hypergradient is None:
+            self._hypergradient = Hypergradient(self.compilation)
+        reply = self(point)
+        if reply.status is not Status.OPTIMAL or reply.y is None:
+            raise RefusedError(f"F has no gradient there: the lower level is {reply.status}: {reply.message}")
+        return self._hypergradient(point, reply.y)
+
+    def _asked(self, x: Array, upper: dict[str, Any] | None) -> Reply:
+        """Ask the engines."""
         y = self._y
         lower: list[float] = []
         tied: list[str] = []
@@ -199,8 +249,7 @@ class Response:
 
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
-        names = (var.name for var in self.problem.lower_variables)
-        return dict(zip(names, (float(v) for v in y), strict=True))
+        return dict(zip(self._names, y.tolist(), strict=True))
 
 
 def _with_convexity(compilation: Compilation) -> dict[str, Any]:
