@@ -61,6 +61,11 @@ class Compiled:
         self._run()
         return self._views
 
+    @property
+    def outputs(self) -> tuple[Array, ...]:
+        """The buffers that every call fills and returns."""
+        return self._views
+
     def _quicken(self) -> None:
         """Ask for machine code, or take it where it is ready."""
         if self._native is None:

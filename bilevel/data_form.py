@@ -84,7 +84,7 @@ class DataForm(QuadraticForm):
         self.companions = values[-1]
         found = dict(zip(self._asked, values, strict=False))
         for k, value in found.items():
-            if not math.isfinite(value.sum()):
+            if not np.isfinite(value).all():
                 raise FloatingPointError(f"{_BLOCKS[k]} of {self._name} is no number at this point")
         if not self.constant_hessian:
             np.copyto(self.hessian, self._base)

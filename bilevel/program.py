@@ -319,16 +319,25 @@ class QuadraticForm:
         )
         fixed = ca.Function("fixed", [], [ca.densify(b) for b, m in zip(blocks, moving, strict=True) if not m])
         values = iter(fixed.call([]))
-        self._values = [np.zeros(b.shape) if m else next(values).full() for b, m in zip(blocks, moving, strict=True)]
         self._moving = [k for k, m in enumerate(moving) if m]
-        outputs = [blocks[k] for k in self._moving] + ([] if companions is None else [companions])
-        self._compiled = Compiled([program.parameters], outputs) if outputs else None
-        self.companions = np.zeros(0)
-        self.hessian, self.gradient, self.constant, self.matrix, self.offset = self._tidy()
-
-    def _tidy(self) -> tuple[Array, Array, Array, Array, Array]:
-        h, c, k, a, r = self._values
-        return np.asfortranarray(h), c.reshape(-1), k.reshape(-1), a, r.reshape(-1)
+        columns = [ca.vec(ca.densify(blocks[k])) for k in self._moving]
+        extra = ca.SX(0, 1) if companions is None else companions
+        self._compiled = (
+            Compiled([program.parameters], [ca.vertcat(*columns, extra)])
+            if any(moving) or companions is not None
+            else None
+        )
+        self._ends = np.cumsum([0, *(int(block.numel()) for block in columns)]).tolist()
+        buffer = np.zeros(0) if self._compiled is None else self._compiled.outputs[0]
+        self._checked, self.companions = buffer[: self._ends[-1]], buffer[self._ends[-1] :]
+        parts = iter(np.split(self._checked, self._ends[1:-1]))
+        # What moves is a view of the compiled function's own buffer.
+        h, c, k, a, r = (
+            (next(parts) if m else next(values).full().reshape(-1, order="F")).reshape(b.shape, order="F")
+            for b, m in zip(blocks, moving, strict=True)
+        )
+        self.hessian, self.gradient, self.constant = np.asfortranarray(h), c.reshape(-1), k.reshape(-1)
+        self.matrix, self.offset = a, r.reshape(-1)
 
     def at(self, parameters: Array) -> QuadraticForm:
         """Evaluate in place; the attributes hold the numbers until the next call.
@@ -339,23 +348,19 @@ class QuadraticForm:
             If the data are no numbers there.
         """
         if self._compiled is not None:
-            values = self._compiled(parameters)
-            self.companions = values[-1]
-            for k, value in zip(self._moving, values, strict=False):
-                if not math.isfinite(value.sum()):
-                    raise FloatingPointError(f"{_NAMES[k]} of {self._name} is no number at this point")
-                setattr(
-                    self,
-                    _NAMES[k],
-                    value
-                    if _NAMES[k] not in ("hessian", "matrix")
-                    else value.reshape(self._values[k].shape, order="F"),
-                )
+            self._compiled(parameters)
+            if not math.isfinite(self._checked.dot(self._checked)):
+                self._blame()
         return self
+
+    def _blame(self) -> None:
+        for k, start, end in zip(self._moving, self._ends[:-1], self._ends[1:], strict=True):
+            if not np.isfinite(self._checked[start:end]).all():
+                raise FloatingPointError(f"{_NAMES[k]} of {self._name} is no number at this point")
 
     def objective(self, y: Array) -> float:
         """The objective at ``y`` for the parameters last evaluated."""
-        return float(y @ (0.5 * (self.hessian @ y) + self.gradient) + self.constant[0])
+        return 0.5 * float(y.dot(self.hessian.dot(y))) + float(self.gradient.dot(y)) + float(self.constant[0])
 
     @cached_property
     def definiteness(self) -> float:
