@@ -176,6 +176,10 @@ class Search(Part):
     uses_gradients: ClassVar[bool] = False
     """Whether evaluations should carry ``gradient``; the outer loop refuses problems that have none."""
 
+    curvature: Callable[[NDArray[np.float64], NDArray[np.float64]], Any] | None = None
+    """Set by the outer loop on a search with ``uses_gradients`` where it is to be had: ``curvature(x, y)`` gives the
+    function that multiplies with the Hessian of F(x, y(x)) (:mod:`bilevel.second_order`), or None."""
+
     learns: ClassVar[bool] = True
     """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead."""
 

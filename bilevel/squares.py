@@ -57,6 +57,11 @@ class Square:
         """Add ``weight`` times the gradient to ``total``, shape (n,)."""
         total[self.places] += weight * self.factor.slope(y[self.places])
 
+    def add_curvature(self, weight: float, direction: Array, total: Array) -> None:
+        """Add ``weight`` times the Hessian times a direction, shape (n,), to ``total``."""
+        matrix = self.factor.matrix
+        total[self.places] += (2.0 * weight) * ((matrix @ direction[self.places]) @ matrix)
+
     def along(self, y: Array, direction: Array) -> float:
         """The derivative in a direction, shape (n,)."""
         return float(self.factor.slope(y[self.places]) @ direction[self.places])

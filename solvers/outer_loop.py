@@ -31,6 +31,7 @@ from bilevel.registry import register
 from bilevel.replies import Reply
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
+from bilevel.second_order import SecondOrder
 from bilevel.solvers.workers import Alone, Crew, Workers, deaf
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
@@ -64,6 +65,8 @@ class OuterLoop(Path):
                 raise RefusedError(
                     f"{search.name} cannot hold the coupling constraint {coupling}; use kkt or a surrogate"
                 )
+            if search.uses_gradients and SecondOrder.takes(compilation):
+                search.curvature = SecondOrder(compilation)
             study.begin(
                 identity_of(compilation, space, search.name, settings.seed, settings.options),
                 _window(search, settings),

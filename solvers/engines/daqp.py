@@ -54,6 +54,11 @@ class _DaqpSolver(Solver):
         own = self._has_bounds
         self._low = np.concatenate([self._lower, self._row_lower] if own else [self._row_lower])
         self._high = np.concatenate([self._upper, self._row_upper] if own else [self._row_upper])
+        split = len(self._low) - program.m
+        self._low_rows, self._high_rows = self._low[split:], self._high[split:]
+        np.subtract(self._row_lower, self._form.offset, out=self._low_rows)
+        np.subtract(self._row_upper, self._form.offset, out=self._high_rows)
+        self._rows_move = not self._form.constant_rows
         bound_sense = np.where(program.lower == program.upper, _EQUALITY, 0) if self._has_bounds else np.zeros(0)
         row_sense = np.where(program.equality, _EQUALITY, 0)
         self._sense = np.concatenate([bound_sense, row_sense]).astype(np.int32)
@@ -67,9 +72,9 @@ class _DaqpSolver(Solver):
         if not definite and relative_smallest_eigenvalue(form.hessian) < -tolerances.DEFINITE:
             return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
         if self._whole:
-            split = len(self._low) - len(form.offset)
-            np.subtract(self._row_lower, form.offset, out=self._low[split:])
-            np.subtract(self._row_upper, form.offset, out=self._high[split:])
+            if self._rows_move:
+                np.subtract(self._row_lower, form.offset, out=self._low_rows)
+                np.subtract(self._row_upper, form.offset, out=self._high_rows)
             return self._solve(form, self._rows, self._low, self._high, self._sense, definite)
         low, high, sense = self._row_lower - form.offset, self._row_upper - form.offset, self._sense
         matrix = form.matrix
