@@ -129,7 +129,12 @@ class _Adjoint:
     def __call__(self, x: Array, y: Array, by_y: Array) -> tuple[Array, bool]:
         """``(v' L_yx + w' a_x)'``, what dF/dx loses to the direct part, and whether the point is regular."""
         if self._free:
-            v, _, regular = _solve(self._derivatives.curvature(x, y, self._none), np.zeros((0, len(y))), by_y)
+            curvature = self._derivatives.curvature(x, y, self._none)
+            _, v, failed = dposv(curvature, by_y, overwrite_a=self._derivatives.fresh)
+            regular = not failed
+            if failed:
+                curvature = self._derivatives.curvature(x, y, self._none)
+                v, _, regular = _solve(curvature, np.zeros((0, len(y))), by_y)
             return self._crossed(x, y, self._none, v, self._none), regular
         return self._constrained(x, y, by_y)
 
@@ -162,6 +167,11 @@ class _OfForm:
     def __init__(self, program: Program) -> None:
         self._program = program
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the curvature is written anew by each call, so that a factor may take its place."""
+        return not self._program.quadratic_form.constant_hessian
+
     def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
         form = self._program.quadratic_form.at(x)
@@ -180,6 +190,7 @@ class _OfGraph:
         self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
         self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
         self._shape = program.jacobian.shape
+        self.fresh = True
 
     def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
