@@ -68,7 +68,7 @@ class OuterLoop(Path):
             if search.uses_gradients and SecondOrder.takes(compilation):
                 search.curvature = SecondOrder(compilation)
             study.begin(
-                identity_of(compilation, space, search.name, settings.seed, settings.options),
+                identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
                 _window(search, settings),
             )
             crew = _crew(compilation, space, settings, search.uses_gradients, study)
