@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 
 _SECONDS_PER_INSTRUCTION = 1.5e-9  # of CasADi's interpreter; only decides when to ask for machine code
 _PATIENCE = 0.3  # seconds of interpreting after which machine code is asked for: what writing its source costs
+_AT_ONCE = 256  # points handed to a mapped function in one call
 
 
 class Compiled:
@@ -38,6 +39,7 @@ class Compiled:
         self._views = tuple(a[:, 0] if a.shape[1] == 1 else a for a in self._outputs)
         self._connect(self.function)
         self._native: Native | None = None
+        self._mapped: Any = None
         size = self.function.n_instructions()
         self._wait = int(_PATIENCE / (size * _SECONDS_PER_INSTRUCTION)) if size >= SMALLEST else -1
         self._left = self._wait
@@ -59,6 +61,11 @@ class Compiled:
         self._run()
         return self._views
 
+    @property
+    def outputs(self) -> tuple[Array, ...]:
+        """The buffers that every call fills and returns."""
+        return self._views
+
     def _quicken(self) -> None:
         """Ask for machine code, or take it where it is ready."""
         if self._native is None:
@@ -69,6 +76,31 @@ class Compiled:
             self._connect(function)
         elif self._native.pending:
             self._left = max(1, self._wait // 4)
+
+    def many(self, values: Array) -> Array:
+        """The single output, a column of m, at many values of the single input.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, number of inputs)
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+        """
+        if self._mapped is None:
+            self._mapped = self.function.map(_AT_ONCE).buffer()
+            self._rows = np.zeros((_AT_ONCE, len(self._inputs[0])))
+            self._found = np.zeros((_AT_ONCE, len(self._outputs[0])))
+            self._mapped[0].set_arg(0, memoryview(self._rows.reshape(-1).data))
+            self._mapped[0].set_res(0, memoryview(self._found.reshape(-1).data))
+        out = np.empty((len(values), self._found.shape[1]))
+        for start in range(0, len(values), _AT_ONCE):
+            part = values[start : start + _AT_ONCE]
+            self._rows[: len(part)] = part
+            self._mapped[1]()
+            out[start : start + len(part)] = self._found[: len(part)]
+        return out
 
     def __reduce__(self) -> Any:
         raise TypeError("a compiled function is not pickled; compile the model again in each worker")

@@ -18,6 +18,8 @@ from bilevel.compiled import Array
 from bilevel.errors import ModelError, UntranslatableError
 from bilevel.problem import Follower, Problem
 from bilevel.program import Program
+from bilevel.squared_distance import Factor
+from bilevel.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
 from bilevel.symbolic import Translator, to_casadi
 
 MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
@@ -53,8 +55,17 @@ class Compilation:
             self.y[MULTIPLIERS] = ca.SX.sym(MULTIPLIERS, len(problem.multipliers))
             for k, multiplier in enumerate(problem.multipliers):
                 self._symbols[id(multiplier.variable)] = self.y[MULTIPLIERS][k]
-        self._translate = to_casadi(lambda node: self._symbols.get(id(node)))
+        self.squares: list[Square] = []
+        self._translate = to_casadi(lambda node: self._symbols.get(id(node)), self._keep)
         self.programs = {f.name: self._program(f) for f in problem.followers if f.objective is not None}
+
+    @classmethod
+    def of(cls, problem: Problem) -> Compilation:
+        """The problem's compiled form, made once and kept with it."""
+        kept: Compilation | None = problem.__dict__.get("_compiled")
+        if kept is None:
+            problem.__dict__["_compiled"] = kept = cls(problem)
+        return kept
 
     @cached_property
     def all_y(self) -> ca.SX:
@@ -64,8 +75,18 @@ class Compilation:
     @cached_property
     def upper_objective(self) -> ca.SX:
         """F(x, y), minimised (negated where the leader maximises)."""
+        return write_out(self.upper_short, self.squares)
+
+    @cached_property
+    def upper_short(self) -> ca.SX:
+        """The same with symbols in the place of :attr:`squares`."""
         problem = self.problem
-        return problem.sense * self.symbol(problem.objective.expr, problem.objective.name)
+        return problem.sense * self._short(problem.objective.expr, problem.objective.name)
+
+    @cached_property
+    def upper_squares(self) -> list[Square]:
+        """The squares that :attr:`upper_short` holds, their places counted in :attr:`all_y`."""
+        return [own for own in (s.within(self.all_y) for s in held_by(self.upper_short, self.squares)) if own]
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -76,22 +97,40 @@ class Compilation:
 
     def rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
         """Bodies, shape (m, 1), lower and upper bounds, shape (m,), of some constraints."""
-        return translate_rows(self._translate, constraints)
+        bodies, lower, upper = translate_rows(self._translate, constraints)
+        return write_out(bodies, self.squares), lower, upper
 
     def symbol(self, expression: Any, owner: str) -> ca.SX:
         """Translate one expression; errors name the component that holds it."""
+        return write_out(self._short(expression, owner), self.squares)
+
+    def _short(self, expression: Any, owner: str) -> ca.SX:
         return translate(self._translate, expression, owner)
+
+    def _keep(self, factor: Factor, w: list[Any]) -> ca.SX | None:
+        """A symbol for a large squared distance in followers' variables; None where it is better written out."""
+        if len(w) < SMALLEST or not all(isinstance(v, ca.SX) and v.is_symbolic() for v in w):
+            return None
+        square = square_of(factor, w)
+        if square.within(self.all_y) is None:
+            return None
+        self.squares.append(square)
+        return square.symbol
 
     def _program(self, follower: Follower) -> Program:
         rows, row_lower, row_upper = self.rows(follower.constraints)
         objective = follower.objective
         assert objective is not None
         lower, upper, integer = bounds_of(follower.variables)
+        variables = self.y[follower.name]
+        short = follower.sense * self._short(objective.expr, objective.name)
+        short, squares = weighed(short, self.squares, variables)
         return Program(
             name=follower.name,
             parameters=self.x,
-            variables=self.y[follower.name],
-            objective=follower.sense * self.symbol(objective.expr, objective.name),
+            variables=variables,
+            objective=short,
+            squares=squares,
             rows=rows,
             row_lower=row_lower,
             row_upper=row_upper,

@@ -120,6 +120,25 @@ class Solver(ABC):
         """
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """A program's answer as a formula in its parameters.
+
+    Attributes
+    ----------
+    y : SX of shape (n, 1)
+        The optimum.
+    objective : SX scalar
+        Its objective.
+    margin : SX scalar
+        Above zero exactly where the formula is what the engine would answer: y proved, and the only optimum.
+    """
+
+    y: Any
+    objective: Any
+    margin: Any
+
+
 class Engine(Part):
     """Solves programs. A new one is a file in ``solvers/engines`` with ``@register("name")``."""
 
@@ -133,6 +152,10 @@ class Engine(Part):
     @abstractmethod
     def prepare(self, program: Program) -> Solver:
         """Do once what does not depend on the parameters."""
+
+    def closed_form(self, program: Program) -> ClosedForm | None:
+        """The answer as a formula, where there is one that is faster than solving; it goes with ``prepare``."""
+        return None
 
 
 class Search(Part):
@@ -152,6 +175,10 @@ class Search(Part):
 
     uses_gradients: ClassVar[bool] = False
     """Whether evaluations should carry ``gradient``; the outer loop refuses problems that have none."""
+
+    curvature: Callable[[NDArray[np.float64], NDArray[np.float64]], Any] | None = None
+    """Set by the outer loop on a search with ``uses_gradients`` where it is to be had: ``curvature(x, y)`` gives the
+    function that multiplies with the Hessian of F(x, y(x)) (:mod:`bilevel.second_order`), or None."""
 
     learns: ClassVar[bool] = True
     """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead."""

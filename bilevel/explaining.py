@@ -59,7 +59,7 @@ def recognised(model: Any) -> Iterator[str]:
     coupling, alone = len(problem.coupling), len(problem.x_only)
     predicates = f", {len(problem.allowed)} predicates" if problem.allowed else ""
     yield f"  constraints  {alone} over x alone, {coupling} coupling (with some y){predicates}"
-    compilation = Compilation(problem)
+    compilation = Compilation.of(problem)
     convexity = convexity_of(problem, compilation)
     linking = linking_variables(problem.followers)
     for follower in problem.followers:

@@ -9,8 +9,9 @@ import numpy as np
 from pyomo.core.expr.numeric_expr import MaxExpression
 
 from bilevel.errors import ModelError
+from bilevel.squared_distance import Factor, SquaredDistance
 
-_CHUNK_ROWS = 65_536
+_CHUNK = 8_000_000  # numbers factorized at once: 64 MB
 
 
 def maximum(expressions: Iterable[Any]) -> Any:
@@ -45,7 +46,9 @@ def least_squares(X: Any, y: Any, w: Any) -> Any:
     """``||X w - y||^2`` as a Pyomo expression, whose size does not depend on the rows where X and y are constant.
 
     With the triangular factor R of ``[X y]`` (QR), ``||X w - y||^2 = ||R [w; -1]||^2``: p + 1 squares of affine terms
-    in w, without the loss of digits that forming ``X'X`` costs (Golub and Van Loan, *Matrix Computations*, 5.3).
+    in w, without the loss of digits that forming ``X'X`` costs (Golub and Van Loan, *Matrix Computations*, 5.3). The
+    factor of many rows is made from those of its chunks (Demmel, Grigori, Hoemmen and Langou 2012), read once and one
+    after the other. The squares stay numbers until somebody needs them written out.
 
     Parameters
     ----------
@@ -76,18 +79,16 @@ def least_squares(X: Any, y: Any, w: Any) -> Any:
         )
         return sum(row**2 for row in rows)
     factor = _triangular_factor(matrix, target)
-    p = len(coefficients)
-    squares = (
-        sum(float(row[j]) * coefficients[j] for j in range(p) if row[j] != 0.0) - float(row[p]) for row in factor
-    )
-    return sum(square**2 for square in squares)
+    return SquaredDistance(Factor(factor[:, :-1].copy(), factor[:, -1].copy()), coefficients)
 
 
 def _triangular_factor(matrix: Any, target: Any) -> Any:
     """R of the QR factorization of ``[X y]``, built chunk by chunk."""
-    factor = np.empty((0, matrix.shape[1] + 1))
-    for start in range(0, matrix.shape[0], _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
+    columns = matrix.shape[1] + 1
+    count = _rows_at_once(columns)
+    factor = np.empty((0, columns))
+    for start in range(0, matrix.shape[0], count):
+        rows = slice(start, start + count)
         block = np.column_stack([np.asarray(matrix[rows], dtype=float), np.asarray(target[rows], dtype=float)])
         if not np.isfinite(block).all():
             raise ModelError(
@@ -95,3 +96,8 @@ def _triangular_factor(matrix: Any, target: Any) -> Any:
             )
         factor = np.asarray(np.linalg.qr(np.vstack([factor, block]), mode="r"))
     return factor
+
+
+def _rows_at_once(columns: int) -> int:
+    """Many more rows than columns, so that factorizing the factors again costs little."""
+    return max(_CHUNK // columns, 4 * columns)

@@ -27,7 +27,8 @@ from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation
 from bilevel.errors import RefusedError
-from bilevel.program import Program
+from bilevel.program import Program, Shape
+from bilevel.squares import symbols_of
 
 _WEAK = 1e-7  # a multiplier below this, relative to the objective's gradient, counts as zero
 _ON = 1e-7  # distance from a bound, relative to its size, that counts as on it
@@ -77,9 +78,10 @@ class Hypergradient:
                 )
             self._parts.append((slice(offset, offset + program.n), _Adjoint(program)))
             offset += program.n
-        x, y = compilation.x, compilation.all_y
-        upper = compilation.upper_objective
-        self._direct = Compiled([x, y], [ca.gradient(upper, x), ca.gradient(upper, y)])
+        x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
+        upper, symbols = compilation.upper_short, symbols_of(compilation.upper_squares)
+        slopes = [ca.gradient(upper, x), ca.gradient(upper, y), ca.gradient(upper, symbols)]
+        self._direct = Compiled([x, y, symbols], slopes)
 
     def __call__(self, x: Array, y: Array) -> Gradient:
         """The gradient at x, given the followers' stacked optimal answers y.
@@ -89,12 +91,14 @@ class Hypergradient:
         x : ndarray of shape (number of upper variables,)
             In the order of the problem.
         y : ndarray
-            As in :attr:`bilevel.response.Reply.y`.
+            As in :attr:`bilevel.replies.Reply.y`.
         """
-        by_x, by_y = self._direct(x, y)
-        total, smooth = by_x.copy(), True
+        by_x, by_y, by_square = self._direct(x, y, [square.value(y) for square in self._squares])
+        total, slope, smooth = by_x.copy(), by_y.copy(), True
+        for square, weight in zip(self._squares, by_square, strict=True):
+            square.add_slope(float(weight), y, slope)
         for place, adjoint in self._parts:
-            indirect, regular = adjoint(x, y[place], by_y[place].copy())
+            indirect, regular = adjoint(x, y[place], slope[place])
             total -= indirect
             smooth = smooth and regular
         return Gradient(total, smooth)
@@ -106,11 +110,17 @@ class _Adjoint:
     def __init__(self, program: Program) -> None:
         self._program = program
         p, y = program.parameters, program.variables
+        numeric = program.shape is not Shape.NONLINEAR  # then the curvature comes from the quadratic form
+        self._squares = program.squares if numeric else ()
         weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
-        slope = program.gradient + ca.mtimes(program.jacobian.T, weights)
-        self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
-        self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
-        self._mixed = Compiled([p, y, weights, v, w], [ca.gradient(ca.dot(v, slope) + ca.dot(w, program.rows), p)])
+        along = ca.SX.sym("along", len(self._squares))
+        symbolic = program.rest if numeric else program
+        slope = symbolic.gradient + ca.mtimes(program.jacobian.T, weights)
+        total = ca.dot(v, slope) + ca.dot(w, program.rows)
+        if self._squares:
+            total += ca.dot(program.weights, along)
+        self._mixed = Compiled([p, y, weights, v, w, along], [ca.gradient(total, p)])
+        self._derivatives = _OfForm(program) if numeric else _OfGraph(program, slope, weights)
         self._free = not program.has_inequalities and not program.m
         self._none = np.zeros(program.m)
         self._bounds = _Ends(program.lower, program.upper)
@@ -119,16 +129,23 @@ class _Adjoint:
     def __call__(self, x: Array, y: Array, by_y: Array) -> tuple[Array, bool]:
         """``(v' L_yx + w' a_x)'``, what dF/dx loses to the direct part, and whether the point is regular."""
         if self._free:
-            curvature = self._second(x, y, self._none)[0].reshape(len(y), len(y))
-            v, _, regular = _solve(curvature, np.zeros((0, len(y))), by_y)
-            return self._mixed(x, y, self._none, v, self._none)[0], regular
+            curvature = self._derivatives.curvature(x, y, self._none)
+            _, v, failed = dposv(curvature, by_y, overwrite_a=self._derivatives.fresh)
+            regular = not failed
+            if failed:
+                curvature = self._derivatives.curvature(x, y, self._none)
+                v, _, regular = _solve(curvature, np.zeros((0, len(y))), by_y)
+            return self._crossed(x, y, self._none, v, self._none), regular
         return self._constrained(x, y, by_y)
+
+    def _crossed(self, x: Array, y: Array, weights: Array, v: Array, w: Array) -> Array:
+        along = [square.along(y, v) for square in self._squares]
+        return self._mixed(x, y, weights, v, w, along)[0]
 
     def _constrained(self, x: Array, y: Array, by_y: Array) -> tuple[Array, bool]:
         program = self._program
         n, m = program.n, program.m
-        slope, jacobian, rows = self._first(x, y)
-        jacobian = jacobian.reshape(m, n)
+        slope, jacobian, rows = self._derivatives.first(x, y)
         held = self._bounds.at(y)
         active = self._row_bounds.at(rows) & jacobian.any(axis=1)
         matrix, owners = _active_rows(jacobian, active, held, n)
@@ -139,10 +156,50 @@ class _Adjoint:
         of_rows = owners >= 0
         weights, row_weights = np.zeros(m), np.zeros(m)
         weights[owners[of_rows]] = multipliers[of_rows]
-        curvature = self._second(x, y, weights)[0].reshape(n, n)
-        v, w, regular = _solve(curvature, matrix, by_y)
+        v, w, regular = _solve(self._derivatives.curvature(x, y, weights), matrix, by_y)
         row_weights[owners[of_rows]] = w[of_rows]
-        return self._mixed(x, y, weights, v, row_weights)[0], regular and bool(strict.all())
+        return self._crossed(x, y, weights, v, row_weights), regular and bool(strict.all())
+
+
+class _OfForm:
+    """First and second derivatives of a linear or quadratic program: matrices that its form has anyway."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the curvature is written anew by each call, so that a factor may take its place."""
+        return not self._program.quadratic_form.constant_hessian
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
+        form = self._program.quadratic_form.at(x)
+        return form.hessian @ y + form.gradient, form.matrix, form.matrix @ y + form.offset
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
+        """The Lagrangian's Hessian, shape (n, n)."""
+        return self._program.quadratic_form.at(x).hessian
+
+
+class _OfGraph:
+    """The same of a nonlinear program."""
+
+    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX) -> None:
+        p, y = program.parameters, program.variables
+        self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
+        self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
+        self._shape = program.jacobian.shape
+        self.fresh = True
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
+        slope, jacobian, rows = self._first(x, y)
+        return slope, jacobian.reshape(self._shape, order="F"), rows
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
+        """The Lagrangian's Hessian, shape (n, n)."""
+        return self._second(x, y, weights)[0].reshape(len(y), len(y))
 
 
 class _Ends:

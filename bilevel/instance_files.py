@@ -157,7 +157,7 @@ class _Linear:
 
     def __init__(self, problem: Problem) -> None:
         self._problem, self._follower = problem, problem.followers[0]
-        self._compilation = Compilation(problem)
+        self._compilation = Compilation.of(problem)
         self._variables = [*problem.variables, *self._follower.variables]
         self._symbols = ca.vertcat(self._compilation.x, self._compilation.all_y)
         named = problem.model.component(FILE_NAMES)

@@ -181,6 +181,10 @@ class Problem:
         names = ", ".join(declared.name for declared in self.conditions)
         return [f"{names} not needed by {who}: inactive variables took any value within their bounds"] if names else []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the compiled form that may be kept with it: another process compiles again."""
+        return {key: value for key, value in self.__dict__.items() if key != "_compiled"}
+
     @property
     def sense(self) -> int:
         """+1 where the leader minimises, -1 where it maximises."""

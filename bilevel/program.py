@@ -8,9 +8,11 @@ upper constraints and the single-level KKT model (no parameters).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import casadi as ca
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
+from bilevel.squares import Square, symbols_of, write_out
 
 _KINKS = {
     getattr(ca, f"OP_{name}")
@@ -47,7 +50,7 @@ class Program:
     parameters, variables : SX of shape (p, 1), (n, 1)
         Symbols.
     objective : SX scalar
-        Minimised.
+        Minimised. Where ``squares`` are given with it, in their symbols; read, it has them written out.
     rows : SX of shape (m, 1)
         Constraint bodies.
     row_lower, row_upper : ndarray of shape (m,)
@@ -62,6 +65,10 @@ class Program:
         Sets of variables of which at most one is nonzero.
     convex : bool
         Whether the objective and the rows were proved convex for every value of the parameters.
+    squares : tuple of Square
+        Terms ``||R w - t||^2`` of the objective whose R stays an array; their weights are functions of the parameters.
+    short : SX scalar
+        The objective in the squares' symbols.
     """
 
     name: str
@@ -79,6 +86,26 @@ class Program:
     sos1: tuple[tuple[int, ...], ...] = ()
     convex: bool = False
     start: Array | None = field(default=None)
+    squares: tuple[Square, ...] = ()
+    short: ca.SX = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "short", self.objective)
+        if self.squares:
+            del self.__dict__["objective"]  # __getattr__ brings it back
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The objective with its squares written out, which few ask for and nobody twice."""
+            if name != "objective" or "short" not in self.__dict__:
+                raise AttributeError(name)
+            self.__dict__[name] = write_out(self.short, self.squares)
+            return self.__dict__[name]
+
+    def but(self, **changes: Any) -> Program:
+        """A copy with other fields."""
+        return replace(self, **{"objective": self.short, **changes})
 
     @property
     def n(self) -> int:
@@ -113,14 +140,41 @@ class Program:
         return bool((~self.equality).any()) or bool(self.bounded_variables.any())
 
     @cached_property
+    def rest(self) -> Program:
+        """The program without its squares."""
+        if not self.squares:
+            return self
+        symbols = symbols_of(self.squares)
+        objective = ca.substitute(self.short, symbols, ca.SX.zeros(symbols.numel(), 1))
+        return replace(self, objective=objective, squares=())
+
+    @cached_property
+    def weights(self) -> ca.SX:
+        """What each of the squares is multiplied with, shape (k, 1)."""
+        return ca.jacobian(self.short, symbols_of(self.squares)).T
+
+    @cached_property
     def gradient(self) -> ca.SX:
         """Gradient of the objective in the variables, shape (n, 1)."""
-        return ca.gradient(self.objective, self.variables)
+        if not self.squares:
+            return ca.gradient(self.short, self.variables)
+        total = ca.densify(self.rest.gradient)
+        for k, square in enumerate(self.squares):
+            slope = ca.mtimes(ca.DM(square.factor.hessian), square.variables) + square.factor.at_zero
+            total[square.places] += self.weights[k] * slope
+        return total
 
     @cached_property
     def hessian(self) -> ca.SX:
         """Hessian of the objective in the variables, shape (n, n), sparse."""
-        return ca.jacobian(self.gradient, self.variables, {"symmetric": True})
+        if not self.squares:
+            return ca.jacobian(self.gradient, self.variables, {"symmetric": True})
+        total = self.rest.hessian
+        for k, square in enumerate(self.squares):
+            scattered = ca.DM(self.n, self.n)
+            scattered[square.places, square.places] = square.factor.hessian
+            total = total + self.weights[k] * scattered
+        return total
 
     @cached_property
     def jacobian(self) -> ca.SX:
@@ -134,9 +188,9 @@ class Program:
             return Shape.NONLINEAR
         if self.m and ca.depends_on(self.jacobian, self.variables):
             return Shape.NONLINEAR
-        if not ca.depends_on(self.gradient, self.variables):
+        if not self.squares and not ca.depends_on(self.gradient, self.variables):
             return Shape.LINEAR
-        return Shape.NONLINEAR if ca.depends_on(self.hessian, self.variables) else Shape.QUADRATIC
+        return Shape.NONLINEAR if ca.depends_on(self.rest.hessian, self.variables) else Shape.QUADRATIC
 
     @cached_property
     def curved(self) -> NDArray[np.bool_]:
@@ -165,7 +219,7 @@ class Program:
     @cached_property
     def kinked(self) -> bool:
         """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
-        graph = ca.Function("graph", [self.parameters, self.variables], [self.objective, ca.densify(self.rows)])
+        graph = ca.Function("graph", [self.parameters, self.variables], [self.rest.short, ca.densify(self.rows)])
         operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
         if _KINKS.isdisjoint(operations):
             return False
@@ -186,17 +240,26 @@ class Program:
     @cached_property
     def quadratic_form(self) -> QuadraticForm:
         """The numeric form of a linear or quadratic program."""
-        return QuadraticForm(self)
+        return self._form()
 
     def accompany(self, companions: ca.SX) -> QuadraticForm:
         """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""
-        self.__dict__["quadratic_form"] = form = QuadraticForm(self, companions)
+        self.__dict__["quadratic_form"] = form = self._form(companions)
         return form
 
+    def _form(self, companions: ca.SX | None = None) -> QuadraticForm:
+        from bilevel.data_form import DataForm
+
+        return DataForm(self, companions) if self.squares else QuadraticForm(self, companions)
+
     @cached_property
-    def evaluate(self) -> Compiled:
+    def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:
         """``evaluate(p, y)`` gives the objective, shape (1,), and the rows, shape (m,)."""
-        return Compiled([self.parameters, self.variables], [self.objective, self.rows])
+        inputs = [self.parameters, self.variables]
+        if not self.squares:
+            return Compiled(inputs, [self.short, self.rows])
+        compiled = Compiled([*inputs, symbols_of(self.squares)], [self.short, self.rows])
+        return lambda p, y: compiled(p, y, [square.value(np.asarray(y)) for square in self.squares])
 
     def violation(self, parameters: Array, y: Array) -> float:
         """Largest violation of a bound, a row or an integrality at a point, relative to ``max(1, |bound|)``."""
@@ -256,16 +319,25 @@ class QuadraticForm:
         )
         fixed = ca.Function("fixed", [], [ca.densify(b) for b, m in zip(blocks, moving, strict=True) if not m])
         values = iter(fixed.call([]))
-        self._values = [np.zeros(b.shape) if m else next(values).full() for b, m in zip(blocks, moving, strict=True)]
         self._moving = [k for k, m in enumerate(moving) if m]
-        outputs = [blocks[k] for k in self._moving] + ([] if companions is None else [companions])
-        self._compiled = Compiled([program.parameters], outputs) if outputs else None
-        self.companions = np.zeros(0)
-        self.hessian, self.gradient, self.constant, self.matrix, self.offset = self._tidy()
-
-    def _tidy(self) -> tuple[Array, Array, Array, Array, Array]:
-        h, c, k, a, r = self._values
-        return np.asfortranarray(h), c.reshape(-1), k.reshape(-1), a, r.reshape(-1)
+        columns = [ca.vec(ca.densify(blocks[k])) for k in self._moving]
+        extra = ca.SX(0, 1) if companions is None else companions
+        self._compiled = (
+            Compiled([program.parameters], [ca.vertcat(*columns, extra)])
+            if any(moving) or companions is not None
+            else None
+        )
+        self._ends = np.cumsum([0, *(int(block.numel()) for block in columns)]).tolist()
+        buffer = np.zeros(0) if self._compiled is None else self._compiled.outputs[0]
+        self._checked, self.companions = buffer[: self._ends[-1]], buffer[self._ends[-1] :]
+        parts = iter(np.split(self._checked, self._ends[1:-1]))
+        # What moves is a view of the compiled function's own buffer.
+        h, c, k, a, r = (
+            (next(parts) if m else next(values).full().reshape(-1, order="F")).reshape(b.shape, order="F")
+            for b, m in zip(blocks, moving, strict=True)
+        )
+        self.hessian, self.gradient, self.constant = np.asfortranarray(h), c.reshape(-1), k.reshape(-1)
+        self.matrix, self.offset = a, r.reshape(-1)
 
     def at(self, parameters: Array) -> QuadraticForm:
         """Evaluate in place; the attributes hold the numbers until the next call.
@@ -276,23 +348,19 @@ class QuadraticForm:
             If the data are no numbers there.
         """
         if self._compiled is not None:
-            values = self._compiled(parameters)
-            self.companions = values[-1]
-            for k, value in zip(self._moving, values, strict=False):
-                if not math.isfinite(value.sum()):
-                    raise FloatingPointError(f"{_NAMES[k]} of {self._name} is no number at this point")
-                setattr(
-                    self,
-                    _NAMES[k],
-                    value
-                    if _NAMES[k] not in ("hessian", "matrix")
-                    else value.reshape(self._values[k].shape, order="F"),
-                )
+            self._compiled(parameters)
+            if not math.isfinite(self._checked.dot(self._checked)):
+                self._blame()
         return self
+
+    def _blame(self) -> None:
+        for k, start, end in zip(self._moving, self._ends[:-1], self._ends[1:], strict=True):
+            if not np.isfinite(self._checked[start:end]).all():
+                raise FloatingPointError(f"{_NAMES[k]} of {self._name} is no number at this point")
 
     def objective(self, y: Array) -> float:
         """The objective at ``y`` for the parameters last evaluated."""
-        return float(y @ (0.5 * (self.hessian @ y) + self.gradient) + self.constant[0])
+        return 0.5 * float(y.dot(self.hessian.dot(y))) + float(self.gradient.dot(y)) + float(self.constant[0])
 
     @cached_property
     def definiteness(self) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from typing import Any
 
 import casadi as ca
@@ -17,48 +16,18 @@ import numpy as np
 
 from bilevel.answering import Answering, FunctionAnswering
 from bilevel.attitude import Attitude
-from bilevel.compiled import Array, Compiled
+from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Status
 from bilevel.dual_values import DualValues
-from bilevel.errors import ModelError
+from bilevel.errors import ModelError, RefusedError
+from bilevel.express import Express
+from bilevel.hypergradient import Gradient, Hypergradient
+from bilevel.leader import Leader
 from bilevel.problem import Problem
-from bilevel.program import QuadraticForm, Shape
-from bilevel.staging import split
+from bilevel.program import Shape
+from bilevel.replies import Replies, Reply
 from bilevel.tie_break import CHOICES, Choice
-
-_WORTH_CUTTING = 500  # instructions of F below which sharing work with the follower gains less than it costs
-
-
-@dataclass(slots=True)
-class Reply:
-    """What the followers answered at one upper point.
-
-    Attributes
-    ----------
-    status : Status
-        OPTIMAL, or why there is no answer.
-    y : ndarray of shape (n,), optional
-        Every follower's variables, stacked, and the multipliers used above.
-    cost : float
-        F, minimised (the leader's sense taken out).
-    lower : tuple of float
-        f of each follower, minimised.
-    violation : float
-        Largest relative violation of a coupling constraint.
-    proved : bool
-        Whether each answer and the choice among ties is proved.
-    message : str
-        Which follower failed, and why; or what of an answer is not proved.
-    """
-
-    status: Status
-    y: Array | None = None
-    cost: float = math.nan
-    lower: tuple[float, ...] = ()
-    violation: float = math.nan
-    proved: bool = False
-    message: str = ""
 
 
 class Response:
@@ -90,11 +59,14 @@ class Response:
         warm: bool = True,
     ) -> None:
         self.problem = Problem.read(model) if compilation is None else compilation.problem
-        self.compilation = Compilation(self.problem) if compilation is None else compilation
+        self.compilation = Compilation.of(self.problem) if compilation is None else compilation
         self._warm = warm
         self._last: dict[str, Array] = {}
         self.programs = _with_convexity(self.compilation)
-        self._prepare_upper()
+        self._leader = Leader(self.compilation, self.programs)
+        held = ca.vertcat(self._leader.outputs, *(square.variables for square in self._leader.squares))
+        self._matters = {name: ca.depends_on(held, symbol) for name, symbol in self.compilation.y.items()}
+        self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
         self.engines: dict[str, str] = {}
         self._parts: list[tuple[str, slice, Answering | FunctionAnswering]] = []
         offset = 0
@@ -108,26 +80,13 @@ class Response:
             self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
-        self._y = np.zeros(len(self.problem.lower_variables))
+        self._names = [var.name for var in self.problem.lower_variables]
+        self._y = np.zeros(len(self._names))
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
-
-    def _prepare_upper(self) -> None:
-        """F and G as a function of x and y; of values at a cut and y where F shares work over x with a follower."""
-        compilation = self.compilation
-        rows, self._low, self._high = compilation.rows(self.problem.coupling)
-        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
-        outputs = ca.vertcat(compilation.upper_objective, rows)
-        self._matters = {name: ca.depends_on(outputs, symbol) for name, symbol in compilation.y.items()}
-        self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
-        self._upper = Compiled([compilation.x, compilation.all_y], [outputs])
-        self._shared: QuadraticForm | None = None
-        first = next(iter(self.programs.values()), None)
-        if first is None or first.shape is Shape.NONLINEAR or self._upper.function.n_instructions() < _WORTH_CUTTING:
-            return
-        cut, symbols, rest = split(outputs, compilation.x, compilation.all_y)
-        self._upper = Compiled([symbols, compilation.all_y], [rest])
-        self._shared = first.accompany(cut)
+        self._hypergradient: Hypergradient | None = None
+        formulas = {name: part.closed_form() for name, _, part in self._parts if isinstance(part, Answering)}
+        self._express = Express.of(self.compilation, self._leader, formulas)
 
     def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
         """Answer at one upper point.
@@ -144,6 +103,81 @@ class Response:
         Reply
             With a copy of y of its own.
         """
+        if self._express is not None:
+            found = self._express(x)
+            if found is not None:
+                cost, violation, below, y = found
+                return Reply(Status.OPTIMAL, y, cost, below, violation, True)
+        return self._asked(x, upper)
+
+    def many(self, points: Any) -> Replies:
+        """Answer at many upper points: what one call each would answer, up to rounding.
+
+        Where the followers' answers are formulas (unconstrained quadratics of few variables) all points go through the
+        compiled formula at once.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n, number of upper variables), or sequence of dict
+            In the order of ``problem.variables``, or values by name.
+
+        Returns
+        -------
+        Replies
+            A sequence of :class:`Reply`, with the arrays ``cost``, ``y`` and ``violation``.
+        """
+        rows = self._rows(points)
+        if self._express is None:
+            return Replies.of([self(x) for x in rows], len(self._parts), len(self._y))
+        cost, violation, lower, y, holds = self._express.many(rows)
+        others = {k: self._asked(rows[k], None) for k in np.flatnonzero(~holds).tolist()}
+        return Replies(cost, violation, lower, y, others)
+
+    @property
+    def batches(self) -> bool:
+        """Whether :meth:`many` gains anything over one call after the other."""
+        return self._express is not None
+
+    def _rows(self, points: Any) -> Array:
+        """Upper points as an array, one per row."""
+        if not isinstance(points, np.ndarray):
+            points = list(points)
+            points = [self.vector(p) if isinstance(p, dict) else p for p in points]
+        rows = np.ascontiguousarray(points, dtype=float)
+        count = len(self.problem.variables)
+        if rows.size and (rows.ndim != 2 or rows.shape[1] != count):
+            raise ModelError(f"many(points): points of shape {rows.shape}, not (n, {count}), the upper variables")
+        return rows.reshape(-1, count)
+
+    def gradient(self, x: Any) -> Gradient:
+        """dF/dx at one upper point, by one adjoint solve (:mod:`bilevel.hypergradient`).
+
+        Parameters
+        ----------
+        x : ndarray of shape (number of upper variables,), or dict
+            As in a call, or values by name.
+
+        Returns
+        -------
+        Gradient
+            ``value``, of F minimised, in the variables' own units, and whether F is smooth there as far as can be told.
+
+        Raises
+        ------
+        RefusedError
+            If a follower has integer variables or answers by a function, if the upper level mentions a multiplier, or
+            if the followers have no answer there.
+        """
+        point = self.vector(x) if isinstance(x, dict) else np.asarray(x, dtype=float)
+        if self._hypergradient is None:
+            self._hypergradient = Hypergradient(self.compilation)
+        reply = self(point)
+        if reply.status is not Status.OPTIMAL or reply.y is None:
+            raise RefusedError(f"F has no gradient there: the lower level is {reply.status}: {reply.message}")
+        return self._hypergradient(point, reply.y)
+
+    def _asked(self, x: Array, upper: dict[str, Any] | None) -> Reply:
+        """Ask the engines."""
         y = self._y
         lower: list[float] = []
         tied: list[str] = []
@@ -173,12 +207,7 @@ class Response:
         return self._reply(x, y, tuple(lower), proved and not remark, remark)
 
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool, remark: str) -> Reply:
-        (values,) = self._upper(x if self._shared is None else self._shared.companions, y)
-        cost, rows = float(values[0]), values[1:]
-        violation = 0.0
-        if rows.size:
-            violation = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())
-            violation = math.inf if math.isnan(violation) else max(0.0, violation)
+        cost, violation = self._leader(x, y)
         if not math.isfinite(cost):
             message = remark or f"the upper objective is {cost} there"
             return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, message)
@@ -220,8 +249,7 @@ class Response:
 
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
-        names = (var.name for var in self.problem.lower_variables)
-        return dict(zip(names, (float(v) for v in y), strict=True))
+        return dict(zip(self._names, y.tolist(), strict=True))
 
 
 def _with_convexity(compilation: Compilation) -> dict[str, Any]:
@@ -233,7 +261,7 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
         found = convexity_of(compilation.problem, compilation)
         for name, program in programs.items():
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
-                programs[name] = replace(program, convex=True)
+                programs[name] = program.but(convex=True)
     return programs
 
 

@@ -214,7 +214,7 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
         exact.termination = Termination.INTERRUPTED
     if best is None:
         return exact
-    response = Response(problem, compilation=Compilation(problem))
+    response = Response(problem, compilation=Compilation.of(problem))
     cost = math.inf if exact.upper is None else response(response.vector(exact.upper)).cost
     if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
         return exact
@@ -242,7 +242,7 @@ def _judge(problem: Problem, finding: Finding, method: str) -> Result:
         if finding.claim.holds_a_point:
             result.verdict = Verdict.FAILED
         return result
-    compilation = Compilation(problem)
+    compilation = Compilation.of(problem)
     check = Verifier(compilation, Response(problem, compilation=compilation, warm=False)).check(
         finding.upper, finding.lower
     )

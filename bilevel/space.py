@@ -226,6 +226,14 @@ class Space:
         ]
         return np.array(slopes, dtype=float)
 
+    def unit_bends(self, point: Point) -> Array:
+        """Second derivative of each value by its unit coordinate at a point, shape (d,)."""
+        bends = [
+            c * math.log(d.upper / d.lower) ** 2 if d.scale == "log" else 0.0
+            for d, c in zip(self.dimensions, point, strict=True)
+        ]
+        return np.array(bends, dtype=float)
+
     def unit_constraints(self, unit: Array, free: Any) -> list[dict[str, Any]]:
         """The constraints over x alone as SciPy takes them, in the free unit coordinates, the rest held at ``unit``."""
         if self._compiled is None:

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import casadi as ca
+import numpy as np
 from pyomo.core.expr import numeric_expr as ne
 from pyomo.core.expr import relational_expr as re_
 
 from bilevel.errors import ModelError, UntranslatableError
+from bilevel.squared_distance import Factor, SquaredDistance
+from bilevel.squares import in_symbols
 
 Leaf = Callable[[Any], Any]
+Keep = Callable[[Factor, list[Any]], Any]
 
 
 class Arithmetic:
@@ -81,11 +85,27 @@ class Arithmetic:
         """``then`` where the condition holds, else ``otherwise``."""
         return then if condition else otherwise
 
+    def squared_distance(self, factor: Factor, w: list[Any]) -> Any:
+        """``||R w - t||^2``."""
+        return factor(np.asarray(w, dtype=float))
+
 
 class _CasadiArithmetic(Arithmetic):
-    """The same operations on CasADi's scalar symbols; a call on plain numbers stays a plain number."""
+    """The same operations on CasADi's scalar symbols; a call on plain numbers stays a plain number.
+
+    ``keep(factor, w)`` may give a symbol that stands for a squared distance, or None to have it written out.
+    """
 
     unary: Mapping[str, Callable[[Any], Any]] = {name: getattr(ca, name) for name in Arithmetic.unary}
+
+    def __init__(self, keep: Keep | None = None) -> None:
+        self._keep = keep
+
+    def squared_distance(self, factor: Factor, w: list[Any]) -> Any:
+        if not any(isinstance(value, ca.SX) for value in w):
+            return super().squared_distance(factor, w)
+        kept = None if self._keep is None else self._keep(factor, w)
+        return in_symbols(factor, ca.vertcat(*map(ca.SX, w))) if kept is None else kept
 
     def apply(self, name: str, argument: Any) -> Any:
         return super().apply(name, argument) if isinstance(argument, ca.SX) else _FLOATS.apply(name, argument)
@@ -161,7 +181,7 @@ class Translator:
             return value
         stack: list[tuple[Any, tuple[Any, ...], int, list[Any]]] = []
         values: list[Any] = []
-        node, args, position = expression, tuple(expression.args), 0
+        node, args, position = expression, _children(expression), 0
         while True:
             while position < len(args):
                 child = args[position]
@@ -170,7 +190,7 @@ class Translator:
                 done, value = self._at_once(child)
                 if not done:
                     stack.append((node, args, position, values))
-                    node, args, position, values = child, tuple(child.args), 0, []
+                    node, args, position, values = child, _children(child), 0, []
                     continue
                 values.append(value)
                 position += 1
@@ -198,14 +218,21 @@ class Translator:
         if rule is not None:
             return rule(self._arithmetic, node, values)
         if node.is_named_expression_type():
-            self._named[id(node)] = values[0]
+            distance = isinstance(node, SquaredDistance)
+            value = self._arithmetic.squared_distance(node.factor, values) if distance else values[0]
+            self._named[id(node)] = value
             self._kept.append(node)
-            return values[0]
+            return value
         for base, rule in _RULES.items():
             if isinstance(node, base):
                 _RULES[node.__class__] = rule
                 return rule(self._arithmetic, node, values)
         raise UntranslatableError(f"{type(node).__name__} ({str(node)[:60]}) has no compiled form")
+
+
+def _children(node: Any) -> tuple[Any, ...]:
+    """What a node is made of; of a squared distance the coefficients, without writing it out."""
+    return node.coefficients if isinstance(node, SquaredDistance) else tuple(node.args)
 
 
 def _number(node: Any) -> float:
@@ -264,9 +291,9 @@ _RULES: dict[type, Callable[[Arithmetic, Any, list[Any]], Any]] = {
 }
 
 
-def to_casadi(leaf: Leaf) -> Translator:
-    """A translator to CasADi's scalar symbols."""
-    return Translator(leaf, _CasadiArithmetic())
+def to_casadi(leaf: Leaf, keep: Keep | None = None) -> Translator:
+    """A translator to CasADi's scalar symbols; ``keep`` may keep squared distances out of them."""
+    return Translator(leaf, _CasadiArithmetic(keep))
 
 
 def evaluator(values: Mapping[int, float]) -> Translator:
@@ -290,7 +317,7 @@ def mentioned(expressions: Iterable[Any]) -> dict[int, Any]:
                 if id(node) in seen:
                     continue
                 seen.add(id(node))
-            stack.extend(arg for arg in reversed(tuple(node.args)) if hasattr(arg, "is_expression_type"))
+            stack.extend(arg for arg in reversed(_children(node)) if hasattr(arg, "is_expression_type"))
         elif node.is_variable_type() and not node.fixed:
             found.setdefault(id(node), node)
     return found

@@ -46,7 +46,7 @@ def refuse_ties(problem: Problem, method: str) -> None:
             f"{method} takes the pessimistic attitude only where the multipliers used above are unique, which nothing"
             " proves for every x; use a search (method='random')"
         )
-    for name, reason in not_unique(Compilation(problem)).items():
+    for name, reason in not_unique(Compilation.of(problem)).items():
         raise RefusedError(
             f"{method} takes the pessimistic attitude only where the follower's answer is unique for every x, and"
             f" {name} {reason}; use a search (method='random'), which finds the worst of the optima at each x"

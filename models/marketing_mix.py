@@ -75,14 +75,19 @@ TINY = 1e-26
 YEAR = 365.25
 
 
-def create_model(train=145, validation=31, seasons=3, lowest_penalty=1e-4, highest_penalty=10.0):
-    """``train`` weeks to fit on, the next ``validation`` weeks to judge by, ``seasons`` Fourier pairs."""
-    table = read(DATA)
+def create_model(
+    train=145, validation=31, seasons=3, lowest_penalty=1e-4, highest_penalty=10.0, channels=None, days=1000, seed=0
+):
+    """``train`` weeks to fit on, the next ``validation`` weeks to judge by, ``seasons`` Fourier pairs.
+
+    With ``channels``, simulated data of that many channels over ``days`` rows instead, drawn with ``seed``.
+    """
+    table, decay = (read(DATA), DECAY) if channels is None else simulated(channels, days, seed)
     fit, judge = range(train), range(train, train + validation)
     weeks = range(train + validation)
 
     model = pyo.ConcreteModel()
-    model.media = pyo.Set(initialize=list(DECAY))
+    model.media = pyo.Set(initialize=list(decay))
     model.theta = pyo.Var(model.media)
     model.alpha = pyo.Var(model.media, bounds=(0.5, 3.0), initialize=1.5)
     model.gamma = pyo.Var(model.media, bounds=(0.3, 1.0), initialize=0.65)
@@ -96,7 +101,7 @@ def create_model(train=145, validation=31, seasons=3, lowest_penalty=1e-4, highe
     model.mean = pyo.Expression(model.media)
     model.spread = pyo.Expression(model.media)
     model.column = pyo.Expression(model.media, weeks)
-    for c, (low, high) in DECAY.items():
+    for c, (low, high) in decay.items():
         model.theta[c].bounds = (low, high)
         model.theta[c].value = (low + high) / 2
         spend = (table[c] / table[c].max()).tolist()
@@ -134,6 +139,23 @@ def create_model(train=145, validation=31, seasons=3, lowest_penalty=1e-4, highe
     rmse = pyo.sqrt(sum(model.residual[t] ** 2 for t in judge) / validation)
     model.obj = pyo.Objective(expr=rmse / (max(observed) - min(observed)))
     return model
+
+
+def simulated(channels, days, seed):
+    """A table as :func:`read` gives it, and the ranges of the carry-over: bursts of spend, revenue that follows."""
+    rng = np.random.default_rng(seed)
+    table = {"competitor_sales_B": rng.normal(size=days), "newsletter": rng.gamma(1.0, size=days)}
+    revenue = rng.normal(size=days) + 0.5 * table["competitor_sales_B"]
+    decay = {}
+    for k in range(channels):
+        spend = rng.gamma(2.0, size=days) * (rng.random(days) < 0.7)
+        spend[0] = 1.0
+        table[f"channel{k}"] = spend
+        decay[f"channel{k}"] = (0.1, 0.8)
+        kept = adstock(spend, 0.45)
+        revenue += rng.uniform(0.0, 2.0) * kept / (kept + kept.mean())
+    table["revenue"], table["day"] = revenue, 1 + np.arange(days) % 365
+    return table, decay
 
 
 def read(path):

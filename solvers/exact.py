@@ -69,7 +69,7 @@ class _Walk:
         self.limit = settings.time_limit if settings.time_limit is not None else DEFAULT_TIME_LIMIT
         self.deadline = time.monotonic() + self.limit
         self.notes: list[str] = []
-        self.compilation = Compilation(problem)
+        self.compilation = Compilation.of(problem)
         self.conditions = equivalence_of(problem, self.compilation, settings.allow_nonconvex)
         for remark in self.conditions.remarks:
             self._say(remark)

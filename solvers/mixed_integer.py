@@ -70,7 +70,7 @@ class _Walk:
     """One run."""
 
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
-        compilation = Compilation(problem)
+        compilation = Compilation.of(problem)
         self._problem, self._engine = problem, settings.engine
         self._high_point = HighPoint(problem, compilation)
         program, places = self._high_point.program, self._high_point.places

@@ -14,7 +14,7 @@ import inspect
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,17 @@ from bilevel.hypergradient import Hypergradient
 from bilevel.identity import identity_of
 from bilevel.problem import Problem
 from bilevel.registry import register
+from bilevel.replies import Reply
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
+from bilevel.second_order import SecondOrder
 from bilevel.solvers.workers import Alone, Crew, Workers, deaf
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
+_AT_ONCE = 256  # points asked of a search that does not learn where one process answers many in one call
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 _AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
 
@@ -49,7 +52,7 @@ class OuterLoop(Path):
     conditions = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
-        compilation = Compilation(problem)
+        compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
         study = NoStudy() if settings.study is None else Study(settings.study)
@@ -62,14 +65,23 @@ class OuterLoop(Path):
                 raise RefusedError(
                     f"{search.name} cannot hold the coupling constraint {coupling}; use kkt or a surrogate"
                 )
+            if search.uses_gradients and SecondOrder.takes(compilation):
+                search.curvature = SecondOrder(compilation)
             study.begin(
-                identity_of(compilation, space, search.name, settings.seed, settings.options),
-                settings.workers if search.learns else _AHEAD * settings.workers,
+                identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
+                _window(search, settings),
             )
             crew = _crew(compilation, space, settings, search.uses_gradients, study)
             return _Run(search, space, crew, study, observer).until(problem, budget, _deadline(settings))
         finally:
             study.close()
+
+
+def _window(search: Search, settings: Settings) -> int:
+    """How many points may be out at once; many where one call answers them, and no study remembers the number."""
+    if search.learns:
+        return settings.workers
+    return _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
 
 
 def _deadline(settings: Settings) -> float:
@@ -111,13 +123,20 @@ class Evaluate:
         self._gradient = gradient
         self._sense = response.problem.sense
         self._senses = [follower.sense for follower in response.problem.followers]
+        self._ready: dict[Point, Reply] = {}
+
+    def ahead(self, points: Sequence[Point]) -> None:
+        """Answer at several points in one call, where the response can, for when they are evaluated."""
+        if len(points) > 1 and self._response.batches and points[0] not in self._ready:
+            replies = self._response.many(np.array([self._space.vector(point) for point in points]))
+            self._ready = dict(zip(points, replies, strict=True))
 
     def __call__(self, point: Point, index: int) -> Evaluation:
         """Evaluate; whatever goes wrong below is data."""
         began = time.perf_counter()
         upper = self._space.values(point)
         x = self._space.vector(point)
-        reply = self._response(x, upper)
+        reply = self._ready.pop(point, None) or self._response(x, upper)
         evaluation = Evaluation(index, point, upper, status=reply.status, message=reply.message, proved=reply.proved)
         if reply.status is Status.OPTIMAL and reply.y is not None:
             evaluation.lower = self._response.lower_values(reply.y)

@@ -47,7 +47,7 @@ class Rational(Path):
     preference = 0.9
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
-        compilation = Compilation(problem)
+        compilation = Compilation.of(problem)
         refusal = refusal_of(compilation)
         if refusal is not None:
             raise RefusedError(f"F is not a rational function of one variable here: {refusal}")

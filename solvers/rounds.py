@@ -18,7 +18,8 @@ from bilevel.compiled import Array
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Settings, Status
 from bilevel.problem import Problem
-from bilevel.response import Reply, Response
+from bilevel.replies import Reply
+from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
 from bilevel.solvers.infeasibility import why_infeasible
 

@@ -177,7 +177,7 @@ class _Walk:
     """One run: relaxation, answer, new row."""
 
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
-        compilation = Compilation(problem)
+        compilation = Compilation.of(problem)
         self._problem = problem
         self._last: dict[str, Any] | None = None  # x of the last relaxation
         self._relaxation = Relaxation(problem, compilation)

@@ -51,7 +51,7 @@ class Crew(Protocol):
 
 
 class Alone:
-    """Evaluates in this process, one point at a time.
+    """Evaluates in this process.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ class Alone:
         self._waiting.append((point, index))
 
     def take(self, deadline: float) -> Evaluation | None:
+        self._evaluate.ahead([point for point, _ in self._waiting])
         evaluation = self._evaluate(*self._waiting.popleft())
         self._arrived(evaluation)
         return evaluation

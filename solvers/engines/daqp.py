@@ -9,6 +9,7 @@ from typing import Any
 
 import daqp
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf
 from scipy.optimize import linprog
 
@@ -50,9 +51,19 @@ class _DaqpSolver(Solver):
         self._upper = np.where(np.isfinite(program.upper), program.upper, _INFINITE)
         self._row_lower = np.where(np.isfinite(program.row_lower), program.row_lower, -_INFINITE)
         self._row_upper = np.where(np.isfinite(program.row_upper), program.row_upper, _INFINITE)
+        own = self._has_bounds
+        self._low = np.concatenate([self._lower, self._row_lower] if own else [self._row_lower])
+        self._high = np.concatenate([self._upper, self._row_upper] if own else [self._row_upper])
+        split = len(self._low) - program.m
+        self._low_rows, self._high_rows = self._low[split:], self._high[split:]
+        np.subtract(self._row_lower, self._form.offset, out=self._low_rows)
+        np.subtract(self._row_upper, self._form.offset, out=self._high_rows)
+        self._rows_move = not self._form.constant_rows
         bound_sense = np.where(program.lower == program.upper, _EQUALITY, 0) if self._has_bounds else np.zeros(0)
         row_sense = np.where(program.equality, _EQUALITY, 0)
         self._sense = np.concatenate([bound_sense, row_sense]).astype(np.int32)
+        self._whole = self._form.constant_matrix and not self._is_empty(self._form.matrix).any()
+        self._rows = np.ascontiguousarray(self._form.matrix)
         self._definite: bool | None = self._check(self._form.hessian) if self._form.constant_hessian else None
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
@@ -60,13 +71,14 @@ class _DaqpSolver(Solver):
         definite = self._check(form.hessian) if self._definite is None else self._definite
         if not definite and relative_smallest_eigenvalue(form.hessian) < -tolerances.DEFINITE:
             return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
-        matrix, low, high, sense = (
-            form.matrix,
-            self._row_lower - form.offset,
-            self._row_upper - form.offset,
-            self._sense,
-        )
-        empty = np.logical_not(matrix.any(axis=1))
+        if self._whole:
+            if self._rows_move:
+                np.subtract(self._row_lower, form.offset, out=self._low_rows)
+                np.subtract(self._row_upper, form.offset, out=self._high_rows)
+            return self._solve(form, self._rows, self._low, self._high, self._sense, definite)
+        low, high, sense = self._row_lower - form.offset, self._row_upper - form.offset, self._sense
+        matrix = form.matrix
+        empty = self._is_empty(matrix)
         if empty.any():
             slack = tolerances.FEASIBILITY
             if (low[empty] > slack).any() or (high[empty] < -slack).any():
@@ -76,6 +88,12 @@ class _DaqpSolver(Solver):
         if self._has_bounds:
             low, high = np.concatenate([self._lower, low]), np.concatenate([self._upper, high])
         return self._solve(form, np.ascontiguousarray(matrix), low, high, sense, definite)
+
+    @staticmethod
+    def _is_empty(matrix: Array) -> NDArray[np.bool_]:
+        """Rows without a nonzero."""
+        empty: NDArray[np.bool_] = np.logical_not(matrix.any(axis=1))
+        return empty
 
     def _solve(self, form: QuadraticForm, matrix: Array, low: Array, high: Array, sense: Any, definite: bool) -> Answer:
         y, _, flag, info = daqp.solve(

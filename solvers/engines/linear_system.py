@@ -7,17 +7,20 @@ identity.
 
 from __future__ import annotations
 
+import casadi as ca
 import numpy as np
 from scipy.linalg import null_space
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from bilevel import tolerances
 from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
 from bilevel.program import Program, Shape
 from bilevel.registry import register
 
 _SMALLEST_PIVOT = 1e-7  # of a Cholesky factor, relative to the largest: its square is the rounding of the matrix
+
+_LARGEST_CLOSED = 20  # variables up to which the operations one by one are faster than a call of LAPACK
 
 
 @register("linear_system")
@@ -31,6 +34,11 @@ class LinearSystem(Engine):
     def prepare(self, program: Program) -> Solver:
         return _Reduced(program) if program.m else _Unconstrained(program)
 
+    def closed_form(self, program: Program) -> ClosedForm | None:
+        if program.m or program.squares or program.n > _LARGEST_CLOSED:
+            return None
+        return _closed_form(program)
+
 
 class _Unconstrained(Solver):
     """``H y = -c``; the factorization is kept where H does not depend on the parameters."""
@@ -38,6 +46,7 @@ class _Unconstrained(Solver):
     def __init__(self, program: Program) -> None:
         self._form = program.quadratic_form
         self._factor = None
+        self._moves = not self._form.constant_hessian  # then the next point writes it anew
         if self._form.constant_hessian:
             factor, failed = dpotrf(self._form.hessian)
             self._factor = factor if not failed and _well_conditioned(factor) else None
@@ -47,9 +56,10 @@ class _Unconstrained(Solver):
         if self._factor is not None:
             y, failed = dpotrs(self._factor, -form.gradient)
         else:
-            factor, y, failed = dposv(form.hessian, -form.gradient)
+            factor, y, failed = dposv(form.hessian, -form.gradient, overwrite_a=self._moves, overwrite_b=True)
             failed = failed or not _well_conditioned(factor)
         if failed:
+            form = form.at(parameters)  # the factor stands in the place of a Hessian that moves
             return _semidefinite(form.hessian, form.gradient, np.zeros(len(form.gradient)), None, form.constant[0])
         objective = float(form.constant[0] + 0.5 * form.gradient.dot(y))
         return Answer(Status.OPTIMAL, y, objective, objective, True)
@@ -74,6 +84,30 @@ class _Reduced(Solver):
                 Status.INFEASIBLE, message=f"the equality constraints contradict each other by {residual:.3g}"
             )
         return _semidefinite(form.hessian, form.gradient, particular, basis, form.constant[0])
+
+
+def _closed_form(program: Program) -> ClosedForm:
+    """``H = L D L'`` and two substitutions, operation by operation; the least pivot says where it holds."""
+    n, zero = program.n, ca.SX.zeros(program.n, 1)
+    slope, level = ca.substitute([program.gradient, program.objective], [program.variables], [zero])
+    hessian = ca.densify(program.hessian)
+    lower = ca.SX.eye(n)
+    pivots: list[ca.SX] = []
+    for j in range(n):
+        weighed = [lower[j, k] * pivots[k] for k in range(j)]
+        pivots.append(hessian[j, j] - sum(lower[j, k] * weighed[k] for k in range(j)))
+        for i in range(j + 1, n):
+            lower[i, j] = (hessian[i, j] - sum(lower[i, k] * weighed[k] for k in range(j))) / pivots[j]
+    y = [-slope[j] for j in range(n)]
+    for j in range(n):
+        y[j] -= sum(lower[j, k] * y[k] for k in range(j))
+    y = [value / pivot for value, pivot in zip(y, pivots, strict=True)]
+    for j in reversed(range(n)):
+        y[j] -= sum(lower[k, j] * y[k] for k in range(j + 1, n))
+    answer = ca.vertcat(*y)
+    column = ca.vertcat(*pivots)
+    margin = ca.mmin(column) - _SMALLEST_PIVOT**2 * ca.mmax(column)
+    return ClosedForm(answer, level + 0.5 * ca.dot(slope, answer), margin)
 
 
 def _well_conditioned(factor: Array) -> bool:

@@ -55,12 +55,17 @@ _EXTREMES = (ca.OP_FMAX, ca.OP_FMIN)
 _POWERS = (ca.OP_POW, ca.OP_CONSTPOW)
 _HARMLESS = {*_UNARY, *_BINARY, *_EXTREMES, *_POWERS, ca.OP_CONST, ca.OP_INPUT, ca.OP_OUTPUT, ca.OP_PARAMETER}
 
+_DENSEST = 100
+"""Real variables in dense squares beyond which it proves nothing within a minute."""
+
 
 @register("scip")
 class Scip(Engine):
     """Nonconvex and mixed-integer programs to proved global optimality, special ordered sets included."""
 
     def suits(self, program: Program) -> float:
+        if not program.discrete and sum(len(square.factor.hessian) for square in program.squares) > _DENSEST:
+            return 0.0  # minutes, and no proof: others take what is convex
         return 0.55 if _translatable(program) else 0.0
 
     def prepare(self, program: Program) -> Solver:
@@ -74,7 +79,7 @@ def _graph(program: Program) -> ca.Function:
 
 
 def _translatable(program: Program) -> bool:
-    function = _graph(program)
+    function = _graph(program.rest)  # squares are in SCIP's vocabulary
     return all(function.instruction_id(k) in _HARMLESS for k in range(function.n_instructions()))
 
 

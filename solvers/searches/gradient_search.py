@@ -21,6 +21,7 @@ from bilevel.contracts import Point, Search
 from bilevel.errors import RefusedError
 from bilevel.inversion import Inversion
 from bilevel.registry import register
+from bilevel.solvers.searches.box_newton import minimise
 
 if TYPE_CHECKING:
     from bilevel.archive import Evaluation
@@ -81,7 +82,11 @@ class GradientSearch(Search):
             tried = [evaluate(point) for point in self._draw(units)]
             feasible = sorted((e for e in tried if e.feasible), key=lambda e: e.cost)
             for start in feasible[: max(1, len(feasible) // 4)]:
-                _Descent(self.space, self._free, evaluate, self._spread()).run(start)
+                descent = _Descent(self.space, self._free, evaluate, self._spread())
+                if self.curvature is not None and not self.space.constrained and start.lower:
+                    descent.run_newton(start, self.curvature)
+                else:
+                    descent.run(start)
             if len(self._known) == before:
                 return
 
@@ -131,6 +136,33 @@ class _Descent:
             settings["constraints"] = self._space.unit_constraints(self._unit, self._free)
         bounds = [(0.0, 1.0)] * int(self._free.sum())
         minimize(self._value, self._unit[self._free], jac=True, bounds=bounds, **settings)
+
+    def run_newton(self, start: Evaluation, curvature: Callable[[Array, Array], Any]) -> None:
+        """The same by Newton's method, from products with the Hessian of F."""
+        self._unit = self._space.to_unit(start.point)
+        free = self._free
+
+        def look(moved: Array) -> tuple[float, Array, Callable[[Array], Array]] | None:
+            unit = self._unit.copy()
+            unit[free] = moved
+            point = self._space.draw(unit)
+            evaluation = None if point is None else self._evaluate(point)
+            if point is None or evaluation is None or not evaluation.answered or evaluation.gradient is None:
+                return None
+            slopes, by_x = self._space.unit_slopes(point), np.asarray(evaluation.gradient)
+            times = curvature(self._space.vector(point), np.array(list(evaluation.lower.values())))
+            if times is None:
+                return None
+            bends = by_x * self._space.unit_bends(point)
+
+            def product(direction: Array) -> Array:
+                whole = np.zeros(len(free))
+                whole[free] = direction
+                return np.asarray((slopes * times(slopes * whole) + bends * whole)[free])
+
+            return evaluation.cost, (by_x * slopes)[free], product
+
+        minimise(look, self._unit[free])
 
     def _value(self, free: Array) -> tuple[float, Array]:
         """F and its gradient in the free unit coordinates; a high plateau where there is no answer."""

@@ -77,13 +77,29 @@ CASES = [unconstrained, maximised, equality, bounds_and_rows, linear, nonlinear]
 @pytest.mark.parametrize("point", [(0.7, 1.3), (1.6, 0.5)])
 def test_agrees_with_differences(create, point):
     response = Response(create())
-    gradient = Hypergradient(response.compilation)
     x, h = np.array(point), 1e-5
-    found = gradient(x, response(x).y)
+    found = response.gradient(x)
     steps = h * np.eye(2)
     differences = [(response(x + step).cost - response(x - step).cost) / (2 * h) for step in steps]
     np.testing.assert_allclose(found.value, differences, rtol=2e-5, atol=2e-6)
     assert found.smooth
+
+
+def test_by_name_and_of_cost_minimised():
+    model = maximised()
+    model.obj.sense = pyo.maximize
+    ours, theirs = Response(model).gradient({"x[1]": 0.7, "x[2]": 1.3}), Response(maximised()).gradient([0.7, 1.3])
+    np.testing.assert_allclose(ours.value, -theirs.value, rtol=1e-12)
+
+
+def test_no_gradient_where_there_is_no_answer():
+    model, x, y = base()
+    y[1].setub(0.0)
+    model.lower.above = pyo.Constraint(expr=y[1] >= x[1] - 1)
+    response = Response(finish(model, quadratic(x, y)))
+    assert response.gradient(np.array([0.5, 1.0])).smooth
+    with pytest.raises(RefusedError, match="infeasible"):
+        response.gradient(np.array([1.5, 1.0]))
 
 
 def test_a_weakly_active_bound_is_told():

@@ -51,11 +51,9 @@ def test_it_is_the_sum_of_squares(case):
 def test_chunks_make_no_difference(case):
     X, y, w = case
     model = coefficients(len(w))
-    rows, bilevel.expressions._CHUNK_ROWS = bilevel.expressions._CHUNK_ROWS, 3
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bilevel.expressions, "_rows_at_once", lambda columns: 3)
         agrees(model, least_squares(X, y, model.w), X, y, w)
-    finally:
-        bilevel.expressions._CHUNK_ROWS = rows
 
 
 @given(data())

@@ -1,0 +1,132 @@
+"""The numeric form of a quadratic program whose objective holds ``||R w - t||^2`` with a large constant R.
+
+``H(x) = sum_k c_k(x) 2 R_k'R_k + S(x)``: the products are formed once, S is sparse and compiled, and only what depends
+on x is added up anew at each x. Compiling is free of the squares' size, and an evaluation costs one copy of a matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import casadi as ca
+import numpy as np
+from numpy.typing import NDArray
+
+from bilevel.compiled import Array, Compiled
+from bilevel.program import QuadraticForm
+from bilevel.squares import Square
+
+if TYPE_CHECKING:
+    from bilevel.program import Program
+
+_BLOCKS = ("entries", "weights", "gradient", "constant", "matrix", "offset")
+
+
+class DataForm(QuadraticForm):
+    """See :class:`bilevel.program.QuadraticForm`.
+
+    Parameters
+    ----------
+    program : Program
+        Quadratic in its variables, with squares.
+    companions : SX of shape (k, 1), optional
+        Further functions of the parameters to evaluate in the same call.
+    """
+
+    def __init__(self, program: Program, companions: ca.SX | None = None) -> None:
+        self._name = program.name
+        rest, n, p = program.rest, program.n, program.parameters
+        zero = ca.SX.zeros(n, 1)
+        slope, constant, offset = ca.substitute([rest.gradient, rest.objective, rest.rows], [program.variables], [zero])
+        rows, columns = (np.array(k, dtype=int) for k in rest.hessian.sparsity().get_triplet())
+        entries = ca.vertcat(ca.SX(0, 1), *rest.hessian.nonzeros())
+        blocks = [entries, program.weights, slope, constant, rest.jacobian, offset]
+        moving = [_moving(block, p) for block in blocks]
+        values = ca.Function("still", [p], [ca.densify(b) for b in blocks]).call([np.full(p.numel(), math.nan)])
+        entry, weight, slope_0, constant_0, matrix, offset_0 = (value.full() for value in values)
+
+        still = ~moving[0]
+        self._base = np.zeros((n, n), order="F")
+        np.add.at(self._base, (rows[still], columns[still]), entry[still, 0])
+        self._places = (columns * n + rows)[moving[0]]
+        self._slope, self._constant = np.zeros(n), 0.0
+        self._weighed: list[tuple[int, Square]] = []
+        for k, square in enumerate(program.squares):
+            if moving[1][k]:
+                self._weighed.append((k, square))
+                continue
+            _add(square, float(weight[k, 0]), self._base, self._slope)
+            self._constant += float(weight[k, 0]) * square.factor.level
+
+        self._asked = [k for k, where in enumerate(moving) if where.any()]
+        if 0 in self._asked:
+            blocks[0] = entries[np.flatnonzero(moving[0]).tolist()]
+        outputs = [blocks[k] for k in self._asked] + ([] if companions is None else [companions])
+        self._compiled = Compiled([p], outputs) if outputs else None
+        self.companions = np.zeros(0)
+        self.constant_hessian = not (moving[0].any() or moving[1].any())
+        self.constant_gradient = not (moving[1].any() or moving[2].any())
+        self.constant_matrix, self.constant_rows = not moving[4].any(), not moving[5].any()
+        self.hessian = self._base if self.constant_hessian else self._base.copy(order="F")
+        self._flat = self.hessian.reshape(-1, order="F")
+        self._slope += np.where(moving[2], 0.0, slope_0[:, 0])
+        self._constant += 0.0 if moving[3].any() else float(constant_0[0, 0])
+        self.gradient, self.constant = self._slope.copy(), np.array([self._constant])
+        self.matrix, self.offset = matrix, offset_0[:, 0]
+        self._where = np.flatnonzero(moving[2])
+
+    def at(self, parameters: Array) -> QuadraticForm:
+        """See :meth:`bilevel.program.QuadraticForm.at`."""
+        if self._compiled is None:
+            return self
+        values = self._compiled(parameters)
+        self.companions = values[-1]
+        found = dict(zip(self._asked, values, strict=False))
+        for k, value in found.items():
+            if not np.isfinite(value).all():
+                raise FloatingPointError(f"{_BLOCKS[k]} of {self._name} is no number at this point")
+        if not self.constant_hessian:
+            np.copyto(self.hessian, self._base)
+        if not self.constant_gradient:
+            np.copyto(self.gradient, self._slope)
+        self.constant[0] = self._constant
+        for k, value in found.items():
+            self._put(k, value)
+        return self
+
+    def _put(self, block: int, value: Array) -> None:
+        """Take over what one compiled block says."""
+        match _BLOCKS[block]:
+            case "entries":
+                self._flat[self._places] += value
+            case "weights":
+                for k, square in self._weighed:
+                    _add(square, float(value[k]), self.hessian, self.gradient)
+                    self.constant[0] += float(value[k]) * square.factor.level
+            case "gradient":
+                self.gradient[self._where] += value[self._where]
+            case "constant":
+                self.constant[0] += value[0]
+            case "matrix":
+                self.matrix = value.reshape(self.matrix.shape, order="F")
+            case "offset":
+                self.offset = value
+
+
+def _moving(block: ca.SX, parameters: ca.SX) -> NDArray[np.bool_]:
+    """Which entries of a block depend on the parameters."""
+    column = ca.vec(ca.densify(block))
+    if not column.numel() or not parameters.numel():
+        return np.zeros(column.numel(), dtype=bool)
+    return np.array(ca.which_depends(column, parameters, 1, True), dtype=bool)
+
+
+def _add(square: Square, weight: float, hessian: Array, gradient: Array) -> None:
+    """Add the Hessian and the gradient at zero of ``weight`` times a term."""
+    places, factor = square.places, square.factor
+    if isinstance(places, slice):
+        hessian[places, places] += weight * factor.hessian
+    else:
+        hessian[np.ix_(places, places)] += weight * factor.hessian
+    gradient[places] += weight * factor.at_zero

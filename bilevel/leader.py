@@ -1,0 +1,71 @@
+"""F and G as compiled functions of an upper point and the followers' answers to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import casadi as ca
+import numpy as np
+
+from bilevel.compiled import Array, Compiled
+from bilevel.compiling import Compilation
+from bilevel.program import Program, QuadraticForm, Shape
+from bilevel.squares import symbols_of
+from bilevel.staging import split
+
+_WORTH_CUTTING = 500  # instructions of F below which sharing work with the follower gains less than it costs
+
+
+class Leader:
+    """``leader(x, y)`` gives F and the largest violation of G.
+
+    Where F repeats work over x that the first follower's data need too, it is a function of the values at a cut, which
+    that follower's form evaluates: F then belongs to the x that its engine was last asked for.
+
+    Parameters
+    ----------
+    compilation : Compilation
+        Of the problem.
+    programs : mapping of Program
+        The followers'.
+
+    Attributes
+    ----------
+    outputs : SX of shape (1 + m, 1)
+        F and the coupling rows, squares in their symbols.
+    squares : list of Square
+        Those that the outputs hold.
+    """
+
+    def __init__(self, compilation: Compilation, programs: Mapping[str, Program]) -> None:
+        rows, self._low, self._high = compilation.rows(compilation.problem.coupling)
+        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
+        self.outputs = ca.vertcat(compilation.upper_short, rows)
+        self.squares = compilation.upper_squares
+        x, y = compilation.x, ca.vertcat(compilation.all_y, symbols_of(self.squares))
+        self._compiled = Compiled([x, y], [self.outputs])
+        self._shared: QuadraticForm | None = None
+        first = next(iter(programs.values()), None)
+        if first is not None and first.shape is not Shape.NONLINEAR and self._instructions >= _WORTH_CUTTING:
+            cut, symbols, rest = split(self.outputs, x, y)
+            self._compiled = Compiled([symbols, y], [rest])
+            self._shared = first.accompany(cut)
+
+    @property
+    def _instructions(self) -> int:
+        return int(self._compiled.function.n_instructions())
+
+    def __call__(self, x: Array, y: Array) -> tuple[float, float]:
+        """F, minimised, and the largest relative violation of a coupling constraint."""
+        if self.squares:
+            y = np.concatenate([y, [square.value(y) for square in self.squares]])
+        (values,) = self._compiled(x if self._shared is None else self._shared.companions, y)
+        return float(values[0]), self.violation(values[1:])
+
+    def violation(self, rows: Array) -> float:
+        """The largest relative violation of the coupling rows; infinite where one is no number."""
+        if not rows.size:
+            return 0.0
+        worst = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())
+        return math.inf if math.isnan(worst) else max(0.0, worst)
