@@ -89,6 +89,25 @@ class Compilation:
         return [own for own in (s.within(self.all_y) for s in held_by(self.upper_short, self.squares)) if own]
 
     @cached_property
+    def upper_program(self) -> Program:
+        """F as a function of the followers' variables, all of them free: for its quadratic form, say."""
+        short, squares = weighed(self.upper_short, self.upper_squares, self.all_y)
+        count = int(self.all_y.numel())
+        return Program(
+            name="F",
+            parameters=self.x,
+            variables=self.all_y,
+            objective=short,
+            squares=squares,
+            rows=ca.SX(0, 1),
+            row_lower=np.zeros(0),
+            row_upper=np.zeros(0),
+            lower=np.full(count, -math.inf),
+            upper=np.full(count, math.inf),
+            integer=np.zeros(count, dtype=bool),
+        )
+
+    @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
         """What linear rows and declared bounds leave of every variable, by name (:mod:`bilevel.ranges`)."""
         from bilevel.ranges import ranges_of

@@ -32,7 +32,7 @@ from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Settings
 from bilevel.errors import RefusedError
 from bilevel.problem import Problem
-from bilevel.program import Program, Shape, is_definite
+from bilevel.program import Program, QuadraticForm, Shape, is_definite
 from bilevel.registry import register
 from bilevel.result import Finding, Termination, Verdict
 
@@ -83,10 +83,8 @@ def refusal_of(compilation: Compilation) -> str | None:
         reason = _not_ridge_like(compilation.programs[follower.name], compilation.x, float(low), float(high))
         if reason is not None:
             return f"{follower.name} {reason}"
-    upper, y = compilation.upper_objective, compilation.all_y
-    hessian = ca.hessian(upper, y)[0]
-    pieces = ca.vertcat(ca.vec(hessian), _at_zero(ca.gradient(upper, y), y), _at_zero(upper, y))
-    if ca.depends_on(hessian, y) or not _affine(pieces, compilation.x):
+    upper = compilation.upper_program
+    if upper.shape is Shape.NONLINEAR or not _affine(_data(upper), compilation.x):
         return "F must be quadratic in the followers' variables, with coefficients affine in the upper variable"
     return None
 
@@ -94,7 +92,7 @@ def refusal_of(compilation: Compilation) -> str | None:
 def _not_ridge_like(program: Program, x: ca.SX, low: float, high: float) -> str | None:
     if program.shape is not Shape.QUADRATIC or program.m or program.bounded_variables.any() or program.discrete:
         return "must be an unconstrained quadratic program"
-    if not _affine(ca.vertcat(ca.vec(program.hessian), _at_zero(program.gradient, program.variables)), x):
+    if not _affine(_data(program), x):
         return "must have a Hessian and a gradient affine in the upper variable"
     for end in (low, high):  # affine in x: definite at both ends is definite between them
         if not is_definite(program.quadratic_form.at(np.array([end])).hessian):
@@ -102,8 +100,16 @@ def _not_ridge_like(program: Program, x: ca.SX, low: float, high: float) -> str 
     return None
 
 
-def _at_zero(expression: ca.SX, y: ca.SX) -> ca.SX:
-    return ca.substitute(expression, y, ca.SX.zeros(y.numel(), 1))
+def _data(program: Program) -> ca.SX:
+    """What a quadratic program is made of, as functions of x: weights of squares, Hessian, slope and value at zero."""
+    y, rest = program.variables, program.rest
+    pieces = [
+        ca.vertcat(*rest.hessian.nonzeros()) if rest.hessian.nnz() else ca.SX(0, 1),
+        rest.gradient,
+        rest.objective,
+    ]
+    at_zero = ca.substitute(pieces, [y], [ca.SX.zeros(y.numel(), 1)])
+    return ca.vertcat(program.weights if program.squares else ca.SX(0, 1), *map(ca.vec, at_zero))
 
 
 def _affine(expression: ca.SX, x: ca.SX) -> bool:
@@ -148,6 +154,11 @@ def _dot(a: Array, b: Array) -> Array:
     return product
 
 
+def _numbers(form: QuadraticForm) -> list[Array]:
+    """Hessian, gradient and constant, copied: the form's own move with x."""
+    return [np.array(form.hessian), np.array(form.gradient).reshape(-1, 1), np.array(form.constant).reshape(1, 1)]
+
+
 def _reduce(compilation: Compilation, low: float, high: float) -> _Reduced:
     """Diagonalize every follower at the end where its Hessian is larger, and rewrite F in that basis."""
     bases, alphas, betas, mus = [], [], [], []
@@ -161,10 +172,8 @@ def _reduce(compilation: Compilation, low: float, high: float) -> _Reduced:
         alphas.append(basis.T @ c1)
         betas.append(basis.T @ tilt)
         mus.append(mu)
-    upper, y, x = compilation.upper_objective, compilation.all_y, compilation.x
-    pieces = [ca.hessian(upper, y)[0], _at_zero(ca.gradient(upper, y), y), _at_zero(upper, y)]
-    function = ca.Function("upper", [x], [ca.densify(piece) for piece in pieces])
-    at_high, at_low = ([np.array(v) for v in function.call([ca.DM(end)])] for end in (high, low))
+    form = compilation.upper_program.quadratic_form
+    at_low, at_high = (_numbers(form.at(np.array([end]))) for end in (low, high))
     slopes = [(h - v) / (high - low) for h, v in zip(at_high, at_low, strict=True)]
     basis = block_diag(*bases)
     return _Reduced(

@@ -50,6 +50,8 @@ _BINARY: dict[int, Callable[[Any, Any], Any]] = {
 _LONGEST = 20.0  # seconds for one lower level where nobody set a limit: a search must not hang at one point
 _FAR = 1e15  # SCIP takes 1e20 for infinite, and a point there for an optimum
 _WIDEST = 1e9  # a range beyond this is none: products and powers of its ends leave the digits of a double
+_WIDE = 1e6  # where variables without bounds are held for a second opinion
+_INSIDE = 1e-2  # of that: how far inside the optimum has to lie
 _MARGIN = 1e-3  # by which a point may be worse than the best one found, relative: it must not lose that one
 _EXTREMES = (ca.OP_FMAX, ca.OP_FMIN)
 _POWERS = (ca.OP_POW, ca.OP_CONSTPOW)
@@ -87,9 +89,10 @@ class ScipSolver(Solver):
     """Builds one SCIP model per solve: SCIP's own work outweighs that by far.
 
     Where a variable of a nonlinear term has no bounds, SCIP relaxes the term by its own infinity, 1e20: it has been
-    seen to call a point optimal, with a bound, where the objective falls forever. Nothing it says of such a model is
-    believed. A second model then asks for points no worse than the best one found; if that gives every such variable
-    a range, its word counts.
+    seen to call a point optimal, with a bound, where the objective falls forever. What it says of such a model is not
+    believed by itself. A second model asks for points no worse than the best one found; if that gives every such
+    variable a range, its word counts. Else a third one holds these variables within 1e6, where relaxations are sound:
+    only if that comes to the same optimum, far inside the box, is what was said of the whole space believed.
     """
 
     def __init__(self, program: Program) -> None:
@@ -109,7 +112,28 @@ class ScipSolver(Solver):
         left = limit - (time.monotonic() - began)
         if value is not None and (cutoff is None or value < cutoff) and left > 0.0:
             answer, loose = self._solve(parameters, answer.y, left, value)
-        return answer
+        left = limit - (time.monotonic() - began)
+        if loose is None or answer.interrupted or self._confirmed(parameters, answer, left):
+            return answer
+        return _disbelieved(answer, loose)
+
+    def _confirmed(self, parameters: Array, answer: Answer, time_limit: float) -> bool:
+        """Whether a model that SCIP relaxes soundly, loose variables held within a wide box, comes to the same."""
+        if time_limit <= 0.0 or answer.status not in (Status.OPTIMAL, Status.INFEASIBLE):
+            return False
+        loose = self.program.loose
+        lower = np.where(loose & np.isinf(self.program.lower), -_WIDE, self.program.lower)
+        upper = np.where(loose & np.isinf(self.program.upper), _WIDE, self.program.upper)
+        held = ScipSolver(self.program.but(lower=np.minimum(lower, upper), upper=np.maximum(lower, upper)))
+        again, _ = held._solve(parameters, None, time_limit, None)
+        if again.status is not answer.status or again.y is None or answer.y is None:
+            return again.status is answer.status is Status.INFEASIBLE
+        inside = np.abs([again.y[loose], answer.y[loose]]).max(initial=0.0) < _INSIDE * _WIDE
+        return bool(
+            inside
+            and tolerances.closes(answer.objective, min(again.bound, answer.bound))
+            and tolerances.closes(again.objective, answer.bound)
+        )
 
     def _value_at(self, parameters: Array, point: Array | None) -> float | None:
         """The objective at a point; None if that is not feasible."""
@@ -155,7 +179,7 @@ class ScipSolver(Solver):
         answer = self._read(model, variables, parameters)
         if cutoff is not None and answer.status is Status.INFEASIBLE:
             return Answer(Status.FAILED, message="SCIP: infeasible, though it was given a feasible point"), loose
-        return (answer if loose is None else _disbelieved(answer, loose)), loose
+        return answer, loose
 
     def _loose(self, model: Any, variables: list[Any]) -> str | None:
         """A variable of a nonlinear term that presolving left without a range."""

@@ -27,9 +27,7 @@ def note(m, method):
     return " ".join(result.notes)
 
 
-BOTH = pytest.mark.parametrize(
-    ("method", "integer"), [("kkt", False), ("mixed_integer", True)]
-)
+BOTH = pytest.mark.parametrize(("method", "integer"), [("kkt", False), ("mixed_integer", True)])
 
 
 @BOTH
