@@ -19,6 +19,8 @@ from bilevel.uniqueness import refuse_ties
 from bilevel.verify import Check, Verifier, verdict_of
 
 SEARCH_PATH = "search"
+DESCENT = "gradient"  # the search for many real variables
+_MANY = 20  # of them
 
 
 def solve(
@@ -174,7 +176,7 @@ def _auto(problem: Problem, settings: Settings, observer: Observer) -> tuple[str
         settings = replace(settings, time_limit=max(1.0, settings.time_limit - (time.monotonic() - began)))
     search = registry.get(Path, SEARCH_PATH)()
     if finding is None:
-        found = search.run(problem, settings, observer)
+        found = _searched(search, problem, settings, observer)
         found.notes += [f"no exact path: {refusal}" for refusal in refusals]
         return SEARCH_PATH, found
     observer.said(f"{used} found no proof; searching for a better point")
@@ -183,6 +185,20 @@ def _auto(problem: Problem, settings: Settings, observer: Observer) -> tuple[str
     except (SpaceError, RefusedError) as error:
         finding.notes.append(f"no search after it: {error}")
         return used, finding
+
+
+def _searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+    """By gradients where there are many variables and gradients, else by the default search."""
+    free = all(var.is_continuous() and not var.domain.isfinite() for var in problem.variables)
+    if free and len(problem.variables) >= _MANY:
+        try:
+            found = search.run(problem, replace(settings, method=DESCENT), observer)
+        except (RefusedError, SpaceError, OptionError):
+            pass
+        else:
+            found.notes.append(f"{len(problem.variables)} real upper variables: searched by {DESCENT}")
+            return found
+    return search.run(problem, settings, observer)
 
 
 def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding | None, list[str]]:

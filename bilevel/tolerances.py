@@ -49,6 +49,10 @@ to 1e-8, so that less cannot be asked for.
 SAME = 1e-12
 """How much worse f may be at one answer than at another for both to be the same answer to the last digits."""
 
+CLOSE = 1e-4
+"""How far apart the two may lie: an interior point keeps half its digits at a weakly active row. Where f is flat, a
+fourth power say, points with the same f lie farther apart, and are not the same answer."""
+
 INTEGRALITY = 1e-6
 """Distance from the nearest integer (absolute)."""
 

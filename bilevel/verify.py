@@ -126,6 +126,11 @@ class Verifier:
 
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""
+        if any(
+            abs(value - other.lower[name]) > tolerances.CLOSE * tolerances.scale(value)
+            for name, value in fresh.lower.items()
+        ):
+            return False
         return other.lower_violation <= max(fresh.lower_violation, tolerances.ENGINE) and all(
             follower.sense * (f - g) <= tolerances.SAME * tolerances.scale(f, g)
             for follower, f, g in zip(

@@ -91,8 +91,11 @@ class Assessment:
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return None
         answer = self._cost(x, reply.y)
-        slack = tolerances.SAME if reply.proved and math.isfinite(answer) else tolerances.OPTIMALITY
         own = np.array(list(lower.values()), dtype=float)
+        slack = tolerances.OPTIMALITY
+        if reply.proved and math.isfinite(answer):
+            scale = np.maximum(1.0, np.abs(reply.y))
+            slack = tolerances.SAME if (np.abs(own - reply.y) <= tolerances.CLOSE * scale).all() else -math.inf
         if self._is_answer(x, own, reply.y, slack) and self._cost(x, own) < answer:
             return Assessed(upper, lower, self._cost(x, own))
         return Assessed(upper, self._response.lower_values(reply.y), answer) if math.isfinite(answer) else None

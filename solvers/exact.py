@@ -30,6 +30,7 @@ from bilevel.registry import register
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
 from bilevel.solvers.assessment import Assessment, Incumbent
+from bilevel.solvers.density import refuse_dense
 from bilevel.solvers.equivalence import equivalence_of
 from bilevel.solvers.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
 from bilevel.solvers.infeasibility import why_infeasible
@@ -52,6 +53,7 @@ class KKT(Path):
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:
             refuse_follower(follower)
+        refuse_dense(Compilation.of(problem), settings)
         if settings.complementarity == settings.engine == "auto":
             try:  # no pairs, and stationarity solved for y in closed form: the same model, proved in milliseconds
                 return registry.get(Path, _CLOSED_FORM)().run(problem, settings, observer)

@@ -35,6 +35,7 @@ from bilevel.problem import Problem
 from bilevel.program import Program
 from bilevel.registry import register
 from bilevel.result import Finding, Termination
+from bilevel.solvers.density import refuse_dense
 from bilevel.solvers.high_point import HighPoint
 from bilevel.solvers.rounder_points import rounder_points
 from bilevel.solvers.rounds import Rounds
@@ -56,6 +57,7 @@ class ValueFunction(Path):
         for follower in problem.followers:
             if follower.response is not None:
                 raise RefusedError(f"{follower.name} answers by a Python function; this path needs formulas")
+        refuse_dense(Compilation.of(problem), settings)
         walk = _Walk(problem, settings, observer)
         try:
             termination = walk.run()
