@@ -115,7 +115,7 @@ class Space:
 
     def __init__(self, compilation: Compilation) -> None:
         problem = compilation.problem
-        self.dimensions = tuple(_dimension(var) for var in problem.variables)
+        self.dimensions = tuple(_dimension(var, compilation) for var in problem.variables)
         self.names = tuple(d.name for d in self.dimensions)
         self.conditions = read_conditions(problem.conditions, self.dimensions)
         rows, self._row_lower, self._row_upper = compilation.rows(problem.x_only)
@@ -325,7 +325,7 @@ class Space:
         return found if self.allows(found) else None
 
 
-def _dimension(var: Any) -> Dimension:
+def _dimension(var: Any, compilation: Compilation) -> Dimension:
     domain = var.domain
     lower, upper = numeric_bounds(var)
     if is_category(var):
@@ -336,7 +336,9 @@ def _dimension(var: Any) -> Dimension:
         if not values:
             raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
         return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
-    if lower is None or upper is None or not (math.isfinite(lower) and math.isfinite(upper)):
+    if lower is None or upper is None:  # rows may bound it: x_1 + x_2 <= 3
+        lower, upper = compilation.ranges[var.name]
+    if not (math.isfinite(lower) and math.isfinite(upper)):
         raise SpaceError(
             f"{var.name} has the bounds ({lower}, {upper}): a search needs both; write Var(bounds=(lower, upper))"
         )

@@ -319,3 +319,17 @@ def test_values_stay_within_the_tolerance_of_the_verification():
     space = space_of(lambda m: simplex(m, total=1.0))
     point = space.draw(np.array([0.9, 0.9, 0.1]))
     assert space.violation(point) <= tolerances.FEASIBILITY
+
+
+def test_rows_may_bound_what_has_no_bounds():
+    """x1, x2 >= 0 and x1 + 2 x2 <= 3: boxes [0, 3] and [0, 1.5]."""
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([1, 2], within=pyo.NonNegativeReals)
+    m.row = pyo.Constraint(expr=m.x[1] + 2 * m.x[2] <= 3)
+    m.lower = LowerLevel()
+    m.lower.y = pyo.Var()
+    m.lower.obj = pyo.Objective(expr=(m.lower.y - m.x[1]) ** 2)
+    m.obj = pyo.Objective(expr=m.x[2] + m.lower.y)
+    space = Space(Compilation(Problem.read(m)))
+    assert [d.lower for d in space.dimensions] == [0, 0]
+    assert [d.upper for d in space.dimensions] == pytest.approx([3, 1.5])
