@@ -16,7 +16,9 @@ from pyomo.core.base.block import BlockData
 
 from bilevel.attitude import Attitude
 from bilevel.conditions import ActiveWhen, conditions_on
+from bilevel.criterion import Criterion, criterion_of
 from bilevel.domains import Allowed, allowed_on
+from bilevel.duals import BLOCK as DUALS
 from bilevel.duals import Duals, Multiplier, multipliers_above
 from bilevel.errors import ModelError, RefusedError
 from bilevel.lower_level import LowerLevel, LowerLevelData, ResponseFunction
@@ -51,8 +53,8 @@ class Follower:
         Its decisions: unfixed, and mentioned somewhere.
     constraints : tuple of ConstraintData
         Active ones. The variables' bounds and domains are constraints too.
-    objective : ObjectiveData or None
-        None where a response function answers.
+    objective : ObjectiveData, Criterion or None
+        What it goes by; None where a response function answers.
     mentioned : dict
         Every unfixed variable its expressions mention, by id.
     """
@@ -63,6 +65,10 @@ class Follower:
     constraints: tuple[Any, ...]
     objective: Any | None
     mentioned: dict[int, Any]
+
+    def stated(self, f: float) -> float:
+        """The value of the objective that was written where what it goes by is ``f``."""
+        return self.objective.value(f) if isinstance(self.objective, Criterion) else f
 
     @property
     def response(self) -> ResponseFunction | None:
@@ -306,7 +312,8 @@ def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
         raise ModelError(
             f"{block.name} has no free variable that anything mentions; the follower has nothing to decide"
         )
-    return Follower(block.name, block, variables, constraints, objective, own)
+    plain = block.component(DUALS) is None  # a multiplier is a derivative of f itself
+    return Follower(block.name, block, variables, constraints, criterion_of(objective) if plain else objective, own)
 
 
 def _upper_variables(

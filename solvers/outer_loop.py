@@ -122,7 +122,7 @@ class Evaluate:
         self._response = response
         self._gradient = gradient
         self._sense = response.problem.sense
-        self._senses = [follower.sense for follower in response.problem.followers]
+        self._followers = response.problem.followers
         self._ready: dict[Point, Reply] = {}
 
     def ahead(self, points: Sequence[Point]) -> None:
@@ -142,7 +142,8 @@ class Evaluate:
             evaluation.lower = self._response.lower_values(reply.y)
             evaluation.cost = reply.cost
             evaluation.upper_objective = self._sense * reply.cost
-            evaluation.lower_objective = tuple(s * f for s, f in zip(self._senses, reply.lower, strict=False))
+            below = zip(self._followers, reply.lower, strict=False)
+            evaluation.lower_objective = tuple(follower.stated(follower.sense * f) for follower, f in below)
             evaluation.upper_violation = reply.violation
             if self._gradient is not None:
                 evaluation.gradient = tuple(self._gradient(x, reply.y).value.tolist())
