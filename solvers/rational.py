@@ -84,7 +84,8 @@ def refusal_of(compilation: Compilation) -> str | None:
         if reason is not None:
             return f"{follower.name} {reason}"
     upper = compilation.upper_program
-    if upper.shape is Shape.NONLINEAR or not _affine(_data(upper), compilation.x):
+    constant = ca.substitute(upper.rest.objective, upper.variables, ca.SX.zeros(upper.n, 1))
+    if upper.shape is Shape.NONLINEAR or not _affine(ca.vertcat(_data(upper), constant), compilation.x):
         return "F must be quadratic in the followers' variables, with coefficients affine in the upper variable"
     return None
 
@@ -101,13 +102,9 @@ def _not_ridge_like(program: Program, x: ca.SX, low: float, high: float) -> str 
 
 
 def _data(program: Program) -> ca.SX:
-    """What a quadratic program is made of, as functions of x: weights of squares, Hessian, slope and value at zero."""
+    """What a quadratic program is made of, as functions of x: weights of squares, Hessian, slope at zero."""
     y, rest = program.variables, program.rest
-    pieces = [
-        ca.vertcat(*rest.hessian.nonzeros()) if rest.hessian.nnz() else ca.SX(0, 1),
-        rest.gradient,
-        rest.objective,
-    ]
+    pieces = [ca.vertcat(ca.SX(0, 1), *rest.hessian.nonzeros()), rest.gradient]
     at_zero = ca.substitute(pieces, [y], [ca.SX.zeros(y.numel(), 1)])
     return ca.vertcat(program.weights if program.squares else ca.SX(0, 1), *map(ca.vec, at_zero))
 
