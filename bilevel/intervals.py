@@ -329,6 +329,10 @@ def halves(box: Box, used: Sequence[bool], whole: Box) -> tuple[Box, Box] | None
     return first, second
 
 
+WORK = 200_000
+"""Nodes visited in one search over boxes: a few tenths of a second."""
+
+
 def covered(box: Box, used: Sequence[bool], settled: Callable[[Box], bool | None], budget: int) -> bool:
     """Whether every piece of a box is settled, splitting those that are not, within a budget of pieces.
 
