@@ -42,6 +42,10 @@ class BoxSpace(Space):
     def constrained(self) -> bool:
         return self._measure is not None
 
+    @property
+    def has_equalities(self) -> bool:
+        return False
+
     def violation(self, point: Point) -> float:
         if self._measure is None:
             return 0.0

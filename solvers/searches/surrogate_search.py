@@ -8,6 +8,7 @@ both in turn. The radial functions are the surer guide to the first improvements
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bilevel.contracts import Point, Search
@@ -50,7 +51,9 @@ class RadialBasisSearch(Search):
         polish: bool = False,
     ) -> None:
         super().__init__(space, rng, budget)
-        self._course = Course(space, rng, budget, _options(budget, initial, polish))
+        # Without a process beside them the radial functions gain from closing in sooner; the process does not.
+        options = replace(_options(budget, initial, polish), horizon=50, every=5)
+        self._course = Course(space, rng, budget, options)
         self._course.steps = [RadialBasisStep(self._course.pool)]
 
     def ask(self, count: int = 1) -> list[Point]:

@@ -1,8 +1,8 @@
 """The course of a surrogate search: design, then model steps in turn, with a step that breaks stagnation.
 
 An extreme of the acquisition is often near the incumbent; where there has been no progress for max(6, d) evaluations
-every third step looks at the whole box instead. That costs little on a bowl and saves the search where there are
-several.
+every third step (every fifth of the radial functions alone) looks at the whole box instead. That costs little on a bowl
+and saves the search where there are several.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _DESIGN = 10
 _HORIZON = 100
-_EVERY = 3
 
 
 class Step(Protocol):
@@ -68,11 +67,17 @@ class Options:
         Keep the last evaluations for the incumbent's neighbours on the lattice.
     least : float
         Stop where a step's promise falls below this.
+    horizon : int
+        Evaluations over which local candidates come to move few coordinates at a time; twice those told if more.
+    every : int
+        Where there is no progress, every so many steps look at the whole box.
     """
 
     initial: int | None = None
     polish: bool = False
     least: float = -math.inf
+    horizon: int = _HORIZON
+    every: int = 3
 
 
 class Course:
@@ -141,9 +146,9 @@ class Course:
     def _modelled(self, told: int) -> Point | None:
         """The next step's proposal, or any new point where it has none."""
         # Not the budget: knowing it gained nothing at 50 and 100 evaluations, and this way a longer run begins alike.
-        self.pool.done = spent(told, self.first, max(_HORIZON, 2 * told))
+        self.pool.done = spent(told, self.first, max(self._options.horizon, 2 * told))
         self._turn += 1
-        stuck = self.memory.failures >= self._patience and self._turn % _EVERY == 0
+        stuck = self.memory.failures >= self._patience and self._turn % self._options.every == 0
         step = self.steps[self._turn % len(self.steps)]
         point = step.propose(stuck)
         if not step.promise < self._options.least:
