@@ -93,6 +93,8 @@ def _single_level(problem: Problem, name: str, shown: int) -> Iterator[str]:
     sets = f", {len(program.sos1)} special ordered sets" if program.sos1 else ""
     yield f"single-level model: {program.describe()} with {program.n} variables, {program.m} rows{sets}"
     yield f"  pairs treated by {name}: {_target(name)}"
+    if name == DEFAULT_TREATMENT:
+        yield f"  {name}_cut, which the kkt path takes by itself where it can, adds strong duality"
     yield f"  solved by {', else '.join(engines) or 'no engine of ours'}"
     yield ""
     yield f"complementarity pairs: {len(model.component(BLOCK).pairs)}"
