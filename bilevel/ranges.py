@@ -133,12 +133,18 @@ def _narrow(row: _Row, low: Array, high: Array) -> int:
         rest = float(np.delete(least, j).sum()), float(np.delete(most, j).sum())
         ends = (row.low - rest[1]) / a[j], (row.high - rest[0]) / a[j]
         bottom, top = ends if a[j] > 0 else (ends[1], ends[0])
-        if len(row.places) > 1 or a[j] * bottom not in (row.low, row.high):
+        for_bottom, for_top = (most, least) if a[j] > 0 else (least, most)
+        if not _exact(a[j] * bottom, row, np.delete(for_bottom, j)):
             bottom -= _MARGIN * max(1.0, abs(bottom))
-        if len(row.places) > 1 or a[j] * top not in (row.low, row.high):
+        if not _exact(a[j] * top, row, np.delete(for_top, j)):
             top += _MARGIN * max(1.0, abs(top))
         if math.isfinite(bottom) and bottom > low[k] + _WORTH * max(1.0, abs(bottom)):
             low[k], moved = bottom, moved + 1
         if math.isfinite(top) and top < high[k] - _WORTH * max(1.0, abs(top)):
             high[k], moved = top, moved + 1
     return moved
+
+
+def _exact(end: float, row: _Row, rest: Array) -> bool:
+    """Whether an end of a term is the row's limit as it stands: the other terms are zero, nothing was rounded."""
+    return end in (row.low, row.high) and not rest.any()

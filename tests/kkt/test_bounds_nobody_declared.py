@@ -70,6 +70,16 @@ def test_a_bound_written_as_a_row_is_a_bound_to_the_last_digit():
     assert result.upper_objective == pytest.approx(0, abs=1e-6)
 
 
+def test_a_row_with_a_variable_that_starts_at_zero_is_a_bound_too():
+    """y >= x >= 0, and y^3 is convex there."""
+    m, x, y = levels((0, 2), (None, 3))
+    m.lower.low = pyo.Constraint(expr=y - x >= 0)
+    m.lower.obj = pyo.Objective(expr=y**3 - 3 * x * y)
+    m.obj = pyo.Objective(expr=(y - 1) ** 2 + (x - 1) ** 2)
+    assert ranges_of(Problem.read(m))["lower.y"] == (0.0, 3.0)
+    assert bilevel.solve(m, "kkt", time_limit=30).verdict == "certified_global"
+
+
 def test_coupling_rows_say_nothing_of_what_the_follower_may_do():
     m, x, y = levels((0, 2), None)
     m.wish = pyo.Constraint(expr=y <= 1)
