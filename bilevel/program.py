@@ -217,6 +217,12 @@ class Program:
         return form.constant_hessian and form.definiteness >= -tolerances.DEFINITE
 
     @cached_property
+    def graph(self) -> ca.Function:
+        """Objective and rows as instructions, common subexpressions once, for engines with a language of their own."""
+        outputs = [self.objective, ca.densify(self.rows)]
+        return ca.Function("graph", [self.parameters, self.variables], outputs, {"cse": True})
+
+    @cached_property
     def kinked(self) -> bool:
         """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
         graph = ca.Function("graph", [self.parameters, self.variables], [self.rest.short, ca.densify(self.rows)])

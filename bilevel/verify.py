@@ -8,6 +8,7 @@ compiled code.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,9 +156,9 @@ class Verifier:
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
-            below = max(below, _violation(evaluate, follower.constraints), _outside(follower.variables, lower))
+            below = max(below, largest_violation(evaluate, follower.constraints), _outside(follower.variables, lower))
         above = max(
-            _violation(evaluate, self.problem.constraints),
+            largest_violation(evaluate, self.problem.constraints),
             _outside(self.problem.variables, upper),
             self._disallowed(upper),
         )
@@ -224,7 +225,8 @@ def _complaints(check: Check) -> list[str]:
     return found
 
 
-def _violation(evaluate: Translator, constraints: Any) -> float:
+def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float:
+    """The largest violation of Pyomo constraints at a point, relative; infinite where a body is no number."""
     worst = 0.0
     for constraint in constraints:
         body = float(evaluate(constraint.body))

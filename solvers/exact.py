@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import cached_property
 
 import numpy as np
 
@@ -77,6 +78,7 @@ class _Walk:
             self._say(remark)
         convex = len(self.conditions.convex) == len(problem.followers)
         self.weighted = self.conditions.unqualified if convex and not problem.multipliers else ()
+        self._reached: tuple[Incumbent | None, dict[str, tuple[float, float]]] | None = None
         self.troubled = False  # whether the engine gave up before its time
         self.proves = self.conditions.holds  # whether a bound on the single-level model is one on F
         self.response = Response(problem, compilation=self.compilation, warm=False)
@@ -223,7 +225,9 @@ class _Walk:
             )
 
     def _reach(self) -> dict[str, tuple[float, float]]:
-        """Bounds on the followers' answers that hold for every x, where they can be had."""
+        """Bounds on the followers' answers that hold for every x, where they can be had; anew with a new best point."""
+        if self._reached is not None and self._reached[0] is self.best:
+            return self._reached[1]
         anchors = [] if self.best is None else [np.array(list(self.best.point.lower.values()), dtype=float)]
         if not any(is_category(var) for var in self.problem.variables):
             ends = np.array([self.compilation.ranges[var.name] for var in self.problem.variables]).reshape(-1, 2)
@@ -232,7 +236,9 @@ class _Walk:
             high = np.where(finite[:, 1], ends[:, 1], np.where(finite[:, 0], ends[:, 0] + _FAR_OFF, _FAR_OFF))
             replies = [self.response(x) for x in (low, (low + high) / 2, high)]
             anchors += [reply.y for reply in replies if reply.y is not None]
-        return answer_bounds(self.compilation, self.conditions.convex, anchors)
+        found = answer_bounds(self.compilation, self.conditions.convex, anchors)
+        self._reached = self.best, found
+        return found
 
     def _left(self) -> float:
         return max(self.deadline - time.monotonic(), 1.0)
@@ -263,6 +269,10 @@ class _Walk:
                 "the engine calls the single-level model unbounded, but no verified point is far down: not claimed"
             )
 
+    @cached_property
+    def _plain(self) -> TreatedModel:
+        return TreatedModel(self.problem, "sos1")
+
     def _polish(self, exact: TreatedModel, values: Values) -> Array | None:
         """Solve the piece a point lies on; keep its solution if it verifies, and return it as a start.
 
@@ -270,7 +280,7 @@ class _Walk:
         """
         if not exact.program.sos1 and not exact.conditions.pairs and self.best is not None and self.best.stationary:
             return exact.point_from(values)
-        sets = exact if exact.treatment.name == "sos1" else TreatedModel(self.problem, "sos1")
+        sets = exact if exact.treatment.name == "sos1" else self._plain
         found = solve_piece(sets, values)
         if found is None:
             return None

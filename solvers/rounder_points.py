@@ -13,6 +13,7 @@ from typing import Any
 from bilevel import tolerances
 from bilevel.problem import Problem
 from bilevel.symbolic import evaluator
+from bilevel.verify import largest_violation
 
 _DIGITS = range(4)  # after the point
 
@@ -45,11 +46,4 @@ def _inside(problem: Problem, upper: dict[str, Any]) -> bool:
     if not all(allowed.holds([upper[var.name] for var in allowed.variables]) for allowed in problem.allowed):
         return False
     evaluate = evaluator({id(var): upper[var.name] for var in problem.variables})
-    for constraint in problem.x_only:
-        body = float(evaluate(constraint.body))
-        for bound, sign in ((constraint.lower, -1.0), (constraint.upper, 1.0)):
-            if bound is not None:
-                limit = float(evaluate(bound))
-                if not sign * (body - limit) <= tolerances.FEASIBILITY * tolerances.scale(limit):
-                    return False
-    return True
+    return largest_violation(evaluate, problem.x_only) <= tolerances.FEASIBILITY

@@ -32,6 +32,9 @@ class SOS1(Treatment):
     exact = True
 
     def apply(self, model: Any) -> None:
+        weighted = len(model.bilevel_kkt.weight) > 0  # multipliers that share a weight are bounded by that
+        if not weighted and why_no_duality(CompiledConditions(model)) is not None:
+            bound_multipliers(model)
         _impose(model)
 
 
@@ -62,9 +65,6 @@ class SOS1Cut(Treatment):
 def _impose(model: Any) -> None:
     """Sets on the block ``complementarity``."""
     pairs = model.bilevel_kkt.pairs
-    weighted = len(model.bilevel_kkt.weight) > 0  # multipliers that share a weight are bounded by that
-    if not weighted and why_no_duality(CompiledConditions(model)) is not None:
-        bound_multipliers(model)
     model.complementarity = block = pyo.Block()
     block.slack = pyo.Var(pyo.Any, dense=False, domain=pyo.NonNegativeReals)
     block.definition = pyo.Constraint(pyo.Any)

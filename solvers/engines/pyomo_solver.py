@@ -66,17 +66,12 @@ class PyomoSolver(Engine):
     def suits(self, program: Program) -> float:
         if not self.variant:
             return 0.0
-        graph = _graph(program)
+        graph = program.graph
         known = all(graph.instruction_id(k) in _KNOWN for k in range(graph.n_instructions()))
         return 0.3 if known else 0.0
 
     def prepare(self, program: Program) -> Solver:
         return _Solver(program, self.variant)
-
-
-def _graph(program: Program) -> ca.Function:
-    outputs = [program.objective, ca.densify(program.rows)]
-    return ca.Function("graph", [program.parameters, program.variables], outputs, {"cse": True})
 
 
 class _Solver(Solver):
@@ -121,7 +116,7 @@ class _Solver(Solver):
             var.domain = pyo.Integers if program.integer[k] else pyo.Reals
             if start is not None and math.isfinite(start[k]):
                 var.set_value(float(start[k]), skip_validation=True)
-        objective, rows = _expressions(_graph(program), parameters, list(model.v.values()))
+        objective, rows = _expressions(program.graph, parameters, list(model.v.values()))
         model.objective = pyo.Objective(expr=objective)
         model.rows = pyo.Constraint(pyo.Any)
         for k, body in rows.items():

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import casadi as ca
 import numpy as np
 import pyscipopt
 
@@ -48,14 +47,8 @@ class Scip(Engine):
         return ScipSolver(program)
 
 
-def _graph(program: Program) -> ca.Function:
-    return ca.Function(
-        "graph", [program.parameters, program.variables], [program.objective, ca.densify(program.rows)], {"cse": True}
-    )
-
-
 def _translatable(program: Program) -> bool:
-    function = _graph(program.rest)  # squares are in SCIP's vocabulary
+    function = program.rest.graph  # squares are in SCIP's vocabulary
     return all(function.instruction_id(k) in HARMLESS for k in range(function.n_instructions()))
 
 
@@ -71,8 +64,7 @@ class ScipSolver(Solver):
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self._function = _graph(program)
-        self._instructions = instructions(self._function)
+        self._instructions = instructions(program.graph)
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         """See :class:`bilevel.contracts.Solver`."""

@@ -63,14 +63,7 @@ class DifferentialEvolutionSearch(Search):
         self._turn = 0
 
     def ask(self, count: int = 1) -> list[Point]:
-        points: list[Point] = []
-        while len(points) < count:
-            point = self._next()
-            if point is None:
-                break
-            self._memory.propose(point)
-            points.append(point)
-        return points
+        return self._memory.gather(count, self._next)
 
     def _next(self) -> Point | None:
         if len(self._memory.seen) < self._size:

@@ -64,14 +64,7 @@ class OptunaSearch(Search):
         self._values: dict[Point, float] = {}
 
     def ask(self, count: int = 1) -> list[Point]:
-        points: list[Point] = []
-        while len(points) < count:
-            point = self._next()
-            if point is None:
-                break
-            self._memory.propose(point)
-            points.append(point)
-        return points
+        return self._memory.gather(count, self._next)
 
     def _next(self) -> Point | None:
         start = self.space.start

@@ -110,16 +110,9 @@ class Course:
 
     def ask(self, count: int) -> list[Point]:
         """Up to ``count`` new points."""
-        points: list[Point] = []
         # Products of a few hundred rows: threads cost more than they gain, and sum in another order each time.
         with _threads().limit(limits=1, user_api="blas"):
-            while len(points) < count and not self.stalled:
-                point = self._next()
-                if point is None:
-                    break
-                self.memory.propose(point)
-                points.append(point)
-        return points
+            return self.memory.gather(count, lambda: None if self.stalled else self._next())
 
     def tell(self, evaluation: Evaluation) -> None:
         """Learn an outcome."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,17 @@ class Memory:
         """Mark a point as proposed."""
         self.seen.add(point)
         self.pending[point] = self.encoding.unit(point)
+
+    def gather(self, count: int, following: Callable[[], Point | None]) -> list[Point]:
+        """Up to ``count`` proposals, one after the other, until there are no more."""
+        points: list[Point] = []
+        while len(points) < count:
+            point = following()
+            if point is None:
+                break
+            self.propose(point)
+            points.append(point)
+        return points
 
     def tell(self, evaluation: Evaluation) -> bool:
         """Take an outcome; False if this point is known already, and then the first outcome stands."""
