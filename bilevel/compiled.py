@@ -9,12 +9,13 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.native import SMALLEST, Native
+from bilevel.native import LARGEST, SMALLEST, Native
 
 Array = NDArray[np.float64]
 
 _SECONDS_PER_INSTRUCTION = 1.5e-9  # of CasADi's interpreter; only decides when to ask for machine code
 _PATIENCE = 0.3  # seconds of interpreting after which machine code is asked for: what writing its source costs
+_SHARED = 400_000  # instructions beyond which looking for those that occur twice takes longer than they do
 _AT_ONCE = 256  # points handed to a mapped function in one call
 
 
@@ -33,7 +34,10 @@ class Compiled:
     """
 
     def __init__(self, inputs: Sequence[ca.SX], outputs: Sequence[ca.SX]) -> None:
-        self.function = ca.Function("f", list(inputs), [ca.densify(out) for out in outputs], {"cse": True})
+        dense = [ca.densify(out) for out in outputs]
+        self.function = ca.Function("f", list(inputs), dense)
+        if self.function.n_instructions() <= _SHARED:
+            self.function = ca.Function("f", list(inputs), dense, {"cse": True})
         self._inputs = [np.zeros(symbol.numel()) for symbol in inputs]
         self._outputs = [np.zeros(out.shape, order="F") for out in outputs]
         self._views = tuple(a[:, 0] if a.shape[1] == 1 else a for a in self._outputs)
@@ -41,7 +45,7 @@ class Compiled:
         self._native: Native | None = None
         self._mapped: Any = None
         size = self.function.n_instructions()
-        self._wait = int(_PATIENCE / (size * _SECONDS_PER_INSTRUCTION)) if size >= SMALLEST else -1
+        self._wait = int(_PATIENCE / (size * _SECONDS_PER_INSTRUCTION)) if SMALLEST <= size <= LARGEST else -1
         self._left = self._wait
 
     def _connect(self, function: ca.Function) -> None:

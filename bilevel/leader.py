@@ -44,17 +44,15 @@ class Leader:
         self.outputs = ca.vertcat(compilation.upper_short, rows)
         self.squares = compilation.upper_squares
         x, y = compilation.x, ca.vertcat(compilation.all_y, symbols_of(self.squares))
-        self._compiled = Compiled([x, y], [self.outputs])
         self._shared: QuadraticForm | None = None
         first = next(iter(programs.values()), None)
-        if first is not None and first.shape is not Shape.NONLINEAR and self._instructions >= _WORTH_CUTTING:
-            cut, symbols, rest = split(self.outputs, x, y)
+        size = ca.Function("F", [x, y], [self.outputs]).n_instructions()
+        if first is not None and first.shape is not Shape.NONLINEAR and size >= _WORTH_CUTTING:
+            cut, symbols, rest = split(self.outputs, x)
             self._compiled = Compiled([symbols, y], [rest])
             self._shared = first.accompany(cut)
-
-    @property
-    def _instructions(self) -> int:
-        return int(self._compiled.function.n_instructions())
+        else:
+            self._compiled = Compiled([x, y], [self.outputs])
 
     def __call__(self, x: Array, y: Array) -> tuple[float, float]:
         """F, minimised, and the largest relative violation of a coupling constraint."""

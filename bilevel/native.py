@@ -20,6 +20,9 @@ import casadi as ca
 SMALLEST = 3000
 """Instructions below which the call costs more than the arithmetic, so that machine code gains nothing."""
 
+LARGEST = 400_000
+"""Instructions above which a compiler takes minutes."""
+
 _FLAGS = ("-O1", "-ffp-contract=off", "-fPIC", "-shared")
 
 

@@ -18,7 +18,7 @@ def graph():
 
 def test_both_stages_together_give_the_same_values():
     x, y, outputs = graph()
-    cut, symbols, rest = split(outputs, x, y)
+    cut, symbols, rest = split(outputs, x)
     whole, first, second = Compiled([x, y], [outputs]), Compiled([x], [cut]), Compiled([symbols, y], [rest])
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -28,7 +28,7 @@ def test_both_stages_together_give_the_same_values():
 
 def test_the_late_stage_does_not_see_x_and_the_early_one_not_y():
     x, y, outputs = graph()
-    cut, _, rest = split(outputs, x, y)
+    cut, _, rest = split(outputs, x)
     assert not ca.depends_on(rest, x)
     assert not ca.depends_on(cut, y)
 
