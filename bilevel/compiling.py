@@ -16,6 +16,7 @@ import pyomo.environ as pyo
 
 from bilevel.compiled import Array
 from bilevel.errors import ModelError, UntranslatableError
+from bilevel.moving_squares import gathered
 from bilevel.problem import Follower, Problem
 from bilevel.program import Program
 from bilevel.squared_distance import Factor
@@ -142,7 +143,9 @@ class Compilation:
         assert objective is not None
         lower, upper, integer = bounds_of(follower.variables)
         variables = self.y[follower.name]
-        short = follower.sense * self._short(objective.expr, objective.name)
+        own = {id(var): variables[k] for k, var in enumerate(follower.variables)}
+        apart = gathered(objective.expr, own, self.x, follower.sense, lambda part: self._short(part, objective.name))
+        short, moving = apart or (follower.sense * self._short(objective.expr, objective.name), ())
         short, squares = weighed(short, self.squares, variables)
         return Program(
             name=follower.name,
@@ -150,6 +153,7 @@ class Compilation:
             variables=variables,
             objective=short,
             squares=squares,
+            moving=moving,
             rows=rows,
             row_lower=row_lower,
             row_upper=row_upper,

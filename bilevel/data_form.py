@@ -1,7 +1,8 @@
-"""The numeric form of a quadratic program whose objective holds ``||R w - t||^2`` with a large constant R.
+"""The numeric form of a quadratic program whose objective holds ``||R w - t||^2`` with a large R.
 
-``H(x) = sum_k c_k(x) 2 R_k'R_k + S(x)``: the products are formed once, S is sparse and compiled, and only what depends
-on x is added up anew at each x. Compiling is free of the squares' size, and an evaluation costs one copy of a matrix.
+``H(x) = sum_k c_k(x) 2 R_k'R_k + S(x)``: where R_k is constant the products are formed once; where it moves with x its
+entries are compiled and multiplied at each x. S is sparse and compiled. Compiling is free of the size of constant
+squares, which cost an evaluation one copy of a matrix.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel.compiled import Array, Compiled
+from bilevel.gram import Gram
 from bilevel.program import QuadraticForm
 from bilevel.squares import Square
 
@@ -62,11 +64,15 @@ class DataForm(QuadraticForm):
         self._asked = [k for k, where in enumerate(moving) if where.any()]
         if 0 in self._asked:
             blocks[0] = entries[np.flatnonzero(moving[0]).tolist()]
-        outputs = [blocks[k] for k in self._asked] + ([] if companions is None else [companions])
+        self._grams = [Gram(square, p) for square in program.moving]
+        self._into = [gram.places_in(n) for gram in self._grams]
+        outputs = [blocks[k] for k in self._asked] + [gram.columns for gram in self._grams]
+        outputs += [program.moving_weights] if self._grams else []
+        outputs += [] if companions is None else [companions]
         self._compiled = Compiled([p], outputs) if outputs else None
         self.companions = np.zeros(0)
-        self.constant_hessian = not (moving[0].any() or moving[1].any())
-        self.constant_gradient = not (moving[1].any() or moving[2].any())
+        self.constant_hessian = not (moving[0].any() or moving[1].any() or self._grams)
+        self.constant_gradient = not (moving[1].any() or moving[2].any() or self._grams)
         self.constant_matrix, self.constant_rows = not moving[4].any(), not moving[5].any()
         self.hessian = self._base if self.constant_hessian else self._base.copy(order="F")
         self._flat = self.hessian.reshape(-1, order="F")
@@ -93,7 +99,16 @@ class DataForm(QuadraticForm):
         self.constant[0] = self._constant
         for k, value in found.items():
             self._put(k, value)
+        if self._grams:
+            self._multiply(values[len(self._asked) :])
         return self
+
+    def _multiply(self, values: tuple[Array, ...]) -> None:
+        """Add the squares that move: their columns one after the other, then their weights."""
+        weights = values[len(self._grams)].tolist()
+        for gram, places, columns, weight in zip(self._grams, self._into, values, weights, strict=False):
+            columns = columns.reshape(gram.columns.shape, order="F")
+            self.constant[0] += gram.add(columns, weight, self._flat, places, self.gradient)
 
     def _put(self, block: int, value: Array) -> None:
         """Take over what one compiled block says."""

@@ -114,8 +114,7 @@ class _Adjoint:
         self._squares = program.squares if numeric else ()
         weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
         along = ca.SX.sym("along", len(self._squares))
-        symbolic = program.rest if numeric else program
-        slope = symbolic.gradient + ca.mtimes(program.jacobian.T, weights)
+        slope = (program.moving_gradient if numeric else program.gradient) + ca.mtimes(program.jacobian.T, weights)
         total = ca.dot(v, slope) + ca.dot(w, program.rows)
         if self._squares:
             total += ca.dot(program.weights, along)

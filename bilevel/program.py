@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
+from bilevel.moving_squares import MovingSquare
 from bilevel.squares import Square, symbols_of, write_out
 
 _KINKS = {
@@ -50,7 +51,7 @@ class Program:
     parameters, variables : SX of shape (p, 1), (n, 1)
         Symbols.
     objective : SX scalar
-        Minimised. Where ``squares`` are given with it, in their symbols; read, it has them written out.
+        Minimised. Where squares are given with it, in their symbols; read, it has them written out.
     rows : SX of shape (m, 1)
         Constraint bodies.
     row_lower, row_upper : ndarray of shape (m,)
@@ -67,8 +68,10 @@ class Program:
         Whether the objective and the rows were proved convex for every value of the parameters.
     squares : tuple of Square
         Terms ``||R w - t||^2`` of the objective whose R stays an array; their weights are functions of the parameters.
+    moving : tuple of MovingSquare
+        Such terms whose R and t are functions of the parameters.
     short : SX scalar
-        The objective in the squares' symbols.
+        The objective in the symbols of both.
     """
 
     name: str
@@ -87,11 +90,12 @@ class Program:
     convex: bool = False
     start: Array | None = field(default=None)
     squares: tuple[Square, ...] = ()
+    moving: tuple[MovingSquare, ...] = ()
     short: ca.SX = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "short", self.objective)
-        if self.squares:
+        if self.squares or self.moving:
             del self.__dict__["objective"]  # __getattr__ brings it back
 
     if not TYPE_CHECKING:
@@ -100,7 +104,7 @@ class Program:
             """The objective with its squares written out, which few ask for and nobody twice."""
             if name != "objective" or "short" not in self.__dict__:
                 raise AttributeError(name)
-            self.__dict__[name] = write_out(self.short, self.squares)
+            self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving])
             return self.__dict__[name]
 
     def but(self, **changes: Any) -> Program:
@@ -141,12 +145,12 @@ class Program:
 
     @cached_property
     def rest(self) -> Program:
-        """The program without its squares."""
-        if not self.squares:
+        """The program without its squares, moving ones included."""
+        if not self.squares and not self.moving:
             return self
-        symbols = symbols_of(self.squares)
+        symbols = symbols_of([*self.squares, *self.moving])
         objective = ca.substitute(self.short, symbols, ca.SX.zeros(symbols.numel(), 1))
-        return replace(self, objective=objective, squares=())
+        return replace(self, objective=objective, squares=(), moving=())
 
     @cached_property
     def weights(self) -> ca.SX:
@@ -154,27 +158,46 @@ class Program:
         return ca.jacobian(self.short, symbols_of(self.squares)).T
 
     @cached_property
+    def moving_weights(self) -> ca.SX:
+        """The same for the moving ones."""
+        return ca.jacobian(self.short, symbols_of(self.moving)).T
+
+    @cached_property
     def gradient(self) -> ca.SX:
         """Gradient of the objective in the variables, shape (n, 1)."""
         if not self.squares:
-            return ca.gradient(self.short, self.variables)
-        total = ca.densify(self.rest.gradient)
+            return self.moving_gradient
+        total = ca.densify(self.moving_gradient)
         for k, square in enumerate(self.squares):
             slope = ca.mtimes(ca.DM(square.factor.hessian), square.variables) + square.factor.at_zero
             total[square.places] += self.weights[k] * slope
         return total
 
     @cached_property
+    def moving_gradient(self) -> ca.SX:
+        """The same of what is left without :attr:`squares`, whose derivatives are matrix products."""
+        total = ca.gradient(self.rest.short, self.variables)
+        if self.moving:
+            total = ca.densify(total)
+        for k, square in enumerate(self.moving):
+            total[square.places] += self.moving_weights[k] * square.slope
+        return total
+
+    @cached_property
     def hessian(self) -> ca.SX:
         """Hessian of the objective in the variables, shape (n, n), sparse."""
-        if not self.squares:
-            return ca.jacobian(self.gradient, self.variables, {"symmetric": True})
-        total = self.rest.hessian
+        total = ca.jacobian(self.rest.gradient, self.variables, {"symmetric": True})
         for k, square in enumerate(self.squares):
-            scattered = ca.DM(self.n, self.n)
-            scattered[square.places, square.places] = square.factor.hessian
-            total = total + self.weights[k] * scattered
+            total = total + self.weights[k] * self._scattered(square.places, ca.DM(square.factor.hessian))
+        for k, term in enumerate(self.moving):
+            total = total + self.moving_weights[k] * self._scattered(term.places, term.curvature)
         return total
+
+    def _scattered(self, places: slice | list[int], block: ca.DM | ca.SX) -> ca.DM | ca.SX:
+        """A block in the rows and columns of some variables, shape (n, n)."""
+        whole = type(block)(self.n, self.n)
+        whole[places, places] = block
+        return whole
 
     @cached_property
     def jacobian(self) -> ca.SX:
@@ -188,7 +211,7 @@ class Program:
             return Shape.NONLINEAR
         if self.m and ca.depends_on(self.jacobian, self.variables):
             return Shape.NONLINEAR
-        if not self.squares and not ca.depends_on(self.gradient, self.variables):
+        if not (self.squares or self.moving) and not ca.depends_on(self.gradient, self.variables):
             return Shape.LINEAR
         return Shape.NONLINEAR if ca.depends_on(self.rest.hessian, self.variables) else Shape.QUADRATIC
 
@@ -256,15 +279,15 @@ class Program:
     def _form(self, companions: ca.SX | None = None) -> QuadraticForm:
         from bilevel.data_form import DataForm
 
-        return DataForm(self, companions) if self.squares else QuadraticForm(self, companions)
+        return (DataForm if self.squares or self.moving else QuadraticForm)(self, companions)
 
     @cached_property
     def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:
         """``evaluate(p, y)`` gives the objective, shape (1,), and the rows, shape (m,)."""
-        inputs = [self.parameters, self.variables]
+        inputs, short = [self.parameters, self.variables], write_out(self.short, self.moving)
         if not self.squares:
-            return Compiled(inputs, [self.short, self.rows])
-        compiled = Compiled([*inputs, symbols_of(self.squares)], [self.short, self.rows])
+            return Compiled(inputs, [short, self.rows])
+        compiled = Compiled([*inputs, symbols_of(self.squares)], [short, self.rows])
         return lambda p, y: compiled(p, y, [square.value(np.asarray(y)) for square in self.squares])
 
     def violation(self, parameters: Array, y: Array) -> float:

@@ -42,7 +42,7 @@ class SecondOrder:
         x, y, q = compilation.x, compilation.all_y, symbols_of(self._squares)
         v, d, dy, dq = (ca.SX.sym(name, int(like.numel())) for name, like in zip("vdyq", (y, x, y, q), strict=True))
         upper = compilation.upper_short
-        g = ca.vertcat(*(program.rest.gradient for program in programs))
+        g = ca.vertcat(*(program.moving_gradient for program in programs))
         lagrangian = upper - ca.dot(v, g)
         slopes = [ca.gradient(lagrangian, x), ca.gradient(lagrangian, y), ca.gradient(upper, q)]
         along = [ca.jtimes(slope, ca.vertcat(x, y, q), ca.vertcat(d, dy, dq)) for slope in slopes]

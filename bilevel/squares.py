@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import casadi as ca
 
@@ -16,6 +17,21 @@ from bilevel.squared_distance import Factor
 
 SMALLEST = 24
 """Coefficients below which writing a term out costs less than a call of the linear algebra."""
+
+
+class Written(Protocol):
+    """A term for which a symbol stands."""
+
+    @property
+    def symbol(self) -> ca.SX:
+        """The symbol."""
+
+    @property
+    def written(self) -> ca.SX:
+        """The term."""
+
+
+Term = TypeVar("Term", bound=Written)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +65,11 @@ class Square:
         together = places == list(range(first, first + count))
         return replace(self, places=slice(first, first + count) if together else places)
 
+    @property
+    def written(self) -> ca.SX:
+        """The term in symbols."""
+        return in_symbols(self.factor, self.variables)
+
     def value(self, y: Array) -> float:
         """The term at a point, shape (n,)."""
         return self.factor(y[self.places])
@@ -72,7 +93,7 @@ def square_of(factor: Factor, variables: Sequence[ca.SX]) -> Square:
     return Square(ca.SX.sym("square"), factor, ca.vertcat(*variables))
 
 
-def symbols_of(squares: Sequence[Square]) -> ca.SX:
+def symbols_of(squares: Sequence[Written]) -> ca.SX:
     """What stands for the terms, shape (k, 1)."""
     return ca.vertcat(*(square.symbol for square in squares)) if squares else ca.SX(0, 1)
 
@@ -82,17 +103,17 @@ def in_symbols(factor: Factor, w: ca.SX) -> ca.SX:
     return ca.sumsqr(ca.mtimes(ca.sparsify(ca.DM(factor.matrix)), w) - factor.target)
 
 
-def held_by(expression: ca.SX, squares: Iterable[Square]) -> list[Square]:
+def held_by(expression: ca.SX, squares: Iterable[Term]) -> list[Term]:
     """Those that an expression mentions."""
     return [square for square in squares if ca.depends_on(expression, square.symbol)]
 
 
-def write_out(expression: ca.SX, squares: Iterable[Square]) -> ca.SX:
+def write_out(expression: ca.SX, squares: Iterable[Written]) -> ca.SX:
     """The expression with the terms it holds in symbols."""
     held = held_by(expression, squares)
     if not held:
         return expression
-    return ca.substitute(expression, symbols_of(held), ca.vertcat(*(in_symbols(s.factor, s.variables) for s in held)))
+    return ca.substitute(expression, symbols_of(held), ca.vertcat(*(square.written for square in held)))
 
 
 def weighed(expression: ca.SX, squares: Iterable[Square], y: ca.SX) -> tuple[ca.SX, tuple[Square, ...]]:

@@ -93,7 +93,7 @@ def refusal_of(compilation: Compilation) -> str | None:
 def _not_ridge_like(program: Program, x: ca.SX, low: float, high: float) -> str | None:
     if program.shape is not Shape.QUADRATIC or program.m or program.bounded_variables.any() or program.discrete:
         return "must be an unconstrained quadratic program"
-    if not _affine(_data(program), x):
+    if program.moving or not _affine(_data(program), x):
         return "must have a Hessian and a gradient affine in the upper variable"
     for end in (low, high):  # affine in x: definite at both ends is definite between them
         if not is_definite(program.quadratic_form.at(np.array([end])).hessian):
