@@ -12,11 +12,11 @@ from bilevel.attitude import Attitude
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Search, Settings
 from bilevel.errors import OptionError, RefusedError, SpaceError, UnknownNameError
+from bilevel.judging import judged
 from bilevel.problem import Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Result, Termination, Verdict
 from bilevel.uniqueness import refuse_ties
-from bilevel.verify import Check, Verifier, verdict_of
 
 SEARCH_PATH = "search"
 DESCENT = "gradient"  # the search for many real variables
@@ -91,7 +91,7 @@ def solve(
     observer.started(method, settings)
     try:
         used, finding = _run(problem, settings, observer)
-        result = _judge(problem, finding, used)
+        result = judged(problem, finding, used)
     finally:
         observer.finished(method)
     result.seconds = time.perf_counter() - began
@@ -239,57 +239,3 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
         exact.claim = Verdict.CERTIFIED_GLOBAL
     exact.notes.append("the point is the search's: it beats what the exact path had")
     return exact
-
-
-def _judge(problem: Problem, finding: Finding, method: str) -> Result:
-    """Verify what a path found and write it on the model."""
-    result = Result(
-        method=method,
-        verdict=finding.claim,
-        termination=finding.termination,
-        bound=finding.bound,
-        convexity=finding.convexity,
-        evaluations=len(finding.archive),
-        history=list(finding.archive),
-        notes=list(finding.notes),
-        space=finding.space,
-    )
-    if finding.upper is None:
-        if finding.claim.holds_a_point:
-            result.verdict = Verdict.FAILED
-        return result
-    compilation = Compilation.of(problem)
-    check = Verifier(compilation, Response(problem, compilation=compilation, warm=False)).check(
-        finding.upper, finding.lower
-    )
-    if isinstance(check, str):
-        result.verdict = Verdict.FAILED
-        result.notes.append(check)
-        return result
-    result.verdict, result.bound, notes = verdict_of(finding, check, problem)
-    result.notes += notes + ([check.remark] if check.remark else [])
-    if problem.attitude is Attitude.PESSIMISTIC:
-        result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
-    _fill(result, check)
-    _write(problem, check)
-    return result
-
-
-def _fill(result: Result, check: Check) -> None:
-    result.upper, result.lower = dict(check.upper), dict(check.lower)
-    result.upper_objective = check.upper_objective
-    result.lower_objective = sum(check.lower_objectives)
-    result.bilevel_gap = check.bilevel_gap
-    result.upper_violation, result.lower_violation = check.upper_violation, check.lower_violation
-    if result.bound is not None:
-        result.gap = abs(check.upper_objective - result.bound) / max(1.0, abs(check.upper_objective))
-    if result.verdict is Verdict.CERTIFIED_GLOBAL:
-        result.termination = Termination.OPTIMALITY
-
-
-def _write(problem: Problem, check: Check) -> None:
-    """Leave the answer on the user's model."""
-    for var in problem.variables:
-        var.set_value(check.upper[var.name], skip_validation=True)
-    for var in problem.lower_variables:
-        var.set_value(check.lower[var.name], skip_validation=True)

@@ -10,11 +10,13 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
+from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
+from bilevel.contracts import Status
+from bilevel.judging import judged as judged_as
 from bilevel.problem import Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
-from bilevel.solving import _judge
 from bilevel.verify import Check, Verifier, verdict_of
 
 
@@ -33,7 +35,7 @@ def toy(sense=pyo.minimize):
 
 def judged(model, *, upper, lower=None, claim=Verdict.CERTIFIED_GLOBAL, bound=None):
     finding = Finding(Termination.OPTIMALITY, claim, upper=upper, lower=lower, bound=bound)
-    return _judge(Problem.read(model), finding, "test")
+    return judged_as(Problem.read(model), finding, "test")
 
 
 def checked(model, upper, lower=None):
@@ -439,3 +441,25 @@ def test_dividing_by_nothing_at_one_x_is_no_crash():
         model.obj = pyo.Objective(expr=model.x)
         result = bilevel.solve(model, method, budget=5, time_limit=10)
         assert result.upper_objective is None or result.upper_objective > 0
+
+
+def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_reported():
+    """For x > 0 the row x y <= 0 holds y at 0, within tolerances also where x is next to nothing and y = 1 is better."""
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(0, 1))
+    m.lower = LowerLevel()
+    m.lower.y = pyo.Var(bounds=(0, 1))
+    m.lower.row = pyo.Constraint(expr=m.x * m.lower.y <= 0)
+    m.lower.obj = pyo.Objective(expr=-m.lower.y)
+    m.obj = pyo.Objective(expr=m.x + m.lower.y)
+    problem = Problem.read(m)
+    archive = Archive()
+    for k, (x, y) in enumerate([(0.5, 0.0), (1e-8, 0.0), (1e-3, 0.0)]):
+        archive.add(Evaluation(k, (x,), {"x": x}, {"lower.y": y}, Status.OPTIMAL, x, (-y,), 0.0, x, True))
+    best = archive.incumbent
+    finding = Finding(Termination.BUDGET, Verdict.BEST_FOUND, upper=best.upper, lower=best.lower, archive=archive)
+    result = judged_as(problem, finding, "search")
+    assert result.verdict is Verdict.BEST_FOUND
+    assert result.upper == {"x": 1e-3}
+    assert any("may not be attained" in note for note in result.notes)
+    assert m.x.value == 1e-3
