@@ -3,14 +3,31 @@
 An even power of an expression is least, and greatest, where its square is: ``argmin c h^4 = argmin c h^2``. But the
 fourth power is flat where h is small: an f right to 1e-12 leaves h at 1e-3, and F with it. So the square is what is
 compiled, differentiated and proved convex; f itself is computed from it for reports.
+
+An objective in small units is flat everywhere: where no derivative comes near one, an f right to 1e-9 says little
+about y. In large units no solver gets that far. It is multiplied with a power of two that brings the largest derivative
+at a few points to about one; where all are large, the smallest of the variables' largest, so that none gets lost.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import casadi as ca
+import numpy as np
 from pyomo.core.expr import MonomialTermExpression, PowExpression, ProductExpression
+
+from bilevel.errors import BilevelError
+from bilevel.squared_distance import SquaredDistance
+from bilevel.symbolic import mentioned, to_casadi
+
+_SMALL, _LARGE = 0.1, 1e4  # of derivatives: f is scaled where all are below the first or above the second
+_LONGEST = 2000  # nodes of an objective beyond which nobody looks at its derivatives
+_POINTS = 7  # at which they are looked at
+_REACH = 2.0  # how far these points are from zero or from a bound
 
 
 @dataclass(frozen=True)
@@ -22,17 +39,20 @@ class Criterion:
     stated : ObjectiveData
         The objective that was written, ``factor h^(2 half)``.
     expr : Pyomo expression
-        ``factor h^2``.
+        ``scale factor h^2``; where f is no power, ``scale f``.
     factor : float
         Not zero.
     half : int
-        At least 2.
+        At least 1, which it is where f is no power.
+    scale : float
+        Above zero.
     """
 
     stated: Any
     expr: Any
-    factor: float
-    half: int
+    factor: float = 1.0
+    half: int = 1
+    scale: float = 1.0
 
     @property
     def name(self) -> str:
@@ -50,11 +70,72 @@ class Criterion:
 
     def value(self, own: float) -> float:
         """The objective's value where the criterion's is ``own``."""
-        return float(self.factor * (own / self.factor) ** self.half)
+        return float(self.factor * (own / (self.scale * self.factor)) ** self.half)
 
 
-def criterion_of(objective: Any) -> Any:
-    """The objective, or what stands in its place."""
+def criterion_of(objective: Any, variables: Sequence[Any]) -> Any:
+    """The objective of some variables, or what stands in its place."""
+    found = _square_of(objective)
+    scale = scale_of(found.expr, variables)
+    if scale == 1.0:
+        return found
+    if isinstance(found, Criterion):
+        return Criterion(objective, scale * found.expr, found.factor, found.half, scale)
+    return Criterion(objective, scale * found.expr, scale=scale)
+
+
+def scale_of(expression: Any, variables: Sequence[Any]) -> float:
+    """The power of two that brings the derivatives in some variables to about one; 1 where they are of usual size.
+
+    Looked at are a few points, the same each time. Long expressions are left as they are.
+    """
+    if _is_long(expression):
+        return 1.0
+    found = mentioned([expression])
+    symbols = {key: ca.SX.sym("v") for key in found}
+    own = [symbols[id(var)] for var in variables if id(var) in symbols]
+    if not own:
+        return 1.0
+    try:
+        f = ca.SX(to_casadi(lambda node: symbols.get(id(node)))(expression))
+        low, high = np.array([_reach(var) for var in found.values()]).T
+    except (BilevelError, ValueError):
+        return 1.0  # who compiles it will say what is wrong
+    slopes = ca.Function("slopes", [ca.vertcat(*symbols.values())], [ca.densify(ca.gradient(f, ca.vertcat(*own)))])
+    points = np.random.default_rng(0).uniform(low, high, (_POINTS, len(found)))
+    values = np.abs([slopes(point).full()[:, 0] for point in points])
+    largest = values.max(axis=0, initial=0.0, where=np.isfinite(values))
+    largest = largest[largest > 0.0]
+    if not largest.size or (largest.max() >= _SMALL and largest.min() <= _LARGE):
+        return 1.0
+    size = largest.max() if largest.max() < _SMALL else largest.min()
+    return 2.0 ** round(-math.log2(float(size)))
+
+
+def _reach(var: Any) -> tuple[float, float]:
+    """Where a variable is looked at: near zero, within its bounds."""
+    low, high = (None, None) if not hasattr(var, "lb") else (var.lb, var.ub)
+    first = max(low, -_REACH) if low is not None else min(high if high is not None else _REACH, _REACH) - _REACH
+    last = min(high, first + 2 * _REACH) if high is not None else first + 2 * _REACH
+    return float(first), float(max(first, last))
+
+
+def _is_long(expression: Any) -> bool:
+    stack, nodes = [expression], 0
+    while stack:
+        node = stack.pop()
+        nodes += 1
+        if nodes > _LONGEST:
+            return True
+        if isinstance(node, SquaredDistance):
+            nodes += len(node.coefficients) ** 2
+        elif hasattr(node, "is_expression_type") and node.is_expression_type():
+            stack.extend(node.args)
+    return False
+
+
+def _square_of(objective: Any) -> Any:
+    """The objective, or the criterion in its place where it is a power."""
     factor, power = 1.0, objective.expr
     if isinstance(power, ProductExpression) and not isinstance(power, MonomialTermExpression):
         left, right = power.args

@@ -313,7 +313,8 @@ def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
             f"{block.name} has no free variable that anything mentions; the follower has nothing to decide"
         )
     plain = block.component(DUALS) is None  # a multiplier is a derivative of f itself
-    return Follower(block.name, block, variables, constraints, criterion_of(objective) if plain else objective, own)
+    criterion = criterion_of(objective, variables) if plain else objective
+    return Follower(block.name, block, variables, constraints, criterion, own)
 
 
 def _upper_variables(
