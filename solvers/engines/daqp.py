@@ -24,6 +24,8 @@ _EQUALITY = 5
 _UNBOUNDED = -3
 _LARGEST = 300
 _SMALLEST_PIVOT = 1e-6
+_SPREAD = 1e6  # of the Hessian's diagonal; beyond it DAQP has been seen to stop at points that are none
+_FAINT = 1e-8  # the square of a row's length, in the metric of the Hessian; DAQP skips rows below 1e-11 without a word
 
 
 @register("daqp")
@@ -65,6 +67,8 @@ class _DaqpSolver(Solver):
         self._whole = self._form.constant_matrix and not self._is_empty(self._form.matrix).any()
         self._rows = np.ascontiguousarray(self._form.matrix)
         self._definite: bool | None = self._check(self._form.hessian) if self._form.constant_hessian else None
+        self._still = self._whole and self._form.constant_hessian
+        self._plain = self._still and _is_plain(self._form.hessian, self._rows)
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         form = self._form.at(parameters)
@@ -96,9 +100,12 @@ class _DaqpSolver(Solver):
         return empty
 
     def _solve(self, form: QuadraticForm, matrix: Array, low: Array, high: Array, sense: Any, definite: bool) -> Answer:
-        y, _, flag, info = daqp.solve(
-            form.hessian, form.gradient, matrix, high, low, sense, primal_tol=tolerances.ENGINE, dual_tol=1e-12
-        )
+        if self._plain or (not self._still and _is_plain(form.hessian, matrix)):
+            y, _, flag, info = daqp.solve(
+                form.hessian, form.gradient, matrix, high, low, sense, primal_tol=tolerances.ENGINE, dual_tol=1e-12
+            )
+        else:
+            y, flag, info, matrix = _scaled(form, matrix, low, high, sense, definite)
         if flag == 1:
             if not definite and not self._stationary(form, matrix, y, info["lam"]):
                 return Answer(Status.REFUSED, message="DAQP's proximal iterations stopped short on a singular Hessian")
@@ -118,6 +125,10 @@ class _DaqpSolver(Solver):
         return float(np.abs(residual).max()) <= 1e-7 * tolerances.scale(float(np.abs(form.gradient).max()))
 
     def _check(self, hessian: Array) -> bool:
+        diagonal = hessian.diagonal()
+        if float(diagonal.min()) > 0.0 and float(diagonal.max()) > _SPREAD * float(diagonal.min()):
+            units = 1.0 / np.sqrt(diagonal)
+            hessian = hessian * np.outer(units, units)
         factor, failed = dpotrf(hessian)
         pivots = factor.diagonal()
         return not failed and bool(pivots.min() > _SMALLEST_PIVOT * pivots.max())
@@ -125,6 +136,37 @@ class _DaqpSolver(Solver):
     def _blame(self, empty: Any, low: Array, high: Array) -> str:
         broken = empty & ((low > tolerances.FEASIBILITY) | (high < -tolerances.FEASIBILITY))
         return self._program.row_names[int(np.argmax(broken))]
+
+
+def _is_plain(hessian: Array, matrix: Array) -> bool:
+    """Whether DAQP may have the program as it is."""
+    diagonal = hessian.diagonal()
+    largest = float(diagonal.max())
+    if not 0.0 < largest <= _SPREAD * float(diagonal.min()):
+        return False
+    return not matrix.size or float(np.einsum("ij,ij->i", matrix, matrix).min()) > _FAINT * largest
+
+
+def _scaled(
+    form: QuadraticForm, matrix: Array, low: Array, high: Array, sense: Any, definite: bool
+) -> tuple[Array, int, Any, Array]:
+    """Solve with rows of length one and, where it is definite, a Hessian with ones on its diagonal.
+
+    Returns the answer, DAQP's flag and remarks, and the rows to which its multipliers belong.
+    """
+    units = 1.0 / np.sqrt(form.hessian.diagonal()) if definite else np.ones(len(form.gradient))
+    rows = matrix * units
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    lengths[lengths == 0.0] = 1.0
+    split = len(low) - len(rows)
+    sides = np.concatenate([units[:split], lengths])
+    rows /= lengths[:, None]
+    low, high = (np.where(np.abs(side) < _INFINITE, side / sides, side) for side in (low, high))
+    hessian = form.hessian * np.outer(units, units)
+    y, _, flag, info = daqp.solve(
+        hessian, form.gradient * units, rows, high, low, sense, primal_tol=tolerances.ENGINE, dual_tol=1e-12
+    )
+    return y * units, flag, info, rows / units
 
 
 def _falls_forever(form: QuadraticForm, matrix: Array, low: Array, high: Array) -> bool:

@@ -18,7 +18,11 @@ from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
 from bilevel.program import Program, Shape
 from bilevel.registry import register
 
-_SMALLEST_PIVOT = 1e-7  # of a Cholesky factor, relative to the largest: its square is the rounding of the matrix
+_SMALLEST_PIVOT = 1e-14
+"""Of a Cholesky factor, squared, relative to the matrix's own entry on the diagonal: the rounding of that. The same
+whatever the units of the variables, as the factorization is (Higham, *Accuracy and Stability*, theorem 10.6)."""
+
+_SPREAD = 1e6  # of a Hessian's diagonal beyond which eigenvalues and null spaces are taken in the diagonal's own units
 
 _LARGEST_CLOSED = 20  # variables up to which the operations one by one are faster than a call of LAPACK
 
@@ -49,15 +53,17 @@ class _Unconstrained(Solver):
         self._moves = not self._form.constant_hessian  # then the next point writes it anew
         if self._form.constant_hessian:
             factor, failed = dpotrf(self._form.hessian)
-            self._factor = factor if not failed and _well_conditioned(factor) else None
+            good = not failed and _well_conditioned(factor, self._form.hessian.diagonal())
+            self._factor = factor if good else None
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         form = self._form.at(parameters)
         if self._factor is not None:
             y, failed = dpotrs(self._factor, -form.gradient)
         else:
+            diagonal = form.hessian.diagonal().copy()
             factor, y, failed = dposv(form.hessian, -form.gradient, overwrite_a=self._moves, overwrite_b=True)
-            failed = failed or not _well_conditioned(factor)
+            failed = failed or not _well_conditioned(factor, diagonal)
         if failed:
             form = form.at(parameters)  # the factor stands in the place of a Hessian that moves
             return _semidefinite(form.hessian, form.gradient, np.zeros(len(form.gradient)), None, form.constant[0])
@@ -75,9 +81,18 @@ class _Reduced(Solver):
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         form = self._form.at(parameters)
-        basis = self._basis if self._basis is not None else null_space(form.matrix)
         right = self._target - form.offset
-        particular: Array = np.linalg.lstsq(form.matrix, right, rcond=None)[0].astype(float)
+        units = _units(form.hessian)
+        if units is None:
+            basis = self._basis if self._basis is not None else null_space(form.matrix)
+            particular: Array = np.linalg.lstsq(form.matrix, right, rcond=None)[0].astype(float)
+        else:
+            rows = form.matrix * units
+            lengths = np.linalg.norm(rows, axis=1)
+            lengths[lengths == 0.0] = 1.0
+            rows /= lengths[:, None]
+            basis = units[:, None] * null_space(rows)
+            particular = units * np.linalg.lstsq(rows, right / lengths, rcond=None)[0]
         residual = np.abs(form.matrix @ particular - right).max(initial=0.0)
         if residual > tolerances.FEASIBILITY * tolerances.scale(np.abs(right).max(initial=0.0)):
             return Answer(
@@ -105,20 +120,29 @@ def _closed_form(program: Program) -> ClosedForm:
     for j in reversed(range(n)):
         y[j] -= sum(lower[k, j] * y[k] for k in range(j + 1, n))
     answer = ca.vertcat(*y)
-    column = ca.vertcat(*pivots)
-    margin = ca.mmin(column) - _SMALLEST_PIVOT**2 * ca.mmax(column)
+    margin = ca.mmin(ca.vertcat(*(pivots[j] - _SMALLEST_PIVOT * hessian[j, j] for j in range(n))))
     return ClosedForm(answer, level + 0.5 * ca.dot(slope, answer), margin)
 
 
-def _well_conditioned(factor: Array) -> bool:
+def _well_conditioned(factor: Array, diagonal: Array) -> bool:
     pivots = factor.diagonal()
-    return bool(pivots.min() > _SMALLEST_PIVOT * pivots.max())
+    return bool((pivots * pivots > _SMALLEST_PIVOT * diagonal).all())
+
+
+def _units(hessian: Array) -> Array | None:
+    """Units of the variables in which the Hessian has ones on its diagonal; None where it is fine in its own."""
+    diagonal = hessian.diagonal()
+    least = float(diagonal.min(initial=np.inf))
+    return 1.0 / np.sqrt(diagonal) if 0.0 < _SPREAD * least < float(diagonal.max(initial=0.0)) else None
 
 
 def _semidefinite(hessian: Array, gradient: Array, origin: Array, basis: Array | None, constant: float) -> Answer:
     """Minimise over ``origin + span(basis)`` whatever the definiteness of the Hessian there."""
     z_basis = np.eye(len(origin)) if basis is None else basis
     reduced = z_basis.T @ hessian @ z_basis
+    units = _units(reduced)
+    if units is not None:
+        z_basis, reduced = z_basis * units, reduced * np.outer(units, units)
     slope = z_basis.T @ (gradient + hessian @ origin)
     eigenvalues, vectors = np.linalg.eigh(reduced)
     largest = np.abs(eigenvalues).max(initial=0.0)
