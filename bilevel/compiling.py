@@ -22,6 +22,7 @@ from bilevel.program import Program
 from bilevel.squared_distance import Factor
 from bilevel.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
 from bilevel.symbolic import Translator, to_casadi
+from bilevel.units import scale_of
 
 MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
 
@@ -88,6 +89,15 @@ class Compilation:
     def upper_squares(self) -> list[Square]:
         """The squares that :attr:`upper_short` holds, their places counted in :attr:`all_y`."""
         return [own for own in (s.within(self.all_y) for s in held_by(self.upper_short, self.squares)) if own]
+
+    @cached_property
+    def unit(self) -> float:
+        """What F is measured in when a gap is called closed: 1, or less where F is flat in all its variables."""
+        every = (*self.problem.variables, *self.problem.lower_variables)
+        ends = [(0.0, 0.0) if is_category(var) else numeric_bounds(var) for var in every]
+        low = [-math.inf if end is None else float(end) for end, _ in ends]
+        high = [math.inf if end is None else float(end) for _, end in ends]
+        return 1.0 / max(1.0, scale_of(self.upper_objective, ca.vertcat(self.x, self.all_y), low, high))
 
     @cached_property
     def upper_program(self) -> Program:

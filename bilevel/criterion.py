@@ -17,17 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import casadi as ca
-import numpy as np
 from pyomo.core.expr import MonomialTermExpression, PowExpression, ProductExpression
 
 from bilevel.errors import BilevelError
 from bilevel.squared_distance import SquaredDistance
 from bilevel.symbolic import mentioned, to_casadi
+from bilevel.units import scale_of
 
-_SMALL, _LARGE = 0.1, 1e4  # of derivatives: f is scaled where all are below the first or above the second
 _LONGEST = 2000  # nodes of an objective beyond which nobody looks at its derivatives
-_POINTS = 7  # at which they are looked at
-_REACH = 2.0  # how far these points are from zero or from a bound
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Criterion:
 def criterion_of(objective: Any, variables: Sequence[Any]) -> Any:
     """The objective of some variables, or what stands in its place."""
     found = _square_of(objective)
-    scale = scale_of(found.expr, variables)
+    scale = _scale(found.expr, variables)
     if scale == 1.0:
         return found
     if isinstance(found, Criterion):
@@ -84,11 +81,8 @@ def criterion_of(objective: Any, variables: Sequence[Any]) -> Any:
     return Criterion(objective, scale * found.expr, scale=scale)
 
 
-def scale_of(expression: Any, variables: Sequence[Any]) -> float:
-    """The power of two that brings the derivatives in some variables to about one; 1 where they are of usual size.
-
-    Looked at are a few points, the same each time. Long expressions are left as they are.
-    """
+def _scale(expression: Any, variables: Sequence[Any]) -> float:
+    """See :func:`bilevel.units.scale_of`. Long expressions are left as they are."""
     if _is_long(expression):
         return 1.0
     found = mentioned([expression])
@@ -98,26 +92,16 @@ def scale_of(expression: Any, variables: Sequence[Any]) -> float:
         return 1.0
     try:
         f = ca.SX(to_casadi(lambda node: symbols.get(id(node)))(expression))
-        low, high = np.array([_reach(var) for var in found.values()]).T
+        ends = [_ends(var) for var in found.values()]
     except (BilevelError, ValueError):
         return 1.0  # who compiles it will say what is wrong
-    slopes = ca.Function("slopes", [ca.vertcat(*symbols.values())], [ca.densify(ca.gradient(f, ca.vertcat(*own)))])
-    points = np.random.default_rng(0).uniform(low, high, (_POINTS, len(found)))
-    values = np.abs([slopes(point).full()[:, 0] for point in points])
-    largest = values.max(axis=0, initial=0.0, where=np.isfinite(values))
-    largest = largest[largest > 0.0]
-    if not largest.size or (largest.max() >= _SMALL and largest.min() <= _LARGE):
-        return 1.0
-    size = largest.max() if largest.max() < _SMALL else largest.min()
-    return 2.0 ** round(-math.log2(float(size)))
+    low, high = zip(*ends, strict=True)
+    return scale_of(f, ca.vertcat(*symbols.values()), low, high, ca.vertcat(*own))
 
 
-def _reach(var: Any) -> tuple[float, float]:
-    """Where a variable is looked at: near zero, within its bounds."""
-    low, high = (None, None) if not hasattr(var, "lb") else (var.lb, var.ub)
-    first = max(low, -_REACH) if low is not None else min(high if high is not None else _REACH, _REACH) - _REACH
-    last = min(high, first + 2 * _REACH) if high is not None else first + 2 * _REACH
-    return float(first), float(max(first, last))
+def _ends(var: Any) -> tuple[float, float]:
+    low, high = getattr(var, "lb", None), getattr(var, "ub", None)
+    return -math.inf if low is None else float(low), math.inf if high is None else float(high)
 
 
 def _is_long(expression: Any) -> bool:

@@ -22,6 +22,7 @@ from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
 from bilevel.moving_squares import MovingSquare
 from bilevel.squares import Square, symbols_of, write_out
+from bilevel.units import scale_of
 
 _KINKS = {
     getattr(ca, f"OP_{name}")
@@ -238,6 +239,13 @@ class Program:
             return False
         form = self.quadratic_form
         return form.constant_hessian and form.definiteness >= -tolerances.DEFINITE
+
+    @cached_property
+    def unit(self) -> float:
+        """What the objective is measured in: 1, or less where it is flat; 1 too where there are parameters."""
+        if self.parameters.numel():
+            return 1.0
+        return 1.0 / max(1.0, scale_of(self.objective, self.variables, list(self.lower), list(self.upper)))
 
     @cached_property
     def graph(self) -> ca.Function:

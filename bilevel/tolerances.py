@@ -65,6 +65,7 @@ def scale(*values: float) -> float:
     return max([1.0, *(abs(v) for v in values if math.isfinite(v))])
 
 
-def closes(objective: float, bound: float, tolerance: float = CERTIFICATE) -> bool:
-    """Whether a lower bound closes on a minimised objective."""
-    return math.isfinite(objective) and math.isfinite(bound) and objective - bound <= tolerance * scale(objective)
+def closes(objective: float, bound: float, tolerance: float = CERTIFICATE, unit: float = 1.0) -> bool:
+    """Whether a lower bound closes on a minimised objective, relative to ``max(unit, |objective|)``."""
+    finite = math.isfinite(objective) and math.isfinite(bound)
+    return finite and objective - bound <= tolerance * max(unit, abs(objective))

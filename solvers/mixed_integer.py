@@ -112,7 +112,7 @@ class _Walk:
             answer = self._solve(1.0)
             floor = self._floor
             learnt = answer.y is not None and self._learn(self._high_point.upper_values(answer.y), answer.y)
-            near = not learnt or tolerances.closes(rounds.cost, answer.bound)
+            near = not learnt or rounds.closes(answer.bound)
             if self._exact_so_far:
                 half = answer
             elif near or count % _OFTEN == 0 or answer.status is not Status.OPTIMAL:

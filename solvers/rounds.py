@@ -80,7 +80,11 @@ class Rounds:
     @property
     def closed(self) -> bool:
         """Whether the bound closes on the best point."""
-        return tolerances.closes(self._best.cost, self.bound)
+        return self.closes(self.bound)
+
+    def closes(self, bound: float) -> bool:
+        """Whether that bound would."""
+        return tolerances.closes(self._best.cost, bound, unit=self.response.compilation.unit)
 
     def raise_bound(self, bound: float) -> bool:
         """Learn a lower bound; whether it is worth speaking of."""

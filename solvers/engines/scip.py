@@ -127,15 +127,16 @@ class ScipSolver(Solver):
         broken = self._add_rows(model, rows)
         if broken is not None:
             return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
+        objective = objective / program.unit  # SCIP's gap is absolute
         self._set_objective(model, objective)
         if margin is not None and not isinstance(objective, float):
-            model.addCons(objective <= margin)
+            model.addCons(objective <= margin / program.unit)
         for pair in program.sos1:
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
             _suggest(model, variables, start)
         if self.watch is not None:
-            model.includeEventhdlr(_Watcher(self.watch), "watch", "reports incumbent and bound")
+            model.includeEventhdlr(_Watcher(self.watch, program.unit), "watch", "reports incumbent and bound")
         try:
             model.presolve()
             loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
@@ -200,7 +201,9 @@ class ScipSolver(Solver):
             return Answer(Status.INFEASIBLE, message=words)
         stopped = status == "userinterrupt"
         found = Status.UNBOUNDED if status == "unbounded" else Status.FAILED
-        bound = -math.inf if status in ("unbounded", "inforunbd") else _finite(model, model.getDualbound())
+        bound = (
+            -math.inf if status in ("unbounded", "inforunbd") else program.unit * _finite(model, model.getDualbound())
+        )
         if model.getNSols() == 0:
             return Answer(found, bound=bound, message=words, interrupted=stopped)
         y = np.array([model.getVal(v) for v in variables])
@@ -247,8 +250,8 @@ def _suggest(model: Any, variables: list[Any], start: Array) -> None:
 
 
 class _Watcher(pyscipopt.Eventhdlr):
-    def __init__(self, watch: Callable[[float, float], None]) -> None:
-        self._watch = watch
+    def __init__(self, watch: Callable[[float, float], None], unit: float) -> None:
+        self._watch, self._unit = watch, unit
 
     def eventinit(self) -> None:
         self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.BESTSOLFOUND, self)
@@ -260,4 +263,5 @@ class _Watcher(pyscipopt.Eventhdlr):
 
     def eventexec(self, event: Any) -> None:
         model = self.model
-        self._watch(_finite(model, model.getPrimalbound()), _finite(model, model.getDualbound()))
+        ends = (_finite(model, model.getPrimalbound()), _finite(model, model.getDualbound()))
+        self._watch(*(self._unit * end for end in ends))

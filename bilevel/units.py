@@ -1,0 +1,52 @@
+"""How large an objective's derivatives are: whether it is written in units in which tolerances mean something."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import casadi as ca
+import numpy as np
+
+SMALL, LARGE = 0.1, 1e4
+"""Of derivatives: an objective is flat where all are below the first, steep where all are above the second."""
+
+_POINTS = 7  # at which they are looked at
+_REACH = 2.0  # how far these points are from zero or from a bound
+
+
+def scale_of(
+    f: ca.SX, variables: ca.SX, low: Sequence[float], high: Sequence[float], own: ca.SX | None = None
+) -> float:
+    """The power of two that brings the derivatives of f to about one; 1 where f is neither flat nor steep.
+
+    What is flat is measured by the largest derivative, what is steep by the smallest of the variables' largest, so that
+    none gets lost. Looked at are a few points, the same each time.
+
+    Parameters
+    ----------
+    f : SX scalar
+        The objective.
+    variables : SX of shape (n, 1)
+        Its symbols.
+    low, high : sequence of n floats
+        Their bounds, infinite where there is none.
+    own : SX of shape (m, 1), optional
+        Those in which to differentiate; all of them if not given.
+    """
+    slopes = ca.Function("slopes", [variables], [ca.densify(ca.gradient(f, variables if own is None else own))])
+    first, last = _reach(np.asarray(low, dtype=float), np.asarray(high, dtype=float))
+    points = np.random.default_rng(0).uniform(first, last, (_POINTS, len(first)))
+    values = np.abs([slopes(point).full()[:, 0] for point in points])
+    largest = values.max(axis=0, initial=0.0, where=np.isfinite(values))
+    largest = largest[largest > 0.0]
+    if not largest.size or (largest.max() >= SMALL and largest.min() <= LARGE):
+        return 1.0
+    size = largest.max() if largest.max() < SMALL else largest.min()
+    return 2.0 ** round(-math.log2(float(size)))
+
+
+def _reach(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where variables are looked at: near zero, within their bounds."""
+    first = np.where(np.isfinite(low), np.maximum(low, -_REACH), np.minimum(high, _REACH) - _REACH)
+    return first, np.maximum(first, np.minimum(high, first + 2 * _REACH))
