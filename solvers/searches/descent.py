@@ -3,7 +3,8 @@
 By Newton's method (:mod:`bilevel.solvers.searches.box_newton`) where products with the Hessian are to be had; by
 L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995); or by sequential quadratic programming where constraints hold x or couple
 it to the answer (SLSQP, Kraft 1988). A point that breaks coupling constraints is led back by descent on half the sum
-of their squared excesses where the quadratic programs do not do it themselves.
+of their squared excesses where the quadratic programs do not do it themselves. Where a kink stops the first two, steps
+across kinks go on (:mod:`bilevel.solvers.searches.kink_steps`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from bilevel.contracts import Point
 from bilevel.solvers.searches.box_newton import minimise
 from bilevel.solvers.searches.coupling_rows import Side
+from bilevel.solvers.searches.kink_steps import Piece, cross
 
 if TYPE_CHECKING:
     from bilevel.archive import Evaluation
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_ROUGH = 1e6  # what a failed point counts as, in units of the spread of values seen
-_ROUNDS = 5  # of sequential quadratic programming, each from the best point of the last with a fresh model
-_GAIN = 1e-9  # in units of the spread: a round that gains less is the last
+_WALL = 1e-3  # what a failed point counts as beyond its mirror image, in units of the spread of values seen
+_ROUGH = 1e6  # squared excess of the constraints at a failed point
+_STEPS = 40  # across kinks, at most
 _QUASI_NEWTON: dict[str, Any] = {"method": "L-BFGS-B", "options": {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}}
 _SEQUENTIAL: dict[str, Any] = {"method": "SLSQP", "options": {"ftol": 1e-12, "maxiter": 200}}
 
@@ -61,18 +63,17 @@ class Descent:
         self._unit = np.zeros(len(free))
         self._here: Evaluation | None = None
         self._best: Evaluation | None = None
+        self._seen: dict[Point, Evaluation] = {}
 
     def run(self, start: Evaluation) -> None:
         """By first derivatives."""
         self._best = start
-        if not self._sides:
-            self._minimise(self._value, start, [])
-            return
         coupling = [self._constraint(side) for side in self._sides]
-        self._rounds(coupling)
+        self._minimise(self._value, start, coupling)
         if not self._best.feasible:
             self._minimise(self._excess, self._best, [])
-            self._rounds(coupling)
+            self._minimise(self._value, self._best, coupling)
+        cross(self._look, [self._piece(evaluation) for evaluation in self._seen.values()], _STEPS)
 
     def run_newton(self, start: Evaluation, curvature: Callable[[Array, Array], Any]) -> None:
         """By Newton's method, from products with the Hessian of F."""
@@ -99,25 +100,6 @@ class Descent:
 
         minimise(look, self._unit[free])
 
-    def _rounds(self, coupling: list[dict[str, Any]]) -> None:
-        """Again from the best point with a fresh model, while that gains: a kink spoils the model of the curvature."""
-        for _ in range(_ROUNDS):
-            start = self._best
-            assert start is not None
-            self._minimise(self._value, start, coupling)
-            if not self._gained(start):
-                return
-
-    def _gained(self, start: Evaluation) -> bool:
-        best = self._best
-        if best is None or best is start:
-            return False
-        if best.feasible != start.feasible:
-            return True
-        if best.feasible:
-            return start.cost - best.cost > _GAIN * self._spread
-        return best.upper_violation < 0.5 * start.upper_violation
-
     def _minimise(
         self, function: Callable[[Array], tuple[float, Array]], start: Evaluation, coupling: list[dict[str, Any]]
     ) -> None:
@@ -141,16 +123,23 @@ class Descent:
         if evaluation is None or not is_useful(evaluation):
             return None
         self._here = evaluation
+        self._seen[evaluation.point] = evaluation
         if self._best is None or merit(evaluation) < merit(self._best):
             self._best = evaluation
         return evaluation
 
     def _value(self, moved: Array) -> tuple[float, Array]:
-        """F and its gradient in the free unit coordinates; a high plateau where there is no answer."""
+        """F and its gradient in the free unit coordinates; where there is no answer, a wall.
+
+        Behind it F rises as it fell in front of it, so that a line search that interpolates comes back half the way,
+        not to where it started.
+        """
         evaluation = self._at(moved)
         if evaluation is None:
-            last = 0.0 if self._here is None else self._here.cost
-            return last / self._spread + _ROUGH, np.zeros(len(moved))
+            assert self._here is not None
+            here = self._piece(self._here)
+            fall = float(here.slope @ (moved - here.unit))
+            return here.value + abs(fall) + _WALL, -np.sign(fall) * here.slope
         slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)
         return evaluation.cost / self._spread, slope[self._free] / self._spread
 
@@ -165,6 +154,22 @@ class Descent:
             total += 0.5 * float(excess @ excess)
             slope += excess @ side.slope(self._jacobian(evaluation))
         return total, slope
+
+    def _look(self, moved: Array) -> Piece | None:
+        evaluation = self._at(moved)
+        return None if evaluation is None else self._piece(evaluation)
+
+    def _piece(self, evaluation: Evaluation) -> Piece:
+        """What an evaluation says in the free unit coordinates."""
+        unit = self._space.to_unit(evaluation.point)[self._free]
+        slope = (np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point))[self._free]
+        room, slopes = [np.zeros(0)], [np.zeros((0, len(unit)))]
+        for side in self._sides:
+            value, by_unit = side.value(np.asarray(evaluation.coupling)), side.slope(self._jacobian(evaluation))
+            room += [value, -value] if side.kind == "eq" else [value]
+            slopes += [by_unit, -by_unit] if side.kind == "eq" else [by_unit]
+        rooms = np.concatenate(room), np.vstack(slopes)
+        return Piece(unit, evaluation.cost / self._spread, slope / self._spread, *rooms, evaluation.feasible)
 
     def _jacobian(self, evaluation: Evaluation) -> Array:
         """Of the coupling constraints in the free unit coordinates, shape (m, free)."""

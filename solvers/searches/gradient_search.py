@@ -6,10 +6,10 @@ quasi-Newton methods get far in few points (:mod:`bilevel.solvers.searches.desce
 the best ones are polished in turn, with fresh starts when those are used up. Starts that break coupling constraints
 come last, the least broken first, and are led to feasible points.
 
-F and G have kinks where the follower's active set changes. The gradient there is that of one piece; the line search
-copes, or stops early and the next start goes on. Where a follower with several optima jumps from one to another there
-is no derivative across the jump, and what is found is the best of the pieces that were started in. Discrete coordinates
-are drawn with the start and held.
+F and G have kinks where the follower's active set changes. The gradient there is that of one piece, and the descent
+goes on with the pieces seen on all sides (:mod:`bilevel.solvers.searches.kink_steps`). Where a follower with several
+optima jumps from one to another there is no derivative across the jump, and what is found is the best of the pieces
+that were started in. Discrete coordinates are drawn with the start and held.
 """
 
 from __future__ import annotations

@@ -1,0 +1,109 @@
+"""Steps across kinks: the pieces of F seen near a point are a bundle, and the next point minimises its model.
+
+Where the follower's active constraints change, F is continuous and its gradient jumps; a line search along the
+gradient of one piece gets no further there, and a quasi-Newton model learns a curvature that is none. The model
+``max_i f_i + g_i'(u - u_i)`` over the evaluations i near the best point u_0 knows both sides (bundle methods: Kiwiel
+1985, *Methods of Descent for Nondifferentiable Optimization*); coupling constraints hold for every piece. It is
+minimised by a linear program within a box, which grows after a good step and shrinks after bad ones. As F need not be
+convex, no piece may be above F, nor break a constraint, at u_0 itself: this makes the model one of sampled gradients
+there (Burke, Lewis and Overton 2005; with constraints Curtis and Overton 2012, doi 10.1137/090780201).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+
+Array = NDArray[np.float64]
+
+_FIRST = 0.05  # of the unit box
+_LARGEST = 0.25
+_SMALLEST = 1e-8
+_REACH = 2.0  # how far from u_0 pieces count, in radii
+_ENOUGH = 0.1  # share of the promised descent that makes a good step
+_SHRINK = 0.4
+_TINY = 1e-9  # a promised descent that is none, in units of the spread of F
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is known at one point.
+
+    Attributes
+    ----------
+    unit : ndarray of shape (n,)
+        Where.
+    value : float
+        F.
+    slope : ndarray of shape (n,)
+        Its gradient.
+    room, room_slopes : ndarray of shape (m,), (m, n)
+        Functions that are nonnegative where the constraints hold, and their derivatives.
+    feasible : bool
+        Whether they all hold.
+    """
+
+    unit: Array
+    value: float
+    slope: Array
+    room: Array
+    room_slopes: Array
+    feasible: bool
+
+
+def cross(look: Callable[[Array], Piece | None], known: list[Piece], steps: int) -> None:
+    """Go down from the best feasible one of some pieces.
+
+    Parameters
+    ----------
+    look : callable
+        ``look(u)`` evaluates a point of the unit box; None where there is no answer.
+    known : list of Piece
+        Those seen before; what is looked at is added.
+    steps : int
+        Largest number of looks.
+    """
+    feasible = [piece for piece in known if piece.feasible]
+    if not feasible:
+        return
+    best, radius = min(feasible, key=lambda piece: piece.value), _FIRST
+    for _ in range(steps):
+        move, promised = _step(best, known, radius)
+        while promised <= _TINY and radius > _SMALLEST:
+            radius *= 0.1 * _SHRINK
+            move, promised = _step(best, known, radius)
+        if promised <= _TINY:
+            return
+        there = look(np.clip(best.unit + move, 0.0, 1.0))
+        if there is not None:
+            known.append(there)
+        if there is not None and there.feasible and best.value - there.value >= _ENOUGH * promised:
+            best, radius = there, min(2.0 * radius, _LARGEST)
+        else:
+            radius *= _SHRINK
+
+
+def _step(best: Piece, known: list[Piece], radius: float) -> tuple[Array, float]:
+    """The move that the model likes best within the radius, and the descent it promises."""
+    if np.abs(best.slope).sum() * radius <= _TINY:
+        return best.slope, 0.0
+    near = [piece for piece in known if np.abs(piece.unit - best.unit).max() <= _REACH * radius]
+    moves = [best.unit - piece.unit for piece in near]
+    n = len(best.unit)
+    slopes = np.array([piece.slope for piece in near])
+    at_best = [p.value + p.slope @ move - best.value for p, move in zip(near, moves, strict=True)]
+    sides = [np.column_stack([slopes, -np.ones(len(near))])]
+    limits = [-np.minimum(at_best, 0.0)]
+    for piece, move in zip(near, moves, strict=True):
+        sides.append(np.column_stack([-piece.room_slopes, np.zeros(len(piece.room))]))
+        limits.append(np.maximum(piece.room + piece.room_slopes @ move, 0.0))
+    box = np.column_stack([np.maximum(-radius, -best.unit), np.minimum(radius, 1.0 - best.unit)])
+    bounds = [*map(tuple, box.tolist()), (None, None)]
+    found = linprog(np.append(np.zeros(n), 1.0), np.vstack(sides), np.concatenate(limits), bounds=bounds)
+    if found.status != 0:
+        return np.zeros(n), 0.0
+    return found.x[:n], -float(found.x[n])
