@@ -17,7 +17,7 @@ import casadi as ca
 import numpy as np
 
 from bilevel.compiled import Array, Compiled
-from bilevel.compiling import Compilation
+from bilevel.compiling import Compilation, is_category, numeric_bounds
 from bilevel.errors import RefusedError
 from bilevel.sensitivity import Sensitivity
 from bilevel.squares import symbols_of
@@ -65,6 +65,7 @@ class Hypergradient:
             raise RefusedError("F mentions a multiplier, whose derivative is not known; use a search without gradients")
         self._parts = []
         offset = 0
+        box = _box(compilation)
         for follower in compilation.problem.followers:
             program = compilation.programs.get(follower.name)
             if program is None or program.integer.any():
@@ -72,7 +73,7 @@ class Hypergradient:
                 raise RefusedError(
                     f"{follower.name} {reason}: F has no gradient through it; use a search without gradients"
                 )
-            self._parts.append((slice(offset, offset + program.n), Sensitivity(program)))
+            self._parts.append((slice(offset, offset + program.n), Sensitivity(program, box)))
             offset += program.n
         x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
         upper, symbols = compilation.upper_short, symbols_of(compilation.upper_squares)
@@ -114,6 +115,13 @@ class Hypergradient:
             total += through
             smooth = smooth and regular
         return Gradient(total[0], smooth, rows, total[1:])
+
+
+def _box(compilation: Compilation) -> tuple[Array, Array]:
+    """Bounds of the upper variables; a category's are of no use."""
+    ends = [(None, None) if is_category(v) else numeric_bounds(v) for v in compilation.problem.variables]
+    low = [-np.inf if a is None else float(a) for a, _ in ends]
+    return np.array(low), np.array([np.inf if b is None else float(b) for _, b in ends])
 
 
 class _Coupling:

@@ -12,26 +12,29 @@ and, transposed, the adjoints of functions h(y): with (v, w) the solution for th
 differentiation for each h. The matrix is the same for all of them. Where there are more functions than upper
 variables the motion is solved for instead.
 
-Where a constraint is active with a zero multiplier (no strict complementarity) y(x) has a kink. The derivative given
-is then that of one of the pieces that meet there, and the point is not regular.
+Where constraints are active with a zero multiplier (no strict complementarity) y(x) has a kink. The derivative given is
+then that of one of the pieces that meet there, and the point is not regular. Which of these constraints hold on a piece
+cannot be chosen one by one: they are those that the answer meets as x moves into one direction, which a quadratic
+program says (Jittorntrum 1984, doi 10.1007/BFb0121216; Ralph and Dempe 1995, doi 10.1007/BF01585934), here in the rates
+of their multipliers. Where the active gradients are linearly dependent a basis of them holds the answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dgesv, dposv
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dgesv, dposv, dpotrf
 
 from bilevel import tolerances
+from bilevel.active_constraints import Active, Ends, basic_multipliers, nonnegative
 from bilevel.compiled import Array, Compiled
+from bilevel.follower_derivatives import Crossing, Derivatives, OfForm, OfGraph
 from bilevel.program import Program, Shape
-from bilevel.squares import Square
 
 _WEAK = 1e-7  # a multiplier below this, relative to the objective's gradient, counts as zero
-_ON = 1e-7  # distance from a bound, relative to its size, that counts as on it
+_RANK = 1e-10  # curvature below this counts as none, relative to the constraints' gradients
 
 
 class Sensitivity:
@@ -41,10 +44,14 @@ class Sensitivity:
     ----------
     program : Program
         The follower's; continuous.
+    box : tuple of ndarray, optional
+        Lower and upper bounds of the parameters, each of shape (p,): a piece on the inner side of them is chosen.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, box: tuple[Array, Array] | None = None) -> None:
         self._program = program
+        everywhere = np.full(program.parameters.numel(), np.inf)
+        self._box = (-everywhere, everywhere) if box is None else box
         p, y = program.parameters, program.variables
         numeric = program.shape is not Shape.NONLINEAR  # then the curvature comes from the quadratic form
         self._squares = program.squares if numeric else ()
@@ -56,12 +63,15 @@ class Sensitivity:
         if self._squares:
             total += ca.dot(program.weights, along)
         self._mixed = Compiled([p, y, weights, v, w, along], [ca.gradient(total, p)])
-        self._cross: tuple[ca.SX, ca.SX] | _Crossing = (slope, weights)
-        self._derivatives = _OfForm(program) if numeric else _OfGraph(program, slope, weights)
+        self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
+        self._derivatives: Derivatives = OfForm(program) if numeric else OfGraph(program, slope, weights)
         self._free = not program.has_inequalities and not program.m
-        self._bounds = _Ends(program.lower, program.upper)
-        self._row_bounds = _Ends(program.row_lower, program.row_upper)
-        self._nothing = _Active(np.zeros((0, program.n)), np.zeros(0, dtype=int), np.zeros(program.m), True)
+        self._bounds = Ends(program.lower, program.upper)
+        self._row_bounds = Ends(program.row_lower, program.row_upper)
+        self._nothing = Active(np.zeros((0, program.n)), np.zeros(0, dtype=int), np.zeros(program.m), True)
+        self._fixed = np.concatenate([program.equality, program.lower == program.upper])
+        self._owners = np.concatenate([np.arange(program.m), np.full(program.n, -1)])
+        self._normals = np.zeros((0, 0)) if self._free else np.eye(program.m + program.n, program.n, -program.m)
 
     def __call__(self, x: Array, y: Array, slopes: Array) -> tuple[Array, bool]:
         """``slopes' dy/dx`` at the optimum y for x, and whether the point is regular.
@@ -107,17 +117,23 @@ class Sensitivity:
         found, regular = self(x, y, slope[:, None])
         return found[0], regular
 
-    def _motion(self, x: Array, y: Array, active: _Active) -> tuple[Array, bool]:
+    def _motion(self, x: Array, y: Array, active: Active) -> tuple[Array, bool]:
         """``dy/dx``, shape (n, p), by solving for it."""
-        if not isinstance(self._cross, _Crossing):
-            self._cross = _Crossing(self._program, *self._cross, self._squares)
-        of_slope, of_rows = self._cross(x, y, active.weights)
-        of_active = np.where((active.owners >= 0)[:, None], of_rows[active.owners], 0.0) if len(of_rows) else None
-        moved, _, regular = self._solve(x, y, active, -of_slope, None if of_active is None else -of_active)
+        of_slope, of_active = self._crossed(x, y, active)
+        moved, _, regular = self._solve(x, y, active, -of_slope, -of_active)
         return moved, regular and active.strict
 
+    def _crossed(self, x: Array, y: Array, active: Active) -> tuple[Array, Array]:
+        """``L_yx``, shape (n, p), and the active constraints' derivative in x, shape (k, p)."""
+        if not isinstance(self._cross, Crossing):
+            self._cross = Crossing(self._program, *self._cross, self._squares)
+        of_slope, of_rows = self._cross(x, y, active.weights)
+        of_active = np.zeros((len(active.owners), len(x)))
+        of_active[active.owners >= 0] = of_rows[active.owners[active.owners >= 0]]
+        return of_slope, of_active
+
     def _solve(
-        self, x: Array, y: Array, active: _Active, right: Array, below: Array | None
+        self, x: Array, y: Array, active: Active, right: Array, below: Array | None
     ) -> tuple[Array, Array, bool]:
         """The symmetric system for right sides (right, below), shapes (n, k) and (active, k); ``below`` zero if None.
 
@@ -143,119 +159,58 @@ class Sensitivity:
             solution = np.linalg.lstsq(system, target, rcond=None)[0]
         return solution[:n], solution[n:], regular
 
-    def _active(self, x: Array, y: Array) -> _Active:
+    def _active(self, x: Array, y: Array) -> Active:
         """The constraints that hold y, with their multipliers."""
         program = self._program
         slope, jacobian, rows = self._derivatives.first(x, y)
-        held = self._bounds.at(y)
-        on = self._row_bounds.at(rows) & jacobian.any(axis=1)
-        matrix = np.vstack([jacobian[on], np.eye(program.n)[held]])
-        owners = np.concatenate([np.flatnonzero(on), np.full(int(held.sum()), -1)])
-        multipliers = np.linalg.lstsq(matrix.T, -slope, rcond=None)[0] if len(matrix) else np.zeros(0)
-        fixed = np.concatenate([program.equality[on], (program.lower == program.upper)[held]])
+        self._normals[: program.m] = jacobian
+        every = np.concatenate([self._row_bounds.side(rows) * jacobian.any(axis=1), self._bounds.side(y)])
+        places = np.flatnonzero(every)
+        if not len(places):
+            return self._nothing
+        matrix, owners, fixed, sides = self._normals[places], self._owners[places], self._fixed[places], every[places]
+        multipliers, _, rank, _ = np.linalg.lstsq(matrix.T, -slope, rcond=None)
+        if rank < len(matrix):
+            gain = self._crossed(x, y, Active(matrix, owners, np.zeros(program.m), False))[1] @ self._inward(x)
+            multipliers = basic_multipliers(matrix, slope, np.where(fixed, 0.0, sides), gain)
         strict = fixed | (np.abs(multipliers) > _WEAK * tolerances.scale(float(np.abs(slope).max(initial=0.0))))
         weights = np.zeros(program.m)
         of_rows = strict & (owners >= 0)
         weights[owners[of_rows]] = multipliers[of_rows]
-        return _Active(matrix[strict], owners[strict], weights, bool(strict.all()))
+        if strict.all():
+            return Active(matrix, owners, weights, True)
+        active = Active(matrix[strict], owners[strict], weights, False)
+        weak = Active(sides[~strict, None] * matrix[~strict], owners[~strict], weights, False)
+        met = self._met(x, y, active, weak, sides[~strict])
+        owned = np.concatenate([active.owners, weak.owners[met]])
+        return Active(np.vstack([active.matrix, matrix[~strict][met]]), owned, weights, False)
 
-
-@dataclass(slots=True)
-class _Active:
-    """The constraints that hold an answer.
-
-    Attributes
-    ----------
-    matrix : ndarray of shape (k, n)
-        Their gradients.
-    owners : ndarray of int, shape (k,)
-        The row each belongs to, -1 for a bound.
-    weights : ndarray of shape (m,)
-        The rows' multipliers.
-    strict : bool
-        Whether no other constraint is active, with a zero multiplier.
-    """
-
-    matrix: Array
-    owners: NDArray[np.int_]
-    weights: Array
-    strict: bool
-
-
-class _Crossing:
-    """``crossing(x, y, weights)`` gives ``L_yx``, shape (n, p), and the rows' derivative in x, shape (m, p)."""
-
-    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX, squares: tuple[Square, ...]) -> None:
-        p, y = program.parameters, program.variables
-        self._squares = squares
-        of_weights = ca.jacobian(program.weights, p) if squares else ca.SX(0, p.numel())
-        self._shapes = [(program.n, p.numel()), (program.m, p.numel()), of_weights.shape]
-        blocks = [ca.jacobian(slope, p), ca.jacobian(program.rows, p), of_weights]
-        self._compiled = Compiled([p, y, weights], [ca.vec(ca.densify(block)) for block in blocks])
-
-    def __call__(self, x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-        values = self._compiled(x, y, weights)
-        of_slope, of_rows, of_weights = (
-            value.reshape(shape, order="F") for value, shape in zip(values, self._shapes, strict=True)
+    def _met(self, x: Array, y: Array, active: Active, weak: Active, sides: Array) -> NDArray[np.bool_]:
+        """Which of the weakly active constraints the answer meets as x moves into its box."""
+        met = np.zeros(len(weak.matrix), dtype=bool)
+        direction = self._inward(x)
+        of_slope, of_active = self._crossed(x, y, active)
+        moved, _, regular = self._solve(
+            x, y, active, -(of_slope @ direction)[:, None], -(of_active @ direction)[:, None]
         )
-        if self._squares:
-            of_slope = of_slope.copy()
-        for square, moved in zip(self._squares, of_weights, strict=True):
-            pull = np.zeros(len(y))
-            square.add_slope(1.0, y, pull)
-            of_slope += np.outer(pull, moved)
-        return of_slope, of_rows
+        of_weak = sides * (self._crossed(x, y, weak)[1] @ direction)
+        broken = weak.matrix @ moved[:, 0] + of_weak
+        if not regular or (broken <= _WEAK * tolerances.scale(float(np.abs(broken).max()))).all():
+            return met
+        pushed, _, _ = self._solve(x, y, active, weak.matrix.T, None)
+        gram = weak.matrix @ pushed
+        open_ = np.flatnonzero(gram.diagonal() > _RANK * (weak.matrix**2).sum(axis=1))  # not held by the others anyway
+        gram = gram[np.ix_(open_, open_)]
+        factor, failed = dpotrf(gram + _RANK * float(np.trace(gram)) * np.eye(len(open_)))
+        if not failed and len(open_):  # the rates r >= 0 of the multipliers minimise r' gram r / 2 - broken' r
+            rates = nonnegative(factor, solve_triangular(factor, broken[open_], trans="T"))
+            met[open_] = rates > 0.0
+        return met
 
-
-class _OfForm:
-    """First and second derivatives of a linear or quadratic program: matrices that its form has anyway."""
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-
-    @property
-    def fresh(self) -> bool:
-        """Whether the curvature is written anew by each call, so that a factor may take its place."""
-        return not self._program.quadratic_form.constant_hessian
-
-    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
-        """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
-        form = self._program.quadratic_form.at(x)
-        return form.hessian @ y + form.gradient, form.matrix, form.matrix @ y + form.offset
-
-    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
-        """The Lagrangian's Hessian, shape (n, n)."""
-        return self._program.quadratic_form.at(x).hessian
-
-
-class _OfGraph:
-    """The same of a nonlinear program."""
-
-    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX) -> None:
-        p, y = program.parameters, program.variables
-        self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
-        self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
-        self._shape = program.jacobian.shape
-        self.fresh = True
-
-    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
-        """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
-        slope, jacobian, rows = self._first(x, y)
-        return slope, jacobian.reshape(self._shape, order="F"), rows
-
-    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
-        """The Lagrangian's Hessian, shape (n, n)."""
-        return self._second(x, y, weights)[0].reshape(len(y), len(y))
-
-
-class _Ends:
-    """Bounds, and the test of who stands on them."""
-
-    def __init__(self, lower: Array, upper: Array) -> None:
-        self._low = lower + _ON * np.where(np.isfinite(lower), np.maximum(1.0, np.abs(lower)), 0.0)
-        self._high = upper - _ON * np.where(np.isfinite(upper), np.maximum(1.0, np.abs(upper)), 0.0)
-
-    def at(self, values: Array) -> NDArray[np.bool_]:
-        """Which values stand on one of their bounds."""
-        on: NDArray[np.bool_] = (values <= self._low) | (values >= self._high)
-        return on
+    def _inward(self, x: Array) -> Array:
+        """A direction in x, along no axis, that leaves no bound behind."""
+        direction: Array = np.cos(np.arange(1.0, len(x) + 1.0))
+        low, high = self._box
+        direction[x <= low] = np.abs(direction[x <= low])
+        direction[x >= high] = -np.abs(direction[x >= high])
+        return direction
