@@ -5,8 +5,8 @@ for each function, whatever the number of upper variables, or one motion of the 
 (:mod:`bilevel.sensitivity`).
 
 Where an answer has a kink F has one too, in general. The gradient is then that of one piece, and ``smooth`` is False.
-Where a follower has several optima the answer may jump, and the derivative is that of a least-squares solution at the
-answer that counts; ``smooth`` is False there as well.
+Where a follower has several optima it is that of the choice that counts, as long as the constraints active there go on
+to hold it; ``smooth`` is False there as well, for across a jump to another choice there is no derivative.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ Where constraints are active with a zero multiplier (no strict complementarity) 
 then that of one of the pieces that meet there, and the point is not regular. Which of these constraints hold on a piece
 cannot be chosen one by one: they are those that the answer meets as x moves into one direction, which a quadratic
 program says (Jittorntrum 1984, doi 10.1007/BFb0121216; Ralph and Dempe 1995, doi 10.1007/BF01585934), here in the rates
-of their multipliers. Where the active gradients are linearly dependent a basis of them holds the answer.
+of their multipliers. Where the active gradients are linearly dependent a basis of them holds the answer; where the
+others leave the system singular, the follower has several optima, and all that are active hold the one chosen.
 """
 
 from __future__ import annotations
@@ -193,9 +194,11 @@ class Sensitivity:
         moved, _, regular = self._solve(
             x, y, active, -(of_slope @ direction)[:, None], -(of_active @ direction)[:, None]
         )
+        if not regular:  # there are several optima: the leader's choice among them rests on the others
+            return ~met
         of_weak = sides * (self._crossed(x, y, weak)[1] @ direction)
         broken = weak.matrix @ moved[:, 0] + of_weak
-        if not regular or (broken <= _WEAK * tolerances.scale(float(np.abs(broken).max()))).all():
+        if (broken <= _WEAK * tolerances.scale(float(np.abs(broken).max()))).all():
             return met
         pushed, _, _ = self._solve(x, y, active, weak.matrix.T, None)
         gram = weak.matrix @ pushed

@@ -10,6 +10,7 @@ across kinks go on (:mod:`bilevel.solvers.searches.kink_steps`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,9 +29,16 @@ Array = NDArray[np.float64]
 
 _WALL = 1e-3  # what a failed point counts as beyond its mirror image, in units of the spread of values seen
 _ROUGH = 1e6  # squared excess of the constraints at a failed point
+_WALLS = 3  # points without an answer that an optimizer may try
+_ROUNDS = 5  # of smooth steps and steps across kinks, each from where the last one stopped
+_GAIN = 1e-6  # what a round must gain by the latter for another one, in units of the spread of values seen
 _STEPS = 40  # across kinks, at most
 _QUASI_NEWTON: dict[str, Any] = {"method": "L-BFGS-B", "options": {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}}
 _SEQUENTIAL: dict[str, Any] = {"method": "SLSQP", "options": {"ftol": 1e-12, "maxiter": 200}}
+
+
+class _AtTheWall(Exception):
+    """Too many points without an answer: the steps across kinks know how to walk along the edge."""
 
 
 class Descent:
@@ -64,16 +72,22 @@ class Descent:
         self._here: Evaluation | None = None
         self._best: Evaluation | None = None
         self._seen: dict[Point, Evaluation] = {}
+        self._walls: list[Array] = []
+        self._met = 0
 
     def run(self, start: Evaluation) -> None:
         """By first derivatives."""
         self._best = start
         coupling = [self._constraint(side) for side in self._sides]
-        self._minimise(self._value, start, coupling)
-        if not self._best.feasible:
-            self._minimise(self._excess, self._best, [])
+        for _ in range(_ROUNDS):
             self._minimise(self._value, self._best, coupling)
-        cross(self._look, [self._piece(evaluation) for evaluation in self._seen.values()], _STEPS)
+            if not self._best.feasible:
+                self._minimise(self._excess, self._best, [])
+                self._minimise(self._value, self._best, coupling)
+            stopped = self._best
+            cross(self._look, [self._piece(e) for e in self._seen.values()], self._walls, _STEPS)
+            if not self._best.feasible or stopped.cost - self._best.cost <= _GAIN * self._spread:
+                return
 
     def run_newton(self, start: Evaluation, curvature: Callable[[Array, Array], Any]) -> None:
         """By Newton's method, from products with the Hessian of F."""
@@ -105,14 +119,15 @@ class Descent:
     ) -> None:
         from scipy.optimize import minimize
 
-        self._here = start
+        self._here, self._met = start, 0
         self._unit = self._space.to_unit(start.point)
         settings = dict(_QUASI_NEWTON)
         if self._space.constrained or coupling:
             settings = dict(_SEQUENTIAL)
             settings["constraints"] = [*self._space.unit_constraints(self._unit, self._free), *coupling]
         bounds = [(0.0, 1.0)] * int(self._free.sum())
-        minimize(function, self._unit[self._free], jac=True, bounds=bounds, **settings)
+        with suppress(_AtTheWall):
+            minimize(function, self._unit[self._free], jac=True, bounds=bounds, **settings)
 
     def _at(self, moved: Array) -> Evaluation | None:
         """What the space's point nearest to free unit coordinates came to; None where it has no use."""
@@ -138,6 +153,10 @@ class Descent:
         if evaluation is None:
             assert self._here is not None
             here = self._piece(self._here)
+            self._walls.append(np.clip(moved, 0.0, 1.0))
+            self._met += 1
+            if self._met >= _WALLS:
+                raise _AtTheWall
             fall = float(here.slope @ (moved - here.unit))
             return here.value + abs(fall) + _WALL, -np.sign(fall) * here.slope
         slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)

@@ -7,6 +7,9 @@ gradient of one piece gets no further there, and a quasi-Newton model learns a c
 minimised by a linear program within a box, which grows after a good step and shrinks after bad ones. As F need not be
 convex, no piece may be above F, nor break a constraint, at u_0 itself: this makes the model one of sampled gradients
 there (Burke, Lewis and Overton 2005; with constraints Curtis and Overton 2012, doi 10.1137/090780201).
+
+Where the follower has no answer nothing is known but that: a plane that keeps these points from the others, with the
+largest margin, stands for the edge, and the steps go along it.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ _SMALLEST = 1e-8
 _REACH = 2.0  # how far from u_0 pieces count, in radii
 _ENOUGH = 0.1  # share of the promised descent that makes a good step
 _SHRINK = 0.4
+_SHRINK_AT_WALL = 0.8  # less: the points on both sides of the edge, seen from not too near, tell its direction
+_PART = 0.3  # of the way to the points without an answer that a step may go
 _TINY = 1e-9  # a promised descent that is none, in units of the spread of F
 
 
@@ -55,7 +60,7 @@ class Piece:
     feasible: bool
 
 
-def cross(look: Callable[[Array], Piece | None], known: list[Piece], steps: int) -> None:
+def cross(look: Callable[[Array], Piece | None], known: list[Piece], walls: list[Array], steps: int) -> None:
     """Go down from the best feasible one of some pieces.
 
     Parameters
@@ -64,6 +69,8 @@ def cross(look: Callable[[Array], Piece | None], known: list[Piece], steps: int)
         ``look(u)`` evaluates a point of the unit box; None where there is no answer.
     known : list of Piece
         Those seen before; what is looked at is added.
+    walls : list of ndarray
+        Points seen before that have no answer; added to as well.
     steps : int
         Largest number of looks.
     """
@@ -72,22 +79,25 @@ def cross(look: Callable[[Array], Piece | None], known: list[Piece], steps: int)
         return
     best, radius = min(feasible, key=lambda piece: piece.value), _FIRST
     for _ in range(steps):
-        move, promised = _step(best, known, radius)
+        move, promised = _step(best, known, radius, walls)
         while promised <= _TINY and radius > _SMALLEST:
             radius *= 0.1 * _SHRINK
-            move, promised = _step(best, known, radius)
+            move, promised = _step(best, known, radius, walls)
         if promised <= _TINY:
             return
-        there = look(np.clip(best.unit + move, 0.0, 1.0))
-        if there is not None:
+        aim = np.clip(best.unit + move, 0.0, 1.0)
+        there = look(aim)
+        if there is None:
+            walls.append(aim)
+        else:
             known.append(there)
         if there is not None and there.feasible and best.value - there.value >= _ENOUGH * promised:
             best, radius = there, min(2.0 * radius, _LARGEST)
         else:
-            radius *= _SHRINK
+            radius *= _SHRINK if there is not None else _SHRINK_AT_WALL
 
 
-def _step(best: Piece, known: list[Piece], radius: float) -> tuple[Array, float]:
+def _step(best: Piece, known: list[Piece], radius: float, walls: list[Array]) -> tuple[Array, float]:
     """The move that the model likes best within the radius, and the descent it promises."""
     if np.abs(best.slope).sum() * radius <= _TINY:
         return best.slope, 0.0
@@ -101,9 +111,34 @@ def _step(best: Piece, known: list[Piece], radius: float) -> tuple[Array, float]
     for piece, move in zip(near, moves, strict=True):
         sides.append(np.column_stack([-piece.room_slopes, np.zeros(len(piece.room))]))
         limits.append(np.maximum(piece.room + piece.room_slopes @ move, 0.0))
+    wall = _wall(best.unit, near, walls, radius)
+    if wall is not None:
+        sides.append(np.append(wall[0], 0.0)[None])
+        limits.append(np.array([wall[1]]))
     box = np.column_stack([np.maximum(-radius, -best.unit), np.minimum(radius, 1.0 - best.unit)])
     bounds = [*map(tuple, box.tolist()), (None, None)]
     found = linprog(np.append(np.zeros(n), 1.0), np.vstack(sides), np.concatenate(limits), bounds=bounds)
     if found.status != 0:
         return np.zeros(n), 0.0
     return found.x[:n], -float(found.x[n])
+
+
+def _wall(centre: Array, near: list[Piece], walls: list[Array], radius: float) -> tuple[Array, float] | None:
+    """A half-space ``w'd <= b`` of moves that holds the answered points nearby and not those without an answer.
+
+    The one that keeps furthest from the latter; None where no plane through the centre has them all on one side.
+    """
+    beyond = [u - centre for u in walls if np.abs(u - centre).max() <= _REACH * radius]
+    if not beyond:
+        return None
+    n = len(centre)
+    within = [piece.unit - centre for piece in near]
+    rows = np.vstack(
+        [np.column_stack([within, np.zeros(len(within))]), np.column_stack([-np.array(beyond), np.ones(len(beyond))])]
+    )
+    found = linprog(
+        np.append(np.zeros(n), -1.0), rows / radius, np.zeros(len(rows)), bounds=[(-1.0, 1.0)] * n + [(None, None)]
+    )
+    if found.status != 0 or not found.x[n] > 0.0:
+        return None
+    return found.x[:n], _PART * float(found.x[n])

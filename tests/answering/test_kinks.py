@@ -79,6 +79,24 @@ def test_at_a_corner_the_derivative_is_that_of_the_piece_ahead(seed, rows, linea
     np.testing.assert_allclose(here.jacobian, ahead.jacobian, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize(("x", "slope"), [(0.2, 2.0), (0.8, -1.0)])
+def test_where_the_leader_chooses_among_optima_the_derivative_is_that_of_his_choice(x, slope):
+    """y2 is the leader's: as large as y2 <= 2x and y2 <= 2 - x let it be."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 1))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var([1, 2], bounds=(0, 5))
+    y = model.lower.y
+    model.lower.rows = pyo.ConstraintList(rule=[y[2] <= 2 * model.x, y[2] <= 2 - model.x, y[1] >= 1])
+    model.lower.obj = pyo.Objective(expr=y[1])
+    model.obj = pyo.Objective(expr=y[2], sense=pyo.maximize)
+    response = Response(model)
+    assert response([x]).cost == pytest.approx(-min(2 * x, 2 - x))
+    found = response.gradient([x])
+    assert found.value == pytest.approx([-slope], abs=1e-6)
+    assert not found.smooth
+
+
 def test_redundant_rows_do_not_matter():
     """The same row three times, one of them scaled: y = (x + 1) / 2 on it."""
     model = pyo.ConcreteModel()

@@ -25,7 +25,7 @@ def best_of(function, start, steps=60, room=None):
         seen.append(piece)
         return piece
 
-    cross(look, [look(np.array(start, dtype=float))], steps)
+    cross(look, [look(np.array(start, dtype=float))], [], steps)
     return min((piece for piece in seen if piece.feasible), key=lambda piece: piece.value), len(seen)
 
 
@@ -100,8 +100,23 @@ def test_where_there_is_no_answer_the_steps_get_shorter():
         return Piece(u, float(u[0]), np.ones(1), np.zeros(0), np.zeros((0, 1)), True)
 
     known = [look(np.array([0.9]))]
-    cross(look, known, 80)
+    cross(look, known, [], 80)
     assert min(piece.value for piece in known) == pytest.approx(0.25, abs=1e-6)
+
+
+def test_the_edge_of_the_answers_is_walked_along():
+    """Only the points below a slanted line have an answer; the best of them is where it meets the box."""
+
+    def look(u):
+        if 0.6 * u[0] + u[1] > 0.9:
+            return None
+        return Piece(u, float(1.0 - u[1] - 0.8 * u[0]), np.array([-0.8, -1.0]), np.zeros(0), np.zeros((0, 2)), True)
+
+    known, walls = [look(np.array([0.1, 0.1]))], []
+    cross(look, known, walls, 120)
+    best = min(known, key=lambda piece: piece.value)
+    assert best.unit == pytest.approx([1.0, 0.3], abs=1e-3)
+    assert len(walls) < 60
 
 
 @pytest.mark.parametrize(
