@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from bilevel import tolerances
+
 Array = NDArray[np.float64]
 
 _FIRST = 0.05  # of the unit box
@@ -31,6 +33,7 @@ _ENOUGH = 0.1  # share of the promised descent that makes a good step
 _SHRINK = 0.4
 _SHRINK_AT_WALL = 0.8  # less: the points on both sides of the edge, seen from not too near, tell its direction
 _PART = 0.3  # of the way to the points without an answer that a step may go
+_SHARPLY = {"primal_feasibility_tolerance": tolerances.ENGINE, "dual_feasibility_tolerance": tolerances.ENGINE}
 _TINY = 1e-9  # a promised descent that is none, in units of the spread of F
 
 
@@ -58,6 +61,11 @@ class Piece:
     room: Array
     room_slopes: Array
     feasible: bool
+
+    @property
+    def deficit(self) -> float:
+        """By how much the constraints are broken: no step may go deeper into what feasibility tolerates."""
+        return -float(self.room.min(initial=0.0))
 
 
 def cross(look: Callable[[Array], Piece | None], known: list[Piece], walls: list[Array], steps: int) -> None:
@@ -91,7 +99,8 @@ def cross(look: Callable[[Array], Piece | None], known: list[Piece], walls: list
             walls.append(aim)
         else:
             known.append(there)
-        if there is not None and there.feasible and best.value - there.value >= _ENOUGH * promised:
+        good = there is not None and there.feasible and there.deficit <= max(best.deficit, tolerances.ENGINE)
+        if there is not None and good and best.value - there.value >= _ENOUGH * promised:
             best, radius = there, min(2.0 * radius, _LARGEST)
         else:
             radius *= _SHRINK if there is not None else _SHRINK_AT_WALL
@@ -115,12 +124,14 @@ def _step(best: Piece, known: list[Piece], radius: float, walls: list[Array]) ->
     if wall is not None:
         sides.append(np.append(wall[0], 0.0)[None])
         limits.append(np.array([wall[1]]))
-    box = np.column_stack([np.maximum(-radius, -best.unit), np.minimum(radius, 1.0 - best.unit)])
+    # Moves are measured in radii: what a linear program's rows tolerate shrinks with them.
+    box = np.column_stack([np.maximum(-1.0, -best.unit / radius), np.minimum(1.0, (1.0 - best.unit) / radius)])
     bounds = [*map(tuple, box.tolist()), (None, None)]
-    found = linprog(np.append(np.zeros(n), 1.0), np.vstack(sides), np.concatenate(limits), bounds=bounds)
+    cost, rows = np.append(np.zeros(n), 1.0), np.vstack(sides)
+    found = linprog(cost, rows, np.concatenate(limits) / radius, bounds=bounds, options=_SHARPLY)
     if found.status != 0:
         return np.zeros(n), 0.0
-    return found.x[:n], -float(found.x[n])
+    return radius * found.x[:n], -radius * float(found.x[n])
 
 
 def _wall(centre: Array, near: list[Piece], walls: list[Array], radius: float) -> tuple[Array, float] | None:

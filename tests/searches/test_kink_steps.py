@@ -93,6 +93,18 @@ def test_constraints_hold_for_every_piece():
     assert found.unit == pytest.approx([corner, 0.9 - 3.0 * corner], abs=1e-5)
 
 
+def test_steps_do_not_walk_into_the_tolerance():
+    """u1 >= 0.5 within 1e-6 is feasible; every step that follows the objective would break it a little more."""
+
+    def look(u):
+        room = np.array([u[0] - 0.5])
+        return Piece(u, float(u[0]), np.array([1.0, 0.0]), room, np.array([[1.0, 0.0]]), bool(room[0] >= -1e-6))
+
+    known = [look(np.array([0.5 - 1e-10, 0.5])), look(np.array([0.6, 0.5]))]
+    cross(look, known, [], 60)
+    assert min(piece.value for piece in known if piece.feasible) >= 0.5 - 2e-9
+
+
 def test_where_there_is_no_answer_the_steps_get_shorter():
     def look(u):
         if u[0] < 0.25:
