@@ -42,6 +42,10 @@ class Evaluation:
         Why it failed.
     gradient : tuple of float, optional
         dF/dx, minimised, in the variables' own units; only for searches that use it.
+    coupling : tuple of float, optional
+        The bodies of the coupling constraints, where ``gradient`` is given and there are any.
+    jacobian : tuple of tuple of float, optional
+        Their derivatives in x, one row per constraint.
     """
 
     index: int
@@ -57,6 +61,8 @@ class Evaluation:
     seconds: float = 0.0
     message: str = ""
     gradient: tuple[float, ...] | None = None
+    coupling: tuple[float, ...] | None = None
+    jacobian: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def answered(self) -> bool:
@@ -71,7 +77,8 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and data frames."""
         plain = asdict(self)
-        del plain["cost"], plain["gradient"]
+        for inner in ("cost", "gradient", "coupling", "jacobian"):
+            del plain[inner]
         plain["status"] = str(self.status)
         plain["feasible"] = self.feasible
         return plain

@@ -180,6 +180,14 @@ class Search(Part):
     """Set by the outer loop on a search with ``uses_gradients`` where it is to be had: ``curvature(x, y)`` gives the
     function that multiplies with the Hessian of F(x, y(x)) (:mod:`bilevel.second_order`), or None."""
 
+    keeps_coupling: ClassVar[bool] = False
+    """Whether it leads to points that keep the coupling constraints, by the values and derivatives of these that
+    evaluations carry beside ``gradient``. One that uses gradients and does not is refused problems with such."""
+
+    coupling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    """Set by the outer loop on a search with ``keeps_coupling``: the coupling constraints' lower and upper bounds, each
+    of shape (m,), infinite where there is none; None where there is no such constraint."""
+
     learns: ClassVar[bool] = True
     """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead."""
 

@@ -9,7 +9,7 @@ from bilevel.response import Response
 from bilevel.result import Finding, Result, Termination, Verdict
 from bilevel.verify import Check, Verifier, verdict_of
 
-_TRIES = 10  # evaluated points that are verified in turn where the best one does not stand
+_TRIES = 20  # evaluated points that are verified in turn where the best one does not stand
 
 
 def judged(problem: Problem, finding: Finding, method: str) -> Result:
@@ -41,8 +41,8 @@ def judged(problem: Problem, finding: Finding, method: str) -> Result:
         if other is not None:
             complaint = check if isinstance(check, str) else "; ".join(check.complaints)
             result.notes.append(
-                f"F = {other.upper_objective:.9g} is the best that could be verified; a better point was not:"
-                f" {complaint}; the best F may not be attained"
+                f"the next best point: the best one did not stand a second look ({complaint}); the best F may not be"
+                " attained"
             )
             finding.claim, check = Verdict.BEST_FOUND, other
     if isinstance(check, str):

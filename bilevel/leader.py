@@ -40,6 +40,7 @@ class Leader:
 
     def __init__(self, compilation: Compilation, programs: Mapping[str, Program]) -> None:
         rows, self._low, self._high = compilation.rows(compilation.problem.coupling)
+        self._coupled = len(self._low) > 0
         self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
         self.outputs = ca.vertcat(compilation.upper_short, rows)
         self.squares = compilation.upper_squares
@@ -59,7 +60,7 @@ class Leader:
         if self.squares:
             y = np.concatenate([y, [square.value(y) for square in self.squares]])
         (values,) = self._compiled(x if self._shared is None else self._shared.companions, y)
-        return float(values[0]), self.violation(values[1:])
+        return float(values[0]), self.violation(values[1:]) if self._coupled else 0.0
 
     def violation(self, rows: Array) -> float:
         """The largest relative violation of the coupling rows; infinite where one is no number."""

@@ -306,7 +306,12 @@ class Space:
             "ipopt.max_iter": 200,
             "error_on_fail": False,
         }
-        options |= {"show_eval_warnings": False, "ipopt.constr_viol_tol": 1e-9, "ipopt.honor_original_bounds": "yes"}
+        options |= {
+            "show_eval_warnings": False,
+            "calc_lam_p": False,
+            "ipopt.constr_viol_tol": 1e-9,
+            "ipopt.honor_original_bounds": "yes",
+        }
         return ca.nlpsol("projection", "ipopt", problem, options)
 
     def _projected(self, point: Point) -> Point | None:

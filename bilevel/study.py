@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bilevel.archive import Evaluation
 from bilevel.contracts import Point, Status
@@ -206,6 +207,11 @@ def _record(evaluation: Evaluation) -> str:
 
 def _evaluation(record: str) -> Evaluation:
     fields = json.loads(record)
-    for name in ("point", "lower_objective", "gradient"):
-        fields[name] = None if fields[name] is None else tuple(fields[name])
+    for name in ("point", "lower_objective", "gradient", "coupling", "jacobian"):
+        fields[name] = _frozen(fields.get(name))
     return Evaluation(**{**fields, "status": Status(fields["status"])})
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, those within as well."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -24,7 +24,7 @@ from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Point, Search, Settings, Status
 from bilevel.errors import BilevelError, OptionError, RefusedError, SpaceError, StudyError
-from bilevel.hypergradient import Hypergradient
+from bilevel.hypergradient import Gradient, Hypergradient
 from bilevel.identity import identity_of
 from bilevel.problem import Problem
 from bilevel.registry import register
@@ -60,13 +60,8 @@ class OuterLoop(Path):
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
             search = _make(space, settings, budget, study)
-            if search.uses_gradients and problem.coupling:
-                coupling = problem.coupling[0].name
-                raise RefusedError(
-                    f"{search.name} cannot hold the coupling constraint {coupling}; use kkt or a surrogate"
-                )
-            if search.uses_gradients and SecondOrder.takes(compilation):
-                search.curvature = SecondOrder(compilation)
+            if search.uses_gradients:
+                _equip(search, compilation)
             study.begin(
                 identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
                 _window(search, settings),
@@ -75,6 +70,20 @@ class OuterLoop(Path):
             return _Run(search, space, crew, study, observer).until(problem, budget, _deadline(settings))
         finally:
             study.close()
+
+
+def _equip(search: Search, compilation: Compilation) -> None:
+    """Give a search that uses gradients what goes with them."""
+    coupling = compilation.problem.coupling
+    if coupling:
+        if not search.keeps_coupling:
+            raise RefusedError(
+                f"{search.name} cannot hold the coupling constraint {coupling[0].name}; use kkt or a surrogate"
+            )
+        _, lower, upper = compilation.rows(coupling)
+        search.coupling = lower, upper
+    elif SecondOrder.takes(compilation):
+        search.curvature = SecondOrder(compilation)
 
 
 def _window(search: Search, settings: Settings) -> int:
@@ -146,9 +155,17 @@ class Evaluate:
             evaluation.lower_objective = tuple(follower.stated(follower.sense * f) for follower, f in below)
             evaluation.upper_violation = reply.violation
             if self._gradient is not None:
-                evaluation.gradient = tuple(self._gradient(x, reply.y).value.tolist())
+                _differentiate(evaluation, self._gradient(x, reply.y))
         evaluation.seconds = time.perf_counter() - began
         return evaluation
+
+
+def _differentiate(evaluation: Evaluation, gradient: Gradient) -> None:
+    """Write the derivatives down."""
+    evaluation.gradient = tuple(gradient.value.tolist())
+    if len(gradient.coupling):
+        evaluation.coupling = tuple(gradient.coupling.tolist())
+        evaluation.jacobian = tuple(map(tuple, gradient.jacobian.tolist()))
 
 
 class _Run:

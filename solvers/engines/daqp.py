@@ -60,6 +60,7 @@ class _DaqpSolver(Solver):
         self._low_rows, self._high_rows = self._low[split:], self._high[split:]
         np.subtract(self._row_lower, self._form.offset, out=self._low_rows)
         np.subtract(self._row_upper, self._form.offset, out=self._high_rows)
+        self._two_sided = bool((self._row_lower > -_INFINITE).any())
         self._rows_move = not self._form.constant_rows
         bound_sense = np.where(program.lower == program.upper, _EQUALITY, 0) if self._has_bounds else np.zeros(0)
         row_sense = np.where(program.equality, _EQUALITY, 0)
@@ -77,7 +78,8 @@ class _DaqpSolver(Solver):
             return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
         if self._whole:
             if self._rows_move:
-                np.subtract(self._row_lower, form.offset, out=self._low_rows)
+                if self._two_sided:
+                    np.subtract(self._row_lower, form.offset, out=self._low_rows)
                 np.subtract(self._row_upper, form.offset, out=self._high_rows)
             return self._solve(form, self._rows, self._low, self._high, self._sense, definite)
         low, high, sense = self._row_lower - form.offset, self._row_upper - form.offset, self._sense

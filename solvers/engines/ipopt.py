@@ -163,6 +163,7 @@ class _CasadiSolver(_IpoptSolver):
         super().__init__(program)
         options = {f"ipopt.{key}": value for key, value in OPTIONS.items()}
         options |= {"print_time": False, "error_on_fail": False, "show_eval_warnings": False, "record_time": False}
+        options["calc_lam_p"] = False  # nobody reads them, and where they are no numbers CasADi warns on stderr
         problem = {"x": program.variables, "p": program.parameters, "f": program.objective, "g": program.rows}
         self._solver = ca.nlpsol("lower", "ipopt", problem, options)
 

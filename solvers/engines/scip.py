@@ -22,6 +22,7 @@ from bilevel.contracts import Answer, Engine, Solver, Status
 from bilevel.program import Program
 from bilevel.registry import register
 from bilevel.solvers.engines.scip_expressions import HARMLESS, Builder, degree, instructions
+from bilevel.solvers.engines.scip_silence import silence
 
 _LONGEST = 20.0  # seconds for one lower level where nobody set a limit: a search must not hang at one point
 _FAR = 1e15  # SCIP takes 1e20 for infinite, and a point there for an optimum
@@ -138,9 +139,10 @@ class ScipSolver(Solver):
         if self.watch is not None:
             model.includeEventhdlr(_Watcher(self.watch, program.unit), "watch", "reports incumbent and bound")
         try:
-            model.presolve()
-            loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
-            model.optimize()
+            with silence():
+                model.presolve()
+                loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
+                model.optimize()
         except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
             return Answer(Status.FAILED, message=str(error)), None
         answer = self._read(model, variables, parameters)

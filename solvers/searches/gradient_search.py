@@ -1,12 +1,15 @@
 """Multi-start descent on the hypergradient, where both levels are smooth.
 
 dF/dx through the follower's optimality costs a few evaluations whatever the number of upper variables
-(``bilevel.hypergradient``); so a quasi-Newton method (L-BFGS-B, Byrd, Lu, Nocedal and Zhu 1995; SLSQP, Kraft 1988,
-where constraints over x restrict the space) gets far in few points. Sobol starts look for the basin, the best ones are
-polished in turn, with fresh starts when those are used up.
+(:mod:`bilevel.hypergradient`), and those of the coupling constraints G(x, y(x)) an adjoint more each; so Newton's and
+quasi-Newton methods get far in few points (:mod:`bilevel.solvers.searches.descent`). Sobol starts look for the basin,
+the best ones are polished in turn, with fresh starts when those are used up. Starts that break coupling constraints
+come last, the least broken first, and are led to feasible points.
 
-F has kinks where the follower's active set changes. The gradient there is that of one piece; the line search copes, or
-stops early and the next start goes on. Discrete coordinates are drawn with the start and held.
+F and G have kinks where the follower's active set changes. The gradient there is that of one piece, and the descent
+goes on with the pieces seen on all sides (:mod:`bilevel.solvers.searches.kink_steps`). Where a follower with several
+optima jumps from one to another there is no derivative across the jump, and what is found is the best of the pieces
+that were started in. Discrete coordinates are drawn with the start and held.
 """
 
 from __future__ import annotations
@@ -15,21 +18,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bilevel.contracts import Point, Search
 from bilevel.errors import RefusedError
 from bilevel.inversion import Inversion
 from bilevel.registry import register
-from bilevel.solvers.searches.box_newton import minimise
+from bilevel.solvers.searches.coupling_rows import sides_of
+from bilevel.solvers.searches.descent import Descent, is_useful, merit
 
 if TYPE_CHECKING:
     from bilevel.archive import Evaluation
     from bilevel.space import Space
-
-Array = NDArray[np.float64]
-
-_ROUGH = 1e6  # what a failed point counts as, in units of the spread of values seen
 
 
 @register("gradient")
@@ -43,6 +42,7 @@ class GradientSearch(Search):
     """
 
     uses_gradients = True
+    keeps_coupling = True
 
     def __init__(
         self, space: Space, rng: np.random.Generator, budget: int | None = None, *, starts: int | None = None
@@ -77,13 +77,14 @@ class GradientSearch(Search):
             return self._known[point] if point in self._known else call(point)
 
         units = self._units()
+        sides = [] if self.coupling is None else sides_of(*self.coupling)
         while True:
             before = len(self._known)
             tried = [evaluate(point) for point in self._draw(units)]
-            feasible = sorted((e for e in tried if e.feasible), key=lambda e: e.cost)
-            for start in feasible[: max(1, len(feasible) // 4)]:
-                descent = _Descent(self.space, self._free, evaluate, self._spread())
-                if self.curvature is not None and not self.space.constrained and start.lower:
+            ranked = sorted((e for e in tried if is_useful(e)), key=merit)
+            for start in ranked[: max(1, len(ranked) // 4)]:
+                descent = Descent(self.space, self._free, evaluate, self._spread(), sides)
+                if self.curvature is not None and not self.space.constrained and not sides:
                     descent.run_newton(start, self.curvature)
                 else:
                     descent.run(start)
@@ -113,66 +114,3 @@ class GradientSearch(Search):
     def _spread(self) -> float:
         costs = [e.cost for e in self._known.values() if e.answered]
         return max(max(costs) - min(costs), 1e-3 * max(1.0, abs(min(costs)))) if costs else 1.0
-
-
-class _Descent:
-    """One local solve in the unit box of the continuous coordinates, the discrete ones held."""
-
-    def __init__(
-        self, space: Space, free: NDArray[np.bool_], evaluate: Callable[[Point], Evaluation], spread: float
-    ) -> None:
-        self._space, self._free, self._evaluate, self._spread = space, free, evaluate, spread
-        self._unit = np.zeros(len(free))
-        self._last = 0.0
-
-    def run(self, start: Evaluation) -> None:
-        from scipy.optimize import minimize
-
-        self._unit = self._space.to_unit(start.point)
-        self._last = start.cost
-        settings: dict[str, Any] = {"method": "L-BFGS-B", "options": {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}}
-        if self._space.constrained:
-            settings = {"method": "SLSQP", "options": {"ftol": 1e-12, "maxiter": 200}}
-            settings["constraints"] = self._space.unit_constraints(self._unit, self._free)
-        bounds = [(0.0, 1.0)] * int(self._free.sum())
-        minimize(self._value, self._unit[self._free], jac=True, bounds=bounds, **settings)
-
-    def run_newton(self, start: Evaluation, curvature: Callable[[Array, Array], Any]) -> None:
-        """The same by Newton's method, from products with the Hessian of F."""
-        self._unit = self._space.to_unit(start.point)
-        free = self._free
-
-        def look(moved: Array) -> tuple[float, Array, Callable[[Array], Array]] | None:
-            unit = self._unit.copy()
-            unit[free] = moved
-            point = self._space.draw(unit)
-            evaluation = None if point is None else self._evaluate(point)
-            if point is None or evaluation is None or not evaluation.answered or evaluation.gradient is None:
-                return None
-            slopes, by_x = self._space.unit_slopes(point), np.asarray(evaluation.gradient)
-            times = curvature(self._space.vector(point), np.array(list(evaluation.lower.values())))
-            if times is None:
-                return None
-            bends = by_x * self._space.unit_bends(point)
-
-            def product(direction: Array) -> Array:
-                whole = np.zeros(len(free))
-                whole[free] = direction
-                return np.asarray((slopes * times(slopes * whole) + bends * whole)[free])
-
-            return evaluation.cost, (by_x * slopes)[free], product
-
-        minimise(look, self._unit[free])
-
-    def _value(self, free: Array) -> tuple[float, Array]:
-        """F and its gradient in the free unit coordinates; a high plateau where there is no answer."""
-        unit = self._unit.copy()
-        unit[self._free] = np.clip(free, 0.0, 1.0)
-        point = self._space.draw(unit)
-        evaluation = None if point is None else self._evaluate(point)
-        if evaluation is None or not evaluation.answered or evaluation.gradient is None:
-            return self._last / self._spread + _ROUGH, np.zeros(len(free))
-        self._last = evaluation.cost
-        slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)
-        # In units of the values seen: the optimizer's tolerances and first step mean the same on every problem.
-        return evaluation.cost / self._spread, slope[self._free] / self._spread

@@ -85,6 +85,60 @@ def test_agrees_with_differences(create, point):
     assert found.smooth
 
 
+def coupled(create, count):
+    """The same with so many constraints of the leader's that involve y, of every form; most with squares of it."""
+    model = create()
+    x, y = model.x, model.lower.y
+    bodies = [y[1] ** 2 + x[2] * y[3], pyo.exp(y[2]) - x[1], sum(y[k] ** 2 for k in y), x[1] * y[1] + y[2] * y[3]]
+    bounds = [(None, 9), (-9, None), (-9, 9), (0.3, 0.3)]
+    rows = [(low, body, high) for (low, high), body in zip(bounds, bodies, strict=True)]
+    model.coupling = pyo.ConstraintList(rule=rows[:count])
+    return model
+
+
+@pytest.mark.parametrize("create", CASES, ids=lambda case: case.__name__)
+@pytest.mark.parametrize("count", [1, 4])  # an adjoint each; and more of them than upper variables: the motion of y
+def test_coupling_constraints_agree_with_differences(create, count):
+    response = Response(coupled(create, count))
+    x, h = np.array([0.7, 1.3]), 1e-5
+
+    def rows(point):
+        values = response.lower_values(response(point).y)
+        y = [values[f"lower.y[{k}]"] for k in (1, 2, 3)]
+        squares = y[0] ** 2 + y[1] ** 2 + y[2] ** 2
+        every = [y[0] ** 2 + point[1] * y[2], np.exp(y[1]) - point[0], squares, point[0] * y[0] + y[1] * y[2]]
+        return np.array(every[:count])
+
+    found = response.gradient(x)
+    differences = np.array([(rows(x + step) - rows(x - step)) / (2 * h) for step in h * np.eye(2)]).T
+    np.testing.assert_allclose(found.coupling, rows(x), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.jacobian, differences, rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(found.value, Response(create()).gradient(x).value, rtol=1e-7, atol=1e-9)
+    assert found.smooth
+
+
+def test_without_coupling_there_are_no_rows():
+    found = Response(unconstrained()).gradient([0.7, 1.3])
+    assert found.coupling.shape == (0,)
+    assert found.jacobian.shape == (0, 2)
+
+
+def test_several_followers_move_a_coupling_constraint_together():
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0.5, 2.0))
+    model.a, model.b = LowerLevel(), LowerLevel()
+    model.a.y, model.b.y = pyo.Var(), pyo.Var(bounds=(0, 10))
+    model.a.obj = pyo.Objective(expr=(model.a.y - model.x**2) ** 2)
+    model.b.obj = pyo.Objective(expr=model.x * model.b.y**2 - model.b.y)
+    model.both = pyo.Constraint(expr=model.a.y * model.b.y <= 3)
+    model.more = pyo.ConstraintList(rule=[model.a.y <= 5, model.b.y >= 0.1])
+    model.obj = pyo.Objective(expr=model.a.y + model.b.y)
+    found = Response(model).gradient([1.5])  # answers x^2 and 1 / (2x), their product x / 2
+    np.testing.assert_allclose(found.coupling, [0.75, 2.25, 1 / 3], rtol=1e-9)
+    np.testing.assert_allclose(found.jacobian[:, 0], [0.5, 3.0, -1 / (2 * 1.5**2)], rtol=1e-9)
+    assert found.value == pytest.approx([3.0 - 1 / (2 * 1.5**2)])
+
+
 def test_by_name_and_of_cost_minimised():
     model = maximised()
     model.obj.sense = pyo.maximize
@@ -121,13 +175,6 @@ def test_refuses_integers_below():
     y[1].domain = pyo.Integers
     finish(model, quadratic(x, y))
     with pytest.raises(RefusedError, match="integer"):
-        bilevel.solve(model, "gradient", budget=5)
-
-
-def test_refuses_coupling_constraints():
-    model = unconstrained()
-    model.limit = pyo.Constraint(expr=model.lower.y[1] <= 1)
-    with pytest.raises(RefusedError, match="limit"):
         bilevel.solve(model, "gradient", budget=5)
 
 

@@ -50,6 +50,35 @@ def test_gradients_are_those_of_the_symbols(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("count", [1, 4])
+def test_coupling_derivatives_are_those_of_the_symbols(name, count, monkeypatch):
+    def coupled(**settings):
+        model = create(**settings)
+        w = model.lower.w
+        rows = [sum(w[j] ** 2 for j in w) <= 50, w[0] * model.x[1] <= 50, w[1] + w[2] >= -50, w[5] >= -50]
+        model.coupling = pyo.ConstraintList(rule=rows[:count])
+        return model
+
+    kept = Response(coupled(**CASES[name]))
+    with monkeypatch.context() as patch:
+        patch.setattr("bilevel.compiling.SMALLEST", 10**9)
+        written = Response(coupled(**CASES[name]))
+    assert kept.compilation.squares
+    assert not written.compilation.squares
+    ours, theirs = Hypergradient(kept.compilation), Hypergradient(written.compilation)
+    for x in POINTS:
+        y = kept(x).y
+        np.testing.assert_allclose(ours(x, y).value, theirs(x, y).value, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(ours(x, y).jacobian, theirs(x, y).jacobian, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(ours(x, y).jacobian[0], _differences(kept, x), rtol=1e-4, atol=1e-6)
+
+
+def _differences(response, x, h=1e-5):
+    """Of the sum of squared coefficients."""
+    return [(np.sum(response(x + step).y ** 2) - np.sum(response(x - step).y ** 2)) / (2 * h) for step in h * np.eye(3)]
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_the_program_in_symbols_is_the_same_function(name, monkeypatch):
     kept, written = Response(create(**CASES[name])).programs["lower"], plain(monkeypatch, **CASES[name])
     written = written.programs["lower"]

@@ -1,0 +1,93 @@
+"""First and second derivatives of a follower's program at a point, as numbers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import casadi as ca
+import numpy as np
+
+from bilevel.compiled import Array, Compiled
+from bilevel.program import Program
+from bilevel.squares import Square
+
+
+class Derivatives(Protocol):
+    """What the system of a follower's optimality is made of."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the curvature is written anew by each call, so that a factor may take its place."""
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
+        """The Lagrangian's Hessian, shape (n, n), with the rows weighed by their multipliers."""
+
+
+class OfForm:
+    """First and second derivatives of a linear or quadratic program: matrices that its form has anyway."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    @property
+    def fresh(self) -> bool:
+        """See :class:`Derivatives`."""
+        return not self._program.quadratic_form.constant_hessian
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """See :class:`Derivatives`."""
+        form = self._program.quadratic_form.at(x)
+        return form.hessian @ y + form.gradient, form.matrix, form.matrix @ y + form.offset
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
+        """See :class:`Derivatives`."""
+        return self._program.quadratic_form.at(x).hessian
+
+
+class OfGraph:
+    """The same of a nonlinear program."""
+
+    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX) -> None:
+        p, y = program.parameters, program.variables
+        self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
+        self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
+        self._shape = program.jacobian.shape
+        self.fresh = True
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
+        """See :class:`Derivatives`."""
+        slope, jacobian, rows = self._first(x, y)
+        return slope, jacobian.reshape(self._shape, order="F"), rows
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Array:
+        """See :class:`Derivatives`."""
+        return self._second(x, y, weights)[0].reshape(len(y), len(y))
+
+
+class Crossing:
+    """``crossing(x, y, weights)`` gives ``L_yx``, shape (n, p), and the rows' derivative in x, shape (m, p)."""
+
+    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX, squares: tuple[Square, ...]) -> None:
+        p, y = program.parameters, program.variables
+        self._squares = squares
+        of_weights = ca.jacobian(program.weights, p) if squares else ca.SX(0, p.numel())
+        self._shapes = [(program.n, p.numel()), (program.m, p.numel()), of_weights.shape]
+        blocks = [ca.jacobian(slope, p), ca.jacobian(program.rows, p), of_weights]
+        self._compiled = Compiled([p, y, weights], [ca.vec(ca.densify(block)) for block in blocks])
+
+    def __call__(self, x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+        """Both, with the rows weighed by their multipliers."""
+        values = self._compiled(x, y, weights)
+        of_slope, of_rows, of_weights = (
+            value.reshape(shape, order="F") for value, shape in zip(values, self._shapes, strict=True)
+        )
+        if self._squares:
+            of_slope = of_slope.copy()
+        for square, moved in zip(self._squares, of_weights, strict=True):
+            pull = np.zeros(len(y))
+            square.add_slope(1.0, y, pull)
+            of_slope += np.outer(pull, moved)
+        return of_slope, of_rows

@@ -1,0 +1,218 @@
+"""How a follower's optimum moves with x: derivatives of functions of it, by one linear system.
+
+Where the follower's active constraints are known, its optimum solves the square system ``grad_y L(x, y, m) = 0``,
+``a(x, y) = 0`` with the Lagrangian L and the active rows a. Differentiated (Fiacco 1983, *Introduction to Sensitivity
+and Stability Analysis*, theorem 2.4.4), it gives the motion of the answer,
+
+    [ L_yy  a_y' ] [dy/dx]     [L_yx]
+    [ a_y    0   ] [dm/dx] = - [ a_x],
+
+and, transposed, the adjoints of functions h(y): with (v, w) the solution for the right side (h_y, 0),
+``h_y dy/dx = -(v' L_yx + w' a_x)``, the gradient in x of the scalar ``-(v' grad_y L + w' a)``: one sweep of reverse
+differentiation for each h. The matrix is the same for all of them. Where there are more functions than upper
+variables the motion is solved for instead.
+
+Where constraints are active with a zero multiplier (no strict complementarity) y(x) has a kink. The derivative given is
+then that of one of the pieces that meet there, and the point is not regular. Which of these constraints hold on a piece
+cannot be chosen one by one: they are those that the answer meets as x moves into one direction, which a quadratic
+program says (Jittorntrum 1984, doi 10.1007/BFb0121216; Ralph and Dempe 1995, doi 10.1007/BF01585934), here in the rates
+of their multipliers. Where the active gradients are linearly dependent a basis of them holds the answer; where the
+others leave the system singular, the follower has several optima, and all that are active hold the one chosen.
+"""
+
+from __future__ import annotations
+
+import casadi as ca
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dgesv, dposv, dpotrf
+
+from bilevel import tolerances
+from bilevel.active_constraints import Active, Ends, basic_multipliers, nonnegative
+from bilevel.compiled import Array, Compiled
+from bilevel.follower_derivatives import Crossing, Derivatives, OfForm, OfGraph
+from bilevel.program import Program, Shape
+
+_WEAK = 1e-7  # a multiplier below this, relative to the objective's gradient, counts as zero
+_RANK = 1e-10  # curvature below this counts as none, relative to the constraints' gradients
+
+
+class Sensitivity:
+    """Derivatives of functions of one follower's answer.
+
+    Parameters
+    ----------
+    program : Program
+        The follower's; continuous.
+    box : tuple of ndarray, optional
+        Lower and upper bounds of the parameters, each of shape (p,): a piece on the inner side of them is chosen.
+    """
+
+    def __init__(self, program: Program, box: tuple[Array, Array] | None = None) -> None:
+        self._program = program
+        everywhere = np.full(program.parameters.numel(), np.inf)
+        self._box = (-everywhere, everywhere) if box is None else box
+        p, y = program.parameters, program.variables
+        numeric = program.shape is not Shape.NONLINEAR  # then the curvature comes from the quadratic form
+        self._squares = program.squares if numeric else ()
+        weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
+        along = ca.SX.sym("along", len(self._squares))
+        slope = (program.moving_gradient if numeric else program.gradient) + ca.mtimes(program.jacobian.T, weights)
+        total = ca.dot(v, slope) + ca.dot(w, program.rows)
+        if self._squares:
+            total += ca.dot(program.weights, along)
+        self._mixed = Compiled([p, y, weights, v, w, along], [ca.gradient(total, p)])
+        self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
+        self._derivatives: Derivatives = OfForm(program) if numeric else OfGraph(program, slope, weights)
+        self._free = not program.has_inequalities and not program.m
+        self._bounds = Ends(program.lower, program.upper)
+        self._row_bounds = Ends(program.row_lower, program.row_upper)
+        self._nothing = Active(np.zeros((0, program.n)), np.zeros(0, dtype=int), np.zeros(program.m), True)
+        self._fixed = np.concatenate([program.equality, program.lower == program.upper])
+        self._owners = np.concatenate([np.arange(program.m), np.full(program.n, -1)])
+        self._normals = np.zeros((0, 0)) if self._free else np.eye(program.m + program.n, program.n, -program.m)
+
+    def __call__(self, x: Array, y: Array, slopes: Array) -> tuple[Array, bool]:
+        """``slopes' dy/dx`` at the optimum y for x, and whether the point is regular.
+
+        Parameters
+        ----------
+        x : ndarray of shape (p,)
+            The program's parameters.
+        y : ndarray of shape (n,)
+            Its optimum there.
+        slopes : ndarray of shape (n, k)
+            The gradients in y of k functions.
+
+        Returns
+        -------
+        ndarray of shape (k, p), bool
+            What moving answers contribute to the functions' derivatives; and whether they are differentiable there as
+            far as can be told: strict complementarity, and a system that is not singular.
+        """
+        active = self._nothing if self._free else self._active(x, y)
+        if slopes.shape[1] > len(x):
+            motion, regular = self._motion(x, y, active)
+            return slopes.T @ motion, regular
+        v, w, regular = self._solve(x, y, active, slopes, None)
+        of_rows = active.owners >= 0
+        row_weights = np.zeros((self._program.m, slopes.shape[1]))
+        row_weights[active.owners[of_rows]] = w[of_rows]
+        found = np.empty((slopes.shape[1], len(x)))
+        for k in range(len(found)):
+            along = [square.along(y, v[:, k]) for square in self._squares]
+            np.negative(self._mixed(x, y, active.weights, v[:, k], row_weights[:, k], along)[0], out=found[k])
+        return found, regular and active.strict
+
+    def of_one(self, x: Array, y: Array, slope: Array) -> tuple[Array, bool]:
+        """The same of one function, its gradient of shape (n,): a result of shape (p,)."""
+        if self._free:
+            curvature = self._derivatives.curvature(x, y, self._nothing.weights)
+            _, v, failed = dposv(curvature, slope, overwrite_a=self._derivatives.fresh)
+            if not failed:
+                along = [square.along(y, v) for square in self._squares]
+                none = self._nothing.weights
+                return -self._mixed(x, y, none, v, none, along)[0], True
+        found, regular = self(x, y, slope[:, None])
+        return found[0], regular
+
+    def _motion(self, x: Array, y: Array, active: Active) -> tuple[Array, bool]:
+        """``dy/dx``, shape (n, p), by solving for it."""
+        of_slope, of_active = self._crossed(x, y, active)
+        moved, _, regular = self._solve(x, y, active, -of_slope, -of_active)
+        return moved, regular and active.strict
+
+    def _crossed(self, x: Array, y: Array, active: Active) -> tuple[Array, Array]:
+        """``L_yx``, shape (n, p), and the active constraints' derivative in x, shape (k, p)."""
+        if not isinstance(self._cross, Crossing):
+            self._cross = Crossing(self._program, *self._cross, self._squares)
+        of_slope, of_rows = self._cross(x, y, active.weights)
+        of_active = np.zeros((len(active.owners), len(x)))
+        of_active[active.owners >= 0] = of_rows[active.owners[active.owners >= 0]]
+        return of_slope, of_active
+
+    def _solve(
+        self, x: Array, y: Array, active: Active, right: Array, below: Array | None
+    ) -> tuple[Array, Array, bool]:
+        """The symmetric system for right sides (right, below), shapes (n, k) and (active, k); ``below`` zero if None.
+
+        By least squares where it is singular, and then not regular.
+        """
+        curvature = self._derivatives.curvature(x, y, active.weights)
+        n, k = len(right), len(active.matrix)
+        if not k:
+            _, v, failed = dposv(curvature, right, overwrite_a=self._derivatives.fresh)
+            if not failed:
+                return v, np.zeros((0, right.shape[1])), True
+            curvature = self._derivatives.curvature(x, y, active.weights)
+        system = np.zeros((n + k, n + k))
+        system[:n, :n], system[:n, n:], system[n:, :n] = curvature, active.matrix.T, active.matrix
+        target = np.zeros((n + k, right.shape[1]))
+        target[:n] = right
+        if below is not None:
+            target[n:] = below
+        _, _, solution, failed = dgesv(system, target)
+        limit = 1e-6 * tolerances.scale(float(np.abs(target).max(initial=0.0)))
+        regular = not failed and float(np.abs(system @ solution - target).max(initial=0.0)) <= limit
+        if not regular:
+            solution = np.linalg.lstsq(system, target, rcond=None)[0]
+        return solution[:n], solution[n:], regular
+
+    def _active(self, x: Array, y: Array) -> Active:
+        """The constraints that hold y, with their multipliers."""
+        program = self._program
+        slope, jacobian, rows = self._derivatives.first(x, y)
+        self._normals[: program.m] = jacobian
+        every = np.concatenate([self._row_bounds.side(rows) * jacobian.any(axis=1), self._bounds.side(y)])
+        places = np.flatnonzero(every)
+        if not len(places):
+            return self._nothing
+        matrix, owners, fixed, sides = self._normals[places], self._owners[places], self._fixed[places], every[places]
+        multipliers, _, rank, _ = np.linalg.lstsq(matrix.T, -slope, rcond=None)
+        if rank < len(matrix):
+            gain = self._crossed(x, y, Active(matrix, owners, np.zeros(program.m), False))[1] @ self._inward(x)
+            multipliers = basic_multipliers(matrix, slope, np.where(fixed, 0.0, sides), gain)
+        strict = fixed | (np.abs(multipliers) > _WEAK * tolerances.scale(float(np.abs(slope).max(initial=0.0))))
+        weights = np.zeros(program.m)
+        of_rows = strict & (owners >= 0)
+        weights[owners[of_rows]] = multipliers[of_rows]
+        if strict.all():
+            return Active(matrix, owners, weights, True)
+        active = Active(matrix[strict], owners[strict], weights, False)
+        weak = Active(sides[~strict, None] * matrix[~strict], owners[~strict], weights, False)
+        met = self._met(x, y, active, weak, sides[~strict])
+        owned = np.concatenate([active.owners, weak.owners[met]])
+        return Active(np.vstack([active.matrix, matrix[~strict][met]]), owned, weights, False)
+
+    def _met(self, x: Array, y: Array, active: Active, weak: Active, sides: Array) -> NDArray[np.bool_]:
+        """Which of the weakly active constraints the answer meets as x moves into its box."""
+        met = np.zeros(len(weak.matrix), dtype=bool)
+        direction = self._inward(x)
+        of_slope, of_active = self._crossed(x, y, active)
+        moved, _, regular = self._solve(
+            x, y, active, -(of_slope @ direction)[:, None], -(of_active @ direction)[:, None]
+        )
+        if not regular:  # there are several optima: the leader's choice among them rests on the others
+            return ~met
+        of_weak = sides * (self._crossed(x, y, weak)[1] @ direction)
+        broken = weak.matrix @ moved[:, 0] + of_weak
+        if (broken <= _WEAK * tolerances.scale(float(np.abs(broken).max()))).all():
+            return met
+        pushed, _, _ = self._solve(x, y, active, weak.matrix.T, None)
+        gram = weak.matrix @ pushed
+        open_ = np.flatnonzero(gram.diagonal() > _RANK * (weak.matrix**2).sum(axis=1))  # not held by the others anyway
+        gram = gram[np.ix_(open_, open_)]
+        factor, failed = dpotrf(gram + _RANK * float(np.trace(gram)) * np.eye(len(open_)))
+        if not failed and len(open_):  # the rates r >= 0 of the multipliers minimise r' gram r / 2 - broken' r
+            rates = nonnegative(factor, solve_triangular(factor, broken[open_], trans="T"))
+            met[open_] = rates > 0.0
+        return met
+
+    def _inward(self, x: Array) -> Array:
+        """A direction in x, along no axis, that leaves no bound behind."""
+        direction: Array = np.cos(np.arange(1.0, len(x) + 1.0))
+        low, high = self._box
+        direction[x <= low] = np.abs(direction[x <= low])
+        direction[x >= high] = -np.abs(direction[x >= high])
+        return direction

@@ -1,0 +1,43 @@
+"""What the solvers' libraries have to say does not reach the terminal."""
+
+import pyomo.environ as pyo
+import pyscipopt
+import pytest
+
+from bilevel import LowerLevel, Response
+from bilevel.contracts import Status
+from bilevel.solvers.engines.scip_silence import silence
+
+
+def test_a_derivative_in_x_that_is_no_number_is_not_complained_of(capfd):
+    """The follower's answer is fine at x = 0, and CasADi would differentiate the square root by itself."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 1))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(bounds=(-2, 2))
+    y = model.lower.y
+    model.lower.obj = pyo.Objective(expr=pyo.exp(y) - y + pyo.sqrt(model.x) * y)
+    model.obj = pyo.Objective(expr=y**2)
+    reply = Response(model)([0.0])
+    assert reply.status is Status.OPTIMAL
+    assert reply.y == pytest.approx([0.0], abs=1e-6)
+    assert capfd.readouterr() == ("", "")
+
+
+def misuse():
+    model = pyscipopt.Model()
+    model.hideOutput()
+    model.setObjective(model.addVar("x"))
+    model.optimize()
+    with pytest.raises(Exception, match="SCIP"):
+        model.addVar("too late")
+
+
+def test_the_error_lines_of_scip_are_silenced_and_come_back(capfd):
+    misuse()
+    assert "ERROR" in capfd.readouterr().err
+    with silence():
+        misuse()
+    assert capfd.readouterr() == ("", "")
+    misuse()
+    assert "ERROR" in capfd.readouterr().err
