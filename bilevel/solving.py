@@ -47,7 +47,7 @@ def solve(
         Holds at least one ``LowerLevel``. Its variables take the values of the answer, both levels.
     method : str
         ``auto``, ``kkt``, or the name of a search (``grid``, ``random``, ...). ``name:variant`` passes the variant to
-        the search as its ``sampler`` option. ``auto`` is the KKT path where it accepts the model, else a search.
+        the search as its ``sampler`` option. ``auto`` is the first exact path that accepts the model, else a search.
     budget : int, optional
         Largest number of upper points a search evaluates; 100 where nothing is said.
     seed : int
@@ -205,8 +205,11 @@ def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tu
     """Run the first exact path that does not refuse."""
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
+    began = time.monotonic()
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
-        limit = None if settings.time_limit is None else part.share * settings.time_limit
+        limit = None
+        if settings.time_limit is not None:
+            limit = part.share * max(1.0, settings.time_limit - (time.monotonic() - began))
         try:
             return part.name, _walk(part, problem, replace(settings, time_limit=limit), observer), refusals
         except RefusedError as refusal:

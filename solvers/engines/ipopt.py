@@ -129,7 +129,8 @@ class _IpoptSolver(Solver):
             return False
         assert self._slope is not None
         slope = self._slope(parameters, y, np.zeros(program.m))[1]
-        free = np.where(slope > 0.0, y > program.lower, y < program.upper)
+        edge = tolerances.FEASIBILITY * np.maximum(1.0, np.abs(y))  # an interior point stops short of its bounds
+        free = np.where(slope > 0.0, y > program.lower + edge, y < program.upper - edge)
         direction = np.where(free, -slope, 0.0)
         steepest = float(np.abs(direction).max(initial=0.0))
         if steepest == 0.0:

@@ -17,6 +17,7 @@ from bilevel import LowerLevel, registry, tolerances
 from bilevel.answering import Answering, ranked_engines
 from bilevel.contracts import Answer, Engine, Status
 from bilevel.errors import RefusedError
+from bilevel.response import Response
 
 ENGINES = [*(name for name in registry.catalogue(Engine) if name != "pyomo"), "pyomo:highs", "pyomo:scip_direct"]
 XS = [np.array([0.0, 0.0]), np.array([1.0, -1.0]), np.array([-2.0, 1.0]), np.array([0.0, 0.0])]
@@ -508,3 +509,19 @@ def test_a_time_limit_is_no_proof():
             assert answer.status is Status.FAILED, (name, answer)
             assert not answer.proved
             assert answer.y is None or answer.objective >= answer.bound - tolerances.GLOBAL_GAP
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.035, 1e-3])
+def test_an_optimum_that_stops_short_of_its_bound_is_attained(slope):
+    """Interior points leave y a hair above 0, where f still falls: towards the bound, not for ever."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 1))
+    model.lower = LowerLevel()
+    y = model.lower.y = pyo.Var(range(2), bounds=(0, None))
+    model.lower.obj = pyo.Objective(
+        expr=sum(pyo.exp(y[k]) + y[k] ** 2 - (1 - slope * (1 + k)) * y[k] for k in range(2))
+    )
+    model.obj = pyo.Objective(expr=model.x + y[0] + y[1])
+    reply = Response(model)(np.array([0.5]))
+    assert reply.status is Status.OPTIMAL
+    assert reply.y == pytest.approx(0.0, abs=1e-6)

@@ -1,0 +1,131 @@
+"""F and G along tubes of answers: polynomials in x on a box, and what the tubes' width may add.
+
+With ``y(x) = p(x) + e``, ``|e|_H <= delta`` (:mod:`bilevel.solvers.answer_tubes`), the mean value theorem in y gives
+
+    |F(x, y(x)) - F(x, p(x))|  <=  |c|_{H^-1} delta + sum_i w_i |e_i|,
+
+where c is the middle and w the radius of the range of F_y over the box and the tube: the ellipsoid is used for what is
+large, its extent along the axes for what is small. F(x, p(x)) is a function of x alone, in Taylor form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import casadi as ca
+import numpy as np
+
+from bilevel.compiled import Array
+from bilevel.compiling import Compilation
+from bilevel.errors import RefusedError
+from bilevel.solvers.answer_tubes import Tube
+from bilevel.squares import Square, symbols_of
+from bilevel.taylor import Taylor
+from bilevel.taylor_graph import TaylorGraph
+
+
+class LeaderModels:
+    """Makes models of F (minimised) and of the rows of all upper constraints.
+
+    Parameters
+    ----------
+    compilation : Compilation
+        Of the problem.
+    taylor : Taylor
+        The arithmetic.
+
+    Raises
+    ------
+    RefusedError
+        If a function has no rule in the arithmetic, or jumps.
+
+    Attributes
+    ----------
+    row_lower, row_upper : ndarray of shape (m,)
+        Limits of the rows.
+    """
+
+    def __init__(self, compilation: Compilation, taylor: Taylor) -> None:
+        self._taylor = taylor
+        rows, self.row_lower, self.row_upper = compilation.rows(compilation.problem.constraints)
+        x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
+        symbols = symbols_of(self._squares)
+        outputs = ca.vertcat(compilation.upper_short, rows)
+        jacobian = ca.jacobian(outputs, y)
+        self._places = tuple(np.array(k, dtype=int) for k in jacobian.sparsity().get_triplet())
+        entries = ca.vertcat(ca.SX(0, 1), *jacobian.nonzeros())
+        weights = ca.densify(ca.jacobian(compilation.upper_short, symbols).T) if self._squares else ca.SX(0, 1)
+        self._values = TaylorGraph(taylor, [x, y, symbols], outputs)
+        if self._values.jumps:
+            raise RefusedError("it holds a step or an if-then-else, across which no derivative bounds a difference")
+        self._slopes = TaylorGraph(taylor, [x, y, symbols], ca.vertcat(entries, weights))
+        self._n = int(y.numel())
+
+    def __len__(self) -> int:
+        return len(self._values) + len(self._slopes)
+
+    @property
+    def room(self) -> int:
+        """Numbers held per box, roughly."""
+        return max(self._values.room, self._slopes.room)
+
+    def __call__(self, x: Array, tubes: Sequence[Tube]) -> Array:
+        """Models of F and the rows, shape (size, 1 + m, boxes), whose radius holds what the tubes add."""
+        y = np.concatenate([tube.model for tube in tubes], axis=1)
+        found = self._values(x, y, self._distances(y))
+        y[-1] = np.concatenate([tube.reach for tube in tubes])
+        with np.errstate(all="ignore"):
+            found[-1] += self._spread(self._slope(x, y), tubes)
+        found[-1][np.isnan(found[-1])] = np.inf
+        return found
+
+    def _distances(self, y: Array) -> Array:
+        """Models of the squares that F holds, shape (size, squares, boxes)."""
+        taylor = self._taylor
+        found = np.zeros((taylor.size, len(self._squares), y.shape[-1]))
+        with np.errstate(all="ignore"):
+            for k, square in enumerate(self._squares):
+                matrix, target = square.factor.matrix, square.factor.target
+                residual = taylor.shifted(taylor.mapped(matrix, y[:, square.places]), -target[:, None])
+                terms = taylor.multiply(residual, residual)
+                terms[-1] += len(target) * 2.0**-52 * np.abs(terms).sum(axis=0)
+                found[:, k] = terms.sum(axis=1)
+        return found
+
+    def _slope(self, x: Array, y: Array) -> Array:
+        """Models of the derivatives by y on the tubes, shape (size, 1 + m, n, boxes)."""
+        taylor = self._taylor
+        found = self._slopes(x, y, self._distances(y))
+        rows, columns = self._places
+        slopes = np.zeros((taylor.size, 1 + len(self.row_lower), self._n, found.shape[-1]))
+        slopes[:, rows, columns] = found[:, : len(rows)]
+        for k, square in enumerate(self._squares):
+            weight = found[:, len(rows) + k : len(rows) + k + 1]
+            self._add_square(square, weight, y, slopes)
+        return slopes
+
+    def _add_square(self, square: Square, weight: Array, y: Array, slopes: Array) -> None:
+        taylor, factor = self._taylor, square.factor
+        with np.errstate(all="ignore"):
+            inner = taylor.mapped(factor.hessian, y[:, square.places])
+            inner = taylor.multiply(weight, taylor.shifted(inner, factor.at_zero[:, None]))
+            slopes[:, 0, square.places] = taylor.add(slopes[:, 0, square.places], inner)
+
+    def _spread(self, slopes: Array, tubes: Sequence[Tube]) -> Array:
+        """How much the outputs can move within the tubes, shape (1 + m, boxes)."""
+        middle, width = slopes[0], self._taylor.reach(slopes) + slopes[-1]
+        total = np.zeros((slopes.shape[1], slopes.shape[-1]))
+        offset = 0
+        for tube in tubes:
+            place = slice(offset, offset + tube.model.shape[1])
+            offset = place.stop
+            along = middle[:, place].transpose(2, 1, 0)
+            length = np.sqrt(np.maximum((along * (tube.inverse @ along)).sum(axis=1), 0.0)).T
+            total += _product(length, tube.delta) * (1.0 + 1e-4)
+            total += _product(width[:, place], tube.reach).sum(axis=1)
+        return total
+
+
+def _product(a: Array, b: Array) -> Array:
+    """``a b``, where nothing times infinity is nothing."""
+    return np.where(a == 0.0, 0.0, a * b)
