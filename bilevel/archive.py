@@ -41,7 +41,7 @@ class Evaluation:
     message : str
         Why it failed.
     gradient : tuple of float, optional
-        dF/dx, minimised, in the variables' own units; only for searches that use it.
+        dF/dx, minimised, in the variables' own units; only for searches that use or welcome it.
     """
 
     index: int

@@ -65,23 +65,31 @@ class Hypergradient:
     """
 
     def __init__(self, compilation: Compilation) -> None:
-        if compilation.problem.multipliers:
-            raise RefusedError("F mentions a multiplier, whose derivative is not known; use a search without gradients")
+        reason = self.refusal(compilation)
+        if reason is not None:
+            raise RefusedError(reason)
         self._parts = []
         offset = 0
         for follower in compilation.problem.followers:
-            program = compilation.programs.get(follower.name)
-            if program is None or program.integer.any():
-                reason = "answers by a Python function" if program is None else "has integer variables"
-                raise RefusedError(
-                    f"{follower.name} {reason}: F has no gradient through it; use a search without gradients"
-                )
+            program = compilation.programs[follower.name]
             self._parts.append((slice(offset, offset + program.n), _Adjoint(program)))
             offset += program.n
         x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
         upper, symbols = compilation.upper_short, symbols_of(compilation.upper_squares)
         slopes = [ca.gradient(upper, x), ca.gradient(upper, y), ca.gradient(upper, symbols)]
         self._direct = Compiled([x, y, symbols], slopes)
+
+    @staticmethod
+    def refusal(compilation: Compilation) -> str | None:
+        """Why F has no gradient through the followers, or None; nothing is built to say so."""
+        if compilation.problem.multipliers:
+            return "F mentions a multiplier, whose derivative is not known; use a search without gradients"
+        for follower in compilation.problem.followers:
+            program = compilation.programs.get(follower.name)
+            if program is None or program.integer.any():
+                reason = "answers by a Python function" if program is None else "has integer variables"
+                return f"{follower.name} {reason}: F has no gradient through it; use a search without gradients"
+        return None
 
     def __call__(self, x: Array, y: Array) -> Gradient:
         """The gradient at x, given the followers' stacked optimal answers y.

@@ -23,8 +23,7 @@ from bilevel import registry
 from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Point, Search, Settings, Status
-from bilevel.errors import BilevelError, OptionError, RefusedError, SpaceError, StudyError
-from bilevel.hypergradient import Hypergradient
+from bilevel.errors import BilevelError, OptionError, SpaceError, StudyError
 from bilevel.identity import identity_of
 from bilevel.problem import Problem
 from bilevel.registry import register
@@ -32,6 +31,7 @@ from bilevel.replies import Reply
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
 from bilevel.second_order import SecondOrder
+from bilevel.solvers.gradients import Differentiate, Gradients, differentiator, granted
 from bilevel.solvers.workers import Alone, Crew, Workers, deaf
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
@@ -60,18 +60,14 @@ class OuterLoop(Path):
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
             search = _make(space, settings, budget, study)
-            if search.uses_gradients and problem.coupling:
-                coupling = problem.coupling[0].name
-                raise RefusedError(
-                    f"{search.name} cannot hold the coupling constraint {coupling}; use kkt or a surrogate"
-                )
-            if search.uses_gradients and SecondOrder.takes(compilation):
+            gradients = granted(search, compilation)
+            if gradients and SecondOrder.takes(compilation):
                 search.curvature = SecondOrder(compilation)
             study.begin(
                 identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
                 _window(search, settings),
             )
-            crew = _crew(compilation, space, settings, search.uses_gradients, study)
+            crew = _crew(compilation, space, settings, gradients, study)
             return _Run(search, space, crew, study, observer).until(problem, budget, _deadline(settings))
         finally:
             study.close()
@@ -88,13 +84,14 @@ def _deadline(settings: Settings) -> float:
     return math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
 
 
-def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: bool, study: Study | NoStudy) -> Crew:
+def _crew(
+    compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Study | NoStudy
+) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point alone, so nothing starts from the last."""
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, study.add)
-    gradient = Hypergradient(compilation) if gradients else None
     response = Response(compilation.problem, compilation=compilation, warm=False)
-    return Alone(Evaluate(space, response, gradient), study.add)
+    return Alone(Evaluate(space, response, differentiator(compilation, gradients)), study.add)
 
 
 def _make(space: Space, settings: Settings, budget: int, study: Study | NoStudy) -> Search:
@@ -117,7 +114,7 @@ def _make(space: Space, settings: Settings, budget: int, study: Study | NoStudy)
 class Evaluate:
     """One upper point to one line of the history."""
 
-    def __init__(self, space: Space, response: Response, gradient: Hypergradient | None = None) -> None:
+    def __init__(self, space: Space, response: Response, gradient: Differentiate | None = None) -> None:
         self._space = space
         self._response = response
         self._gradient = gradient
@@ -146,7 +143,8 @@ class Evaluate:
             evaluation.lower_objective = tuple(follower.stated(follower.sense * f) for follower, f in below)
             evaluation.upper_violation = reply.violation
             if self._gradient is not None:
-                evaluation.gradient = tuple(self._gradient(x, reply.y).value.tolist())
+                found = self._gradient(x, reply.y)
+                evaluation.gradient = None if found is None else tuple(found.value.tolist())
         evaluation.seconds = time.perf_counter() - began
         return evaluation
 

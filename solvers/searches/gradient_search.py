@@ -21,7 +21,7 @@ from bilevel.contracts import Point, Search
 from bilevel.errors import RefusedError
 from bilevel.inversion import Inversion
 from bilevel.registry import register
-from bilevel.solvers.searches.box_newton import minimise
+from bilevel.solvers.searches.box_newton import minimise, unit_product
 
 if TYPE_CHECKING:
     from bilevel.archive import Evaluation
@@ -149,18 +149,9 @@ class _Descent:
             evaluation = None if point is None else self._evaluate(point)
             if point is None or evaluation is None or not evaluation.answered or evaluation.gradient is None:
                 return None
-            slopes, by_x = self._space.unit_slopes(point), np.asarray(evaluation.gradient)
-            times = curvature(self._space.vector(point), np.array(list(evaluation.lower.values())))
-            if times is None:
-                return None
-            bends = by_x * self._space.unit_bends(point)
-
-            def product(direction: Array) -> Array:
-                whole = np.zeros(len(free))
-                whole[free] = direction
-                return np.asarray((slopes * times(slopes * whole) + bends * whole)[free])
-
-            return evaluation.cost, (by_x * slopes)[free], product
+            product = unit_product(self._space, free, evaluation, curvature)
+            slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(point)
+            return None if product is None else (evaluation.cost, slope[free], product)
 
         minimise(look, self._unit[free])
 
