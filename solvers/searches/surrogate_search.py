@@ -3,6 +3,7 @@
 Three searches on one course (:mod:`.model_based.course`): cubic radial functions with DYCORS candidates (Regis and
 Shoemaker 2013), a Gaussian process with logarithmic expected improvement (Jones et al. 1998; Ament et al. 2023), and
 both in turn. The radial functions are the surer guide to the first improvements and the process to the last digits.
+Where there are categories a step of its own chooses among them first (:mod:`.model_based.category_step`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bilevel.errors import OptionError
 from bilevel.registry import register
 from bilevel.solvers.acquisition import ACQUISITIONS, Acquisition
 
+from .model_based.category_step import CategoryStep, few_combinations
 from .model_based.course import Course, Options
 from .model_based.gaussian_process_step import GaussianProcessStep
 from .model_based.radial_basis_step import RadialBasisStep
@@ -156,8 +158,13 @@ class SurrogateSearch(Search):
         self._course = course = Course(space, rng, budget, options, lambda: self.curvature)
         self.welcomes_gradients = course.descends
         process, radial = GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)
-        # The process learns how much each category matters, the radial functions cannot: it leads where there are any.
-        course.steps = [process, process, radial] if course.encoding.categorical.any() else [process, radial]
+        course.steps = [process, radial]
+        if few_combinations(course.encoding):
+            # Only the process knows when no improvement is to be expected.
+            course.steps = [CategoryStep(course.pool, process), radial, radial, process]
+        elif course.encoding.categorical.any():
+            # The process learns how much each category matters, the radial functions cannot.
+            course.steps = [process, process, radial]
 
     @property
     def stalled(self) -> bool:
