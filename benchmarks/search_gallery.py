@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pyomo.environ as pyo
@@ -20,8 +21,12 @@ from bilevel.contracts import Point
 from bilevel.loading import load_model
 from bilevel.problem import Problem
 from bilevel.response import Response
+from bilevel.second_order import SecondOrder
+from bilevel.solvers.gradients import differentiator, granted
 from bilevel.solvers.outer_loop import Evaluate
 from bilevel.space import Space
+
+_WELCOMING: Any = SimpleNamespace(name="benchmark", uses_gradients=False, welcomes_gradients=True)
 
 
 @dataclass
@@ -42,6 +47,8 @@ class GalleryProblem:
         Of ``create_model``.
     change : callable, optional
         Changes the model in place.
+    curvature : SecondOrder or None
+        As the outer loop gives it to a search that is given gradients.
     """
 
     name: str
@@ -55,6 +62,7 @@ class GalleryProblem:
     def __post_init__(self) -> None:
         self._known: dict[Point, Evaluation] = {}
         self._evaluate: Evaluate | None = None
+        self.curvature: SecondOrder | None = None
 
     def build(self) -> Any:
         """The Pyomo model."""
@@ -64,19 +72,23 @@ class GalleryProblem:
         return model
 
     def space(self) -> Space:
-        """A fresh space; what a point gives is remembered between searches."""
+        """A fresh space; what a point gives is remembered between searches, with the gradient that ``solve`` gives."""
         compilation = Compilation(Problem.read(self.build()))
         space = Space(compilation)
         space.start = None
         if self._evaluate is None:
-            self._evaluate = Evaluate(space, Response(compilation.problem, compilation=compilation, warm=False))
+            gradients = granted(_WELCOMING, compilation)
+            response = Response(compilation.problem, compilation=compilation, warm=False)
+            self._evaluate = Evaluate(space, response, differentiator(compilation, gradients))
+            self.curvature = SecondOrder(compilation) if gradients and SecondOrder.takes(compilation) else None
         return space
 
     def evaluate(self, point: Point, index: int) -> Evaluation:
         """What a search is told."""
         assert self._evaluate is not None
         if point not in self._known:
-            self._known[point] = replace(self._evaluate(point, index), lower={})
+            found = self._evaluate(point, index)
+            self._known[point] = found if self.curvature else replace(found, lower={})
         return replace(self._known[point], index=index)
 
 

@@ -41,7 +41,7 @@ class Evaluation:
     message : str
         Why it failed.
     gradient : tuple of float, optional
-        dF/dx, minimised, in the variables' own units; only for searches that use it.
+        dF/dx, minimised, in the variables' own units; only for searches that use or welcome it.
     coupling : tuple of float, optional
         The bodies of the coupling constraints, where ``gradient`` is given and there are any.
     jacobian : tuple of tuple of float, optional

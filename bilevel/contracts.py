@@ -176,8 +176,12 @@ class Search(Part):
     uses_gradients: ClassVar[bool] = False
     """Whether evaluations should carry ``gradient``; the outer loop refuses problems that have none."""
 
+    welcomes_gradients: bool = False
+    """Whether evaluations should carry ``gradient`` where F has one, a search that does without elsewhere: under
+    coupling constraints, at a kink, where the follower answers by a function or a gradient would cost too much."""
+
     curvature: Callable[[NDArray[np.float64], NDArray[np.float64]], Any] | None = None
-    """Set by the outer loop on a search with ``uses_gradients`` where it is to be had: ``curvature(x, y)`` gives the
+    """Set by the outer loop on a search that is given gradients where it is to be had: ``curvature(x, y)`` gives the
     function that multiplies with the Hessian of F(x, y(x)) (:mod:`bilevel.second_order`), or None."""
 
     keeps_coupling: ClassVar[bool] = False

@@ -61,18 +61,14 @@ class Hypergradient:
     """
 
     def __init__(self, compilation: Compilation) -> None:
-        if compilation.problem.multipliers:
-            raise RefusedError("F mentions a multiplier, whose derivative is not known; use a search without gradients")
+        reason = self.refusal(compilation)
+        if reason is not None:
+            raise RefusedError(reason)
         self._parts = []
         offset = 0
         box = _box(compilation)
         for follower in compilation.problem.followers:
-            program = compilation.programs.get(follower.name)
-            if program is None or program.integer.any():
-                reason = "answers by a Python function" if program is None else "has integer variables"
-                raise RefusedError(
-                    f"{follower.name} {reason}: F has no gradient through it; use a search without gradients"
-                )
+            program = compilation.programs[follower.name]
             self._parts.append((slice(offset, offset + program.n), Sensitivity(program, box)))
             offset += program.n
         x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
@@ -81,6 +77,18 @@ class Hypergradient:
         self._direct = Compiled([x, y, symbols], slopes)
         self._coupling = _Coupling(compilation) if compilation.problem.coupling else None
         self._none = np.zeros(0), np.zeros((0, int(x.numel())))
+
+    @staticmethod
+    def refusal(compilation: Compilation) -> str | None:
+        """Why F has no gradient through the followers, or None; nothing is built to say so."""
+        if compilation.problem.multipliers:
+            return "F mentions a multiplier, whose derivative is not known; use a search without gradients"
+        for follower in compilation.problem.followers:
+            program = compilation.programs.get(follower.name)
+            if program is None or program.integer.any():
+                reason = "answers by a Python function" if program is None else "has integer variables"
+                return f"{follower.name} {reason}: F has no gradient through it; use a search without gradients"
+        return None
 
     def __call__(self, x: Array, y: Array) -> Gradient:
         """The derivatives at x, given the followers' stacked optimal answers y.

@@ -23,8 +23,8 @@ from bilevel import registry
 from bilevel.archive import Archive, Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Point, Search, Settings, Status
-from bilevel.errors import BilevelError, OptionError, RefusedError, SpaceError, StudyError
-from bilevel.hypergradient import Gradient, Hypergradient
+from bilevel.errors import BilevelError, OptionError, SpaceError, StudyError
+from bilevel.hypergradient import Gradient
 from bilevel.identity import identity_of
 from bilevel.problem import Problem
 from bilevel.registry import register
@@ -32,6 +32,7 @@ from bilevel.replies import Reply
 from bilevel.response import Response
 from bilevel.result import Finding, Termination, Verdict
 from bilevel.second_order import SecondOrder
+from bilevel.solvers.gradients import Differentiate, Gradients, differentiator, granted
 from bilevel.solvers.workers import Alone, Crew, Workers, deaf
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
@@ -60,26 +61,24 @@ class OuterLoop(Path):
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
             search = _make(space, settings, budget, study)
-            if search.uses_gradients:
-                _equip(search, compilation)
+            gradients = granted(search, compilation)
+            _equip(search, compilation, gradients)
             study.begin(
                 identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
                 _window(search, settings),
             )
-            crew = _crew(compilation, space, settings, search.uses_gradients, study)
+            crew = _crew(compilation, space, settings, gradients, study)
             return _Run(search, space, crew, study, observer).until(problem, budget, _deadline(settings))
         finally:
             study.close()
 
 
-def _equip(search: Search, compilation: Compilation) -> None:
-    """Give a search that uses gradients what goes with them."""
+def _equip(search: Search, compilation: Compilation, gradients: Gradients) -> None:
+    """Give a search what goes with its gradients."""
     coupling = compilation.problem.coupling
+    if not gradients:
+        return
     if coupling:
-        if not search.keeps_coupling:
-            raise RefusedError(
-                f"{search.name} cannot hold the coupling constraint {coupling[0].name}; use kkt or a surrogate"
-            )
         _, lower, upper = compilation.rows(coupling)
         search.coupling = lower, upper
     elif SecondOrder.takes(compilation):
@@ -97,13 +96,14 @@ def _deadline(settings: Settings) -> float:
     return math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
 
 
-def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: bool, study: Study | NoStudy) -> Crew:
+def _crew(
+    compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Study | NoStudy
+) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point alone, so nothing starts from the last."""
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, study.add)
-    gradient = Hypergradient(compilation) if gradients else None
     response = Response(compilation.problem, compilation=compilation, warm=False)
-    return Alone(Evaluate(space, response, gradient), study.add)
+    return Alone(Evaluate(space, response, differentiator(compilation, gradients)), study.add)
 
 
 def _make(space: Space, settings: Settings, budget: int, study: Study | NoStudy) -> Search:
@@ -126,7 +126,7 @@ def _make(space: Space, settings: Settings, budget: int, study: Study | NoStudy)
 class Evaluate:
     """One upper point to one line of the history."""
 
-    def __init__(self, space: Space, response: Response, gradient: Hypergradient | None = None) -> None:
+    def __init__(self, space: Space, response: Response, gradient: Differentiate | None = None) -> None:
         self._space = space
         self._response = response
         self._gradient = gradient
@@ -160,8 +160,10 @@ class Evaluate:
         return evaluation
 
 
-def _differentiate(evaluation: Evaluation, gradient: Gradient) -> None:
-    """Write the derivatives down."""
+def _differentiate(evaluation: Evaluation, gradient: Gradient | None) -> None:
+    """Write the derivatives down, where there are any."""
+    if gradient is None:
+        return
     evaluation.gradient = tuple(gradient.value.tolist())
     if len(gradient.coupling):
         evaluation.coupling = tuple(gradient.coupling.tolist())

@@ -23,9 +23,9 @@ from bilevel.archive import Evaluation
 from bilevel.compiling import Compilation
 from bilevel.contracts import Engine, Point, Status
 from bilevel.errors import OptionError
-from bilevel.hypergradient import Hypergradient
 from bilevel.problem import Problem
 from bilevel.response import Response
+from bilevel.solvers.gradients import Gradients, differentiator
 from bilevel.space import Space
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class Workers:
         Gives a point's values where no worker lived to do so.
     count : int
         How many processes.
-    gradients : bool
-        Whether evaluations carry dF/dx.
+    gradients : Gradients
+        Which evaluations carry dF/dx.
     arrived : callable
         Called with every outcome as soon as it is there, in this process.
 
@@ -106,7 +106,7 @@ class Workers:
         If the model cannot be handed to another process.
     """
 
-    def __init__(self, problem: Problem, space: Space, count: int, gradients: bool, arrived: Arrived) -> None:
+    def __init__(self, problem: Problem, space: Space, count: int, gradients: Gradients, arrived: Arrived) -> None:
         self._space, self._count, self._arrived = space, count, arrived
         self._parcel = _pack(problem, gradients)
         self._waiting: deque[tuple[Point, int]] = deque()
@@ -207,7 +207,7 @@ def deaf() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if heard is None else heard)
 
 
-def _pack(problem: Problem, gradients: bool) -> bytes:
+def _pack(problem: Problem, gradients: Gradients) -> bytes:
     """All that a worker needs, in bytes."""
     import cloudpickle
 
@@ -264,6 +264,5 @@ def _unpack(parcel: bytes) -> Evaluate:
     sys.path += [folder for folder in path if folder not in sys.path]
     registry.admit(foreign)
     compilation = Compilation(Problem.read(model, attitude))
-    gradient = Hypergradient(compilation) if gradients else None
     response = Response(compilation.problem, compilation=compilation, warm=False)
-    return Evaluate(Space(compilation), response, gradient)
+    return Evaluate(Space(compilation), response, differentiator(compilation, gradients))

@@ -9,9 +9,14 @@ optimization problems*).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from bilevel.archive import Evaluation
+    from bilevel.space import Space
 
 Array = NDArray[np.float64]
 Product = Callable[[Array], Array]
@@ -46,7 +51,7 @@ def minimise(look: Callable[[Array], tuple[float, Array, Product] | None], start
         value, gradient, product = here
         if _stationarity(point, gradient) <= _TOLERANCE * first or radius <= _SHORTEST:
             return
-        step, gain = _step(point, gradient, product, radius)
+        step, gain = step_within(point, gradient, product, radius)
         if not gain > 0.0:
             return
         there = look(point + step)
@@ -62,11 +67,41 @@ def minimise(look: Callable[[Array], tuple[float, Array, Product] | None], start
             point, here = point + step, there
 
 
+def unit_product(
+    space: Space, free: NDArray[np.bool_], evaluation: Evaluation, curvature: Callable[[Array, Array], Any]
+) -> Product | None:
+    """Products with the Hessian of F in the free unit coordinates at an evaluated point; None where it has none.
+
+    Parameters
+    ----------
+    space : Space
+        Whose unit coordinates.
+    free : ndarray of bool, shape (d,)
+        Which of them vary.
+    evaluation : Evaluation
+        With its gradient and the followers' answers.
+    curvature : callable
+        :attr:`bilevel.contracts.Search.curvature`.
+    """
+    point = evaluation.point
+    times = curvature(space.vector(point), np.array(list(evaluation.lower.values())))
+    if times is None:
+        return None
+    slopes, bends = space.unit_slopes(point), np.asarray(evaluation.gradient) * space.unit_bends(point)
+
+    def product(direction: Array) -> Array:
+        whole = np.zeros(len(free))
+        whole[free] = direction
+        return np.asarray((slopes * times(slopes * whole) + bends * whole)[free])
+
+    return product
+
+
 def _stationarity(point: Array, gradient: Array) -> float:
     return float(np.abs(np.clip(point - gradient, 0.0, 1.0) - point).max(initial=0.0))
 
 
-def _step(point: Array, gradient: Array, product: Product, radius: float) -> tuple[Array, float]:
+def step_within(point: Array, gradient: Array, product: Product, radius: float) -> tuple[Array, float]:
     """A step within the box, each coordinate by the radius at most, and by how much the model falls."""
     low, high = np.maximum(-point, -radius), np.minimum(1.0 - point, radius)
     free = ~(((low >= 0.0) & (gradient > 0.0)) | ((high <= 0.0) & (gradient < 0.0)))

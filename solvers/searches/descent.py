@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel.contracts import Point
-from bilevel.solvers.searches.box_newton import minimise
+from bilevel.solvers.searches.box_newton import minimise, unit_product
 from bilevel.solvers.searches.coupling_rows import Side
 from bilevel.solvers.searches.kink_steps import Piece, cross
 
@@ -98,19 +98,9 @@ class Descent:
             evaluation = self._at(moved)
             if evaluation is None:
                 return None
-            slopes, by_x = self._space.unit_slopes(evaluation.point), np.asarray(evaluation.gradient)
-            y = np.array(list(evaluation.lower.values()))
-            times = curvature(self._space.vector(evaluation.point), y)
-            if times is None:
-                return None
-            bends = by_x * self._space.unit_bends(evaluation.point)
-
-            def product(direction: Array) -> Array:
-                whole = np.zeros(len(free))
-                whole[free] = direction
-                return np.asarray((slopes * times(slopes * whole) + bends * whole)[free])
-
-            return evaluation.cost, (by_x * slopes)[free], product
+            product = unit_product(self._space, free, evaluation, curvature)
+            slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)
+            return None if product is None else (evaluation.cost, slope[free], product)
 
         minimise(look, self._unit[free])
 

@@ -3,6 +3,7 @@
 Three searches on one course (:mod:`.model_based.course`): cubic radial functions with DYCORS candidates (Regis and
 Shoemaker 2013), a Gaussian process with logarithmic expected improvement (Jones et al. 1998; Ament et al. 2023), and
 both in turn. The radial functions are the surer guide to the first improvements and the process to the last digits.
+Where there are categories a step of its own chooses among them first (:mod:`.model_based.category_step`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bilevel.errors import OptionError
 from bilevel.registry import register
 from bilevel.solvers.acquisition import ACQUISITIONS, Acquisition
 
+from .model_based.category_step import CategoryStep, few_combinations
 from .model_based.course import Course, Options
 from .model_based.gaussian_process_step import GaussianProcessStep
 from .model_based.radial_basis_step import RadialBasisStep
@@ -37,8 +39,9 @@ class RadialBasisSearch(Search):
     ----------
     initial : int, optional
         Size of the initial design; by default 10, or a third of a smaller budget.
-    polish : bool
-        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    polish : bool, optional
+        False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
+        the last evaluations for the incumbent's neighbours on the lattice.
     """
 
     def __init__(
@@ -48,12 +51,13 @@ class RadialBasisSearch(Search):
         budget: int | None = None,
         *,
         initial: int | None = None,
-        polish: bool = False,
+        polish: bool | None = None,
     ) -> None:
         super().__init__(space, rng, budget)
         # Without a process beside them the radial functions gain from closing in sooner; the process does not.
         options = replace(_options(budget, initial, polish), horizon=50, every=5)
-        self._course = Course(space, rng, budget, options)
+        self._course = Course(space, rng, budget, options, lambda: self.curvature)
+        self.welcomes_gradients = self._course.descends
         self._course.steps = [RadialBasisStep(self._course.pool)]
 
     def ask(self, count: int = 1) -> list[Point]:
@@ -73,8 +77,9 @@ class GaussianProcessSearch(Search):
         Size of the initial design; by default 10, or a third of a smaller budget.
     acquisition : {"log_ei", "pi", "lcb"}
         What makes a point worth trying.
-    polish : bool
-        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    polish : bool, optional
+        False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
+        the last evaluations for the incumbent's neighbours on the lattice.
     stop_when : {"improvement"}, optional
         Stop where the expected improvement is below ``tolerance``, whatever is left of the budget.
     tolerance : float
@@ -89,13 +94,15 @@ class GaussianProcessSearch(Search):
         *,
         initial: int | None = None,
         acquisition: str = "log_ei",
-        polish: bool = False,
+        polish: bool | None = None,
         stop_when: str | None = None,
         tolerance: float = 1e-4,
     ) -> None:
         super().__init__(space, rng, budget)
         chosen = _acquisition(acquisition, stop_when)
-        self._course = Course(space, rng, budget, _options(budget, initial, polish, stop_when, tolerance))
+        options = _options(budget, initial, polish, stop_when, tolerance)
+        self._course = Course(space, rng, budget, options, lambda: self.curvature)
+        self.welcomes_gradients = self._course.descends
         self._course.steps = [GaussianProcessStep(self._course.pool, chosen)]
 
     @property
@@ -124,8 +131,9 @@ class SurrogateSearch(Search):
         Size of the initial design; by default 10, or a third of a smaller budget.
     acquisition : {"log_ei", "pi", "lcb"}
         What makes a point worth trying to the Gaussian process.
-    polish : bool
-        Keep the last evaluations for the incumbent's neighbours on the lattice.
+    polish : bool, optional
+        False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
+        the last evaluations for the incumbent's neighbours on the lattice.
     stop_when : {"improvement"}, optional
         Stop where the expected improvement is below ``tolerance``, whatever is left of the budget.
     tolerance : float
@@ -140,16 +148,23 @@ class SurrogateSearch(Search):
         *,
         initial: int | None = None,
         acquisition: str = "log_ei",
-        polish: bool = False,
+        polish: bool | None = None,
         stop_when: str | None = None,
         tolerance: float = 1e-4,
     ) -> None:
         super().__init__(space, rng, budget)
         chosen = _acquisition(acquisition, stop_when)
-        self._course = course = Course(space, rng, budget, _options(budget, initial, polish, stop_when, tolerance))
+        options = _options(budget, initial, polish, stop_when, tolerance)
+        self._course = course = Course(space, rng, budget, options, lambda: self.curvature)
+        self.welcomes_gradients = course.descends
         process, radial = GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)
-        # The process learns how much each category matters, the radial functions cannot: it leads where there are any.
-        course.steps = [process, process, radial] if course.encoding.categorical.any() else [process, radial]
+        course.steps = [process, radial]
+        if few_combinations(course.encoding):
+            # Only the process knows when no improvement is to be expected.
+            course.steps = [CategoryStep(course.pool, process), radial, radial, process]
+        elif course.encoding.categorical.any():
+            # The process learns how much each category matters, the radial functions cannot.
+            course.steps = [process, process, radial]
 
     @property
     def stalled(self) -> bool:
@@ -168,7 +183,7 @@ class SurrogateSearch(Search):
 
 
 def _options(
-    budget: int | None, initial: int | None, polish: bool, stop_when: str | None = None, tolerance: float = 1e-4
+    budget: int | None, initial: int | None, polish: bool | None, stop_when: str | None = None, tolerance: float = 1e-4
 ) -> Options:
     if initial is not None and initial < 1:
         raise OptionError(f"initial={initial}: the design needs at least one point")
@@ -180,7 +195,7 @@ def _options(
         raise OptionError(f"stop_when={stop_when!r}: it is improvement, or left out")
     if not tolerance > 0:
         raise OptionError(f"tolerance={tolerance}: it must be positive")
-    return Options(initial, polish, -math.inf if stop_when is None else math.log(tolerance))
+    return Options(initial, polish is not False, bool(polish), -math.inf if stop_when is None else math.log(tolerance))
 
 
 def _acquisition(name: str, stop_when: str | None) -> Acquisition:

@@ -32,9 +32,8 @@ class Scrambled:
 
     def __init__(self, problem, space, count, gradients, arrived):
         compilation = Compilation(problem)
-        gradient = outer_loop.Hypergradient(compilation) if gradients else None
         response = Response(problem, compilation=compilation, warm=False)
-        self.evaluate = outer_loop.Evaluate(space, response, gradient)
+        self.evaluate = outer_loop.Evaluate(space, response, outer_loop.differentiator(compilation, gradients))
         self.arrived, self.waiting, self.done = arrived, [], {}
 
     def submit(self, point, index):

@@ -1,5 +1,8 @@
 """The course of a surrogate search: design, then model steps in turn, with a step that breaks stagnation.
 
+Where evaluations carry dF/dx every other step goes down from the incumbent (:mod:`.descent_step`) for as long as that
+is worth an evaluation. In turn, because descents alone end in the nearest basin, and find it no sooner.
+
 An extreme of the acquisition is often near the incumbent; where there has been no progress for max(6, d) evaluations
 every third step (every fifth of the radial functions alone) looks at the whole box instead. That costs little on a bowl
 and saves the search where there are several.
@@ -8,7 +11,7 @@ and saves the search where there are several.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +21,7 @@ import numpy as np
 from bilevel.contracts import Point
 
 from .candidates import spent
+from .descent_step import Curvature, DescentStep
 from .encoding import Encoding
 from .initial_design import initial_design
 from .memory import Memory
@@ -63,6 +67,8 @@ class Options:
     ----------
     initial : int or None
         Size of the initial design.
+    descend : bool
+        Go down from the incumbent where there are gradients.
     polish : bool
         Keep the last evaluations for the incumbent's neighbours on the lattice.
     least : float
@@ -74,6 +80,7 @@ class Options:
     """
 
     initial: int | None = None
+    descend: bool = True
     polish: bool = False
     least: float = -math.inf
     horizon: int = _HORIZON
@@ -83,17 +90,35 @@ class Options:
 class Course:
     """Ask and tell for the surrogate searches; what differs between them are the steps.
 
+    Parameters
+    ----------
+    space, rng, budget
+        The search's own.
+    options : Options
+        What the user said.
+    curvature : callable
+        Gives the search's ``curvature`` once that is known.
+
     Attributes
     ----------
     encoding, memory, pool
         Shared with the steps.
     steps : sequence of Step
         Taken in turn.
+    descends : bool
+        Whether it would go down a gradient.
     stalled : bool
         Whether it stopped because no step promises an improvement worth an evaluation.
     """
 
-    def __init__(self, space: Space, rng: np.random.Generator, budget: int | None, options: Options) -> None:
+    def __init__(
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        budget: int | None,
+        options: Options,
+        curvature: Callable[[], Curvature | None] = lambda: None,
+    ) -> None:
         self.encoding = Encoding(space)
         self.memory = Memory(self.encoding)
         self.pool = Pool(self.encoding, self.memory, rng)
@@ -105,6 +130,9 @@ class Course:
         self._reserve = self._polish.reserve(budget) if budget and options.polish else 0
         self.first = options.initial or max(min(_DESIGN, (budget or _HORIZON) // 3), 1)
         self._design = initial_design(self.encoding, self.first, rng)
+        self.descends = options.descend and bool(self.encoding.real.any())
+        self._descent = DescentStep(self.pool, curvature)
+        self._descending = False
         self._turn = 0
         self._patience = max(6, len(self.encoding))
 
@@ -134,7 +162,12 @@ class Course:
             return self.pool.any()
         told = len(self.memory) + len(self.memory.pending)
         polishing = self._budget is not None and told >= self._budget - self._reserve
-        return (self._polish.propose() if polishing else None) or self._modelled(told)
+        return (self._polish.propose() if polishing else None) or self._lower() or self._modelled(told)
+
+    def _lower(self) -> Point | None:
+        """Every other time, a step down from the incumbent where one is worth it."""
+        self._descending = self.descends and not self._descending
+        return self._descent.propose() if self._descending else None
 
     def _modelled(self, told: int) -> Point | None:
         """The next step's proposal, or any new point where it has none."""

@@ -56,7 +56,7 @@ class GaussianProcessStep:
     def propose(self, explore: bool) -> Point | None:
         """The next point; ``explore`` takes the lowest optimistic value all over the box instead."""
         pool = self._pool
-        self._fit()
+        self.fit()
         if explore:
             units = pool.wide(_EXPLORE)
             if not len(units):
@@ -73,7 +73,32 @@ class GaussianProcessStep:
         self.promise = float(scores.max())
         return pool.choose(units, scores)
 
-    def _fit(self) -> None:
+    def best_of(self, units: Array, incumbent: float | None, climb: bool) -> Point | None:
+        """The best new one of some candidates, by what was fitted last.
+
+        Parameters
+        ----------
+        units : ndarray of shape (m, d)
+            Candidates.
+        incumbent : float or None
+            The transformed cost to improve on; the best one known where None.
+        climb : bool
+            Climb from the best few on the continuous coordinates as well.
+        """
+        if incumbent is not None:
+            self._incumbent = incumbent
+        scores = self._worth(units)
+        if climb and len(self._real):
+            climbed = self._climbed(units[np.argsort(-scores, kind="stable")[:_STARTS]])
+            units, scores = np.vstack([units, climbed]), np.append(scores, self._worth(climbed))
+        return self._pool.choose(units, scores)
+
+    def predict(self, units: Array) -> Array:
+        """The process's mean at some units, shape (m,)."""
+        return self._cost.predict(self._pool.encoding.features(units))[0]
+
+    def fit(self) -> None:
+        """Fit to all that was told; pending points are believed."""
         memory, encoding = self._pool.memory, self._pool.encoding
         chosen = memory.telling(_MOST)
         known, waiting = encoding.features(memory.units[chosen]), encoding.features(memory.waiting)

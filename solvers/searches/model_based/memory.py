@@ -33,6 +33,8 @@ class Memory:
         Proposed and not yet told, with their unit coordinates.
     successes, failures : int
         Evaluations in a row with, and without, progress.
+    told : list of Evaluation
+        In the order in which they were told.
     """
 
     def __init__(self, encoding: Encoding) -> None:
@@ -42,7 +44,9 @@ class Memory:
         self.successes = self.failures = 0
         self._units: list[Array] = []
         self._rows: list[tuple[float, float, bool, bool]] = []
-        self._told: set[Point] = set()
+        self.told: list[Evaluation] = []
+        self._slopes: list[Array] = []
+        self._places: dict[Point, int] = {}
         self._merit = math.inf
 
     def __len__(self) -> int:
@@ -69,9 +73,11 @@ class Memory:
         point = evaluation.point
         self.pending.pop(point, None)
         self.seen.add(point)
-        if point in self._told:
+        if point in self._places:
             return False
-        self._told.add(point)
+        self._places[point] = len(self.told)
+        self.told.append(evaluation)
+        self._slopes.append(self._slope(evaluation))
         violation = evaluation.upper_violation if math.isfinite(evaluation.upper_violation) else 0.0
         violation = 0.0 if violation <= tolerances.FEASIBILITY else violation
         cost = evaluation.cost if evaluation.answered else math.nan
@@ -79,6 +85,26 @@ class Memory:
         self._rows.append((cost, violation, evaluation.answered, evaluation.feasible))
         self._count(evaluation)
         return True
+
+    def _slope(self, evaluation: Evaluation) -> Array:
+        if evaluation.gradient is None or not evaluation.feasible:
+            return np.full(len(self.encoding), math.nan)
+        return np.asarray(evaluation.gradient) * self.encoding.space.unit_slopes(evaluation.point)
+
+    def place(self, point: Point) -> int:
+        """When a point was told."""
+        return self._places[point]
+
+    def cost_at(self, point: Point) -> float:
+        """The cost told of a point where it counts, else infinite."""
+        place = self._places.get(point)
+        return self.told[place].cost if place is not None and self.told[place].feasible else math.inf
+
+    @property
+    def spread(self) -> float:
+        """How far the best feasible cost lies below their median."""
+        costs = self._column(0)[self.feasible]
+        return float(np.median(costs) - costs.min()) if len(costs) else 0.0
 
     def _count(self, evaluation: Evaluation) -> None:
         spread = 0.0
@@ -97,6 +123,11 @@ class Memory:
     def units(self) -> Array:
         """Unit coordinates told, shape (n, d)."""
         return np.array(self._units).reshape(len(self), len(self.encoding))
+
+    @property
+    def slopes(self) -> Array:
+        """dF/d(unit coordinates), shape (n, d); NaN where there is none or the point does not count."""
+        return np.array(self._slopes).reshape(len(self), len(self.encoding))
 
     @property
     def waiting(self) -> Array:

@@ -65,7 +65,11 @@ class Pool:
     def wide(self, count: int) -> Array:
         """Candidates all over the box; all that are left of a small lattice."""
         whole = self.whole()
-        return self.encoding.snap(sobol(len(self.encoding), count, self._rng)) if whole is None else whole
+        return self.anywhere(count) if whole is None else whole
+
+    def anywhere(self, count: int) -> Array:
+        """Lattice points all over the box, known or not."""
+        return self.encoding.snap(sobol(len(self.encoding), count, self._rng))
 
     def choose(self, units: Array, scores: Array, move: bool = True) -> Point | None:
         """The best-scored candidate that is new and allowed.
