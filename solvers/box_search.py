@@ -78,7 +78,7 @@ class BoxSearch:
     ) -> None:
         self._deadline = time.monotonic() + limit
         self._taylor, self._tubes, self._leader = taylor, tubes, leader
-        self._observer, self._problem = observer, compilation.problem
+        self._observer, self._problem, self._unit = observer, compilation.problem, compilation.unit
         self._response = Response(self._problem, compilation=compilation, warm=False)
         ends = np.array([compilation.ranges[v.name] for v in self._problem.variables])
         self._low, self._high = ends[:, 0], ends[:, 1]
@@ -122,7 +122,7 @@ class BoxSearch:
             self._tell(min(settled, float(bounds.min(initial=math.inf))))
             if self._out_of_time(len(bounds)):
                 return
-        if self.bound == math.inf or tolerances.closes(self.value, self.bound):
+        if self.bound == math.inf or self.closed:
             self.termination = Termination.OPTIMALITY
 
     def _polish(self) -> None:
@@ -145,11 +145,17 @@ class BoxSearch:
     @property
     def _goal(self) -> float:
         """The bound from which on a box cannot spoil the certificate."""
-        return self.value - 0.5 * tolerances.CERTIFICATE * tolerances.scale(self.value)
+        return self.value - 0.5 * tolerances.CERTIFICATE * max(self._unit, abs(self.value))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the bound closes on the incumbent."""
+        return tolerances.closes(self.value, self.bound, unit=self._unit)
 
     def _tell(self, least: float) -> None:
         """What is proved now: the bound, lowered by far more than what adding up its last digits may have cost."""
-        margin = 1e-6 * tolerances.CERTIFICATE * tolerances.scale(self.value, least)
+        sizes = [self._unit, *(abs(v) for v in (self.value, least) if math.isfinite(v))]
+        margin = 1e-6 * tolerances.CERTIFICATE * max(sizes)
         self.bound = min(least, self.value) - margin
         sense = self._problem.sense
         self._observer.bounded(*(sense * v if math.isfinite(v) else None for v in (self.value, self.bound)))

@@ -55,11 +55,12 @@ class Rational(Path):
         low, high = (float(b) for b in variable.bounds)
         observer.said(f"F is a rational function of {variable.name}: one basis diagonalizes every follower's Hessian")
         reduced = _reduce(compilation, low, high)
-        x, value, bound, done = _minimise(reduced, low, high, settings.time_limit or math.inf, observer, problem.sense)
+        limit, unit = settings.time_limit or math.inf, compilation.unit
+        x, value, bound, done = _minimise(reduced, low, high, limit, observer, problem.sense, unit)
         termination = Termination.OPTIMALITY if done else Termination.TIME_LIMIT
         return Finding(
             termination,
-            Verdict.CERTIFIED_GLOBAL if tolerances.closes(value, bound) else Verdict.BEST_FOUND,
+            Verdict.CERTIFIED_GLOBAL if tolerances.closes(value, bound, unit=unit) else Verdict.BEST_FOUND,
             upper={variable.name: x},
             bound=problem.sense * bound,
             archive=Archive(),
@@ -232,7 +233,7 @@ def _first_pieces(low: float, high: float) -> tuple[Array, Array]:
 
 
 def _minimise(
-    reduced: _Reduced, low: float, high: float, time_limit: float, observer: Observer, sense: int
+    reduced: _Reduced, low: float, high: float, time_limit: float, observer: Observer, sense: int, unit: float
 ) -> tuple[float, float, float, bool]:
     """Best x, F there, a lower bound of F, and whether it closed."""
     deadline = time.monotonic() + time_limit
@@ -246,7 +247,7 @@ def _minimise(
         m = _split(a, b)
         best, value = _improve(reduced, m, a, b, best, value)
         bounds = _lower_bounds(reduced, a, b, m)
-        keep = bounds < value - goal * tolerances.scale(value)
+        keep = bounds < value - goal * max(unit, abs(value))
         discarded = min(discarded, float(bounds[~keep].min(initial=math.inf)))
         bound = min(discarded, float(bounds[keep].min(initial=math.inf)), value)
         observer.bounded(sense * value, sense * bound)
@@ -254,7 +255,7 @@ def _minimise(
             break
         a, m, b = a[keep], m[keep], b[keep]
         a, b = np.concatenate([a, m]), np.concatenate([m, b])
-    margin = 1e-6 * tolerances.CERTIFICATE * tolerances.scale(value, reduced.q0[0])
+    margin = 1e-6 * tolerances.CERTIFICATE * max(unit, abs(value), abs(reduced.q0[0]))
     return best, value, bound - margin, not keep.any()
 
 

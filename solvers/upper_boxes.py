@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 
-from bilevel import tolerances
 from bilevel.archive import Archive
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Observer, Path, Settings
@@ -86,10 +85,9 @@ def _finding(problem: Problem, search: BoxSearch) -> Finding:
             notes.append("every box breaks an upper constraint throughout")
         claim = Verdict.INFEASIBLE if empty else Verdict.FAILED
         return Finding(search.termination, claim, convexity="proved", notes=notes)
-    closed = tolerances.closes(search.value, search.bound)
     return Finding(
         search.termination,
-        Verdict.CERTIFIED_GLOBAL if closed else Verdict.BEST_FOUND,
+        Verdict.CERTIFIED_GLOBAL if search.closed else Verdict.BEST_FOUND,
         upper=dict(zip((v.name for v in problem.variables), search.x.tolist(), strict=True)),
         bound=problem.sense * search.bound if math.isfinite(search.bound) else None,
         archive=Archive(),

@@ -133,9 +133,10 @@ def test_a_search_says_whether_it_welcomes_gradients(polish):
     assert not search.uses_gradients
 
 
-def asking(welcomes: bool = True, uses: bool = False):
+def asking(welcomes: bool = True, uses: bool = False, keeps: bool = False):
     """A search as ``granted`` sees it."""
-    return type("Asking", (), {"name": "asking", "uses_gradients": uses, "welcomes_gradients": welcomes})()
+    said = {"name": "asking", "uses_gradients": uses, "welcomes_gradients": welcomes, "keeps_coupling": keeps}
+    return type("Asking", (), said)()
 
 
 def test_who_is_granted_gradients(monkeypatch):
@@ -148,6 +149,7 @@ def test_who_is_granted_gradients(monkeypatch):
     assert granted(asking(), Compilation(Problem.read(coupled))) is Gradients.NONE
     with pytest.raises(RefusedError, match="cap"):
         granted(asking(uses=True), Compilation(Problem.read(coupled)))
+    assert granted(asking(uses=True, keeps=True), Compilation(Problem.read(coupled))) is Gradients.ALL
     monkeypatch.setattr(granting, "_LARGEST_FREE", 4)
     assert granted(asking(), free) is Gradients.NONE, "a follower too large for a dense adjoint"
 
