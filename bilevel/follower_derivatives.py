@@ -23,7 +23,10 @@ class Derivatives(Protocol):
         """The objective's gradient, the rows' Jacobian, shape (m, n), and the rows."""
 
     def curvature(self, x: Array, y: Array, weights: Array) -> Array:
-        """The Lagrangian's Hessian, shape (n, n), with the rows weighed by their multipliers."""
+        """The Lagrangian's Hessian, shape (n, n), with the rows weighed by their multipliers.
+
+        Asked for right after :meth:`first` at the same x, if that is asked at all.
+        """
 
 
 class OfForm:
@@ -31,6 +34,7 @@ class OfForm:
 
     def __init__(self, program: Program) -> None:
         self._program = program
+        self._stands: Array | None = None  # the x whose Hessian nobody has had yet
 
     @property
     def fresh(self) -> bool:
@@ -39,12 +43,14 @@ class OfForm:
 
     def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """See :class:`Derivatives`."""
-        form = self._program.quadratic_form.at(x)
+        form, self._stands = self._program.quadratic_form.at(x), x
         return form.hessian @ y + form.gradient, form.matrix, form.matrix @ y + form.offset
 
     def curvature(self, x: Array, y: Array, weights: Array) -> Array:
         """See :class:`Derivatives`."""
-        return self._program.quadratic_form.at(x).hessian
+        form = self._program.quadratic_form
+        known, self._stands = self._stands is x, None
+        return form.hessian if known else form.at(x).hessian
 
 
 class OfGraph:

@@ -73,9 +73,15 @@ class Hypergradient:
             offset += program.n
         x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
         upper, symbols = compilation.upper_short, symbols_of(compilation.upper_squares)
-        slopes = [ca.gradient(upper, x), ca.gradient(upper, y), ca.gradient(upper, symbols)]
-        self._direct = Compiled([x, y, symbols], slopes)
+        by_x, by_y, by_square = (ca.gradient(upper, place) for place in (x, y, symbols))
         self._coupling = _Coupling(compilation) if compilation.problem.coupling else None
+        self._below = Compiled([x, y, symbols], [by_y, by_square])
+        if self._coupling is None:  # one sweep over what F and the followers share
+            adjoints = [symbol for _, sensitivity in self._parts for symbol in sensitivity.symbols]
+            whole = upper - sum(sensitivity.total for _, sensitivity in self._parts)
+            self._above = Compiled([x, y, symbols, *adjoints], [ca.gradient(whole, x)])
+        else:
+            self._above = Compiled([x, y, symbols], [by_x])
         self._none = np.zeros(0), np.zeros((0, int(x.numel())))
 
     @staticmethod
@@ -100,19 +106,21 @@ class Hypergradient:
         y : ndarray
             As in :attr:`bilevel.replies.Reply.y`.
         """
-        by_x, by_y, by_square = self._direct(x, y, [square.value(y) for square in self._squares])
+        squares = [square.value(y) for square in self._squares]
+        by_y, by_square = self._below(x, y, squares)
         if self._squares:
             by_y = by_y.copy()
         for square, weight in zip(self._squares, by_square, strict=True):
             square.add_slope(float(weight), y, by_y)
         if self._coupling is not None:
-            return self._with_coupling(x, y, by_x, by_y)
-        total, smooth = by_x.copy(), True
+            return self._with_coupling(x, y, self._above(x, y, squares)[0], by_y)
+        adjoints: list[Array] = []
+        smooth = True
         for place, sensitivity in self._parts:
-            through, regular = sensitivity.of_one(x, y[place], by_y[place])
-            total += through
+            values, regular = sensitivity.adjoint(x, y[place], by_y[place])
+            adjoints += values
             smooth = smooth and regular
-        return Gradient(total, smooth, *self._none)
+        return Gradient(self._above(x, y, squares, *adjoints)[0].copy(), smooth, *self._none)
 
     def _with_coupling(self, x: Array, y: Array, by_x: Array, by_y: Array) -> Gradient:
         assert self._coupling is not None

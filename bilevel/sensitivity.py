@@ -47,13 +47,19 @@ class Sensitivity:
         The follower's; continuous.
     box : tuple of ndarray, optional
         Lower and upper bounds of the parameters, each of shape (p,): a piece on the inner side of them is chosen.
+
+    Attributes
+    ----------
+    total : SX scalar
+        ``v' grad_y L + w' a``, a function of the program's symbols and of :attr:`symbols`.
+    symbols : tuple of SX
+        The rows' multipliers, v, w, and the derivatives of the program's squares along v: see :meth:`adjoint`.
     """
 
     def __init__(self, program: Program, box: tuple[Array, Array] | None = None) -> None:
         self._program = program
         everywhere = np.full(program.parameters.numel(), np.inf)
         self._box = (-everywhere, everywhere) if box is None else box
-        p, y = program.parameters, program.variables
         numeric = program.shape is not Shape.NONLINEAR  # then the curvature comes from the quadratic form
         self._squares = program.squares if numeric else ()
         weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
@@ -62,7 +68,8 @@ class Sensitivity:
         total = ca.dot(v, slope) + ca.dot(w, program.rows)
         if self._squares:
             total += ca.dot(program.weights, along)
-        self._mixed = Compiled([p, y, weights, v, w, along], [ca.gradient(total, p)])
+        self.symbols, self.total = (weights, v, w, along), total
+        self._mixed: Compiled | None = None
         self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
         self._derivatives: Derivatives = OfForm(program) if numeric else OfGraph(program, slope, weights)
         self._free = not program.has_inequalities and not program.m
@@ -95,27 +102,35 @@ class Sensitivity:
         if slopes.shape[1] > len(x):
             motion, regular = self._motion(x, y, active)
             return slopes.T @ motion, regular
+        if self._mixed is None:
+            p = self._program.parameters
+            self._mixed = Compiled([p, self._program.variables, *self.symbols], [ca.gradient(self.total, p)])
         v, w, regular = self._solve(x, y, active, slopes, None)
-        of_rows = active.owners >= 0
-        row_weights = np.zeros((self._program.m, slopes.shape[1]))
-        row_weights[active.owners[of_rows]] = w[of_rows]
         found = np.empty((slopes.shape[1], len(x)))
         for k in range(len(found)):
-            along = [square.along(y, v[:, k]) for square in self._squares]
-            np.negative(self._mixed(x, y, active.weights, v[:, k], row_weights[:, k], along)[0], out=found[k])
+            np.negative(self._mixed(x, y, *self._values(y, active, v[:, k], w[:, k]))[0], out=found[k])
         return found, regular and active.strict
 
-    def of_one(self, x: Array, y: Array, slope: Array) -> tuple[Array, bool]:
-        """The same of one function, its gradient of shape (n,): a result of shape (p,)."""
+    def adjoint(self, x: Array, y: Array, slope: Array) -> tuple[tuple[Array, ...], bool]:
+        """Values of :attr:`symbols` for one function with the gradient ``slope`` in y, shape (n,).
+
+        With them the function's derivative through y is minus that of :attr:`total` in the parameters, v and w held.
+        Last, whether the point is regular.
+        """
         if self._free:
             curvature = self._derivatives.curvature(x, y, self._nothing.weights)
             _, v, failed = dposv(curvature, slope, overwrite_a=self._derivatives.fresh)
             if not failed:
-                along = [square.along(y, v) for square in self._squares]
-                none = self._nothing.weights
-                return -self._mixed(x, y, none, v, none, along)[0], True
-        found, regular = self(x, y, slope[:, None])
-        return found[0], regular
+                return self._values(y, self._nothing, v, np.zeros(0)), True
+        active = self._nothing if self._free else self._active(x, y)
+        v, w, regular = self._solve(x, y, active, slope[:, None], None)
+        return self._values(y, active, v[:, 0], w[:, 0]), regular and active.strict
+
+    def _values(self, y: Array, active: Active, v: Array, w: Array) -> tuple[Array, ...]:
+        of_rows = active.owners >= 0
+        row_weights = np.zeros(self._program.m)
+        row_weights[active.owners[of_rows]] = w[of_rows]
+        return active.weights, v, row_weights, np.array([square.along(y, v) for square in self._squares])
 
     def _motion(self, x: Array, y: Array, active: Active) -> tuple[Array, bool]:
         """``dy/dx``, shape (n, p), by solving for it."""
