@@ -56,11 +56,26 @@ class _HighsSolver(Solver):
         ):
             self._highs.setOptionValue(option, value)
         self._loaded = False
+        self._basis: Any = None
         self._quadratic = program.shape is Shape.QUADRATIC
         self._keeps_matrix = self._form.constant_matrix and (not self._quadratic or self._form.constant_hessian)
         self._definite = (
             self._quadratic and self._form.constant_hessian and self._form.definiteness > tolerances.DEFINITE
         )
+        if self._keeps_matrix and not self._quadratic and not program.discrete:
+            self._basis = self._reference()
+
+    def _reference(self) -> Any:
+        """An optimal basis at one value of the parameters, from which every solve starts.
+
+        Starting from the last basis instead is as fast, but then the last digits depend on what was solved before.
+        """
+        try:
+            self._load(self._form.at(np.zeros(self._program.parameters.numel())))
+        except ArithmeticError:  # the data are no numbers there
+            return None
+        self._highs.run()
+        return self._highs.getBasis() if self._highs.getModelStatus() == _MODEL.kOptimal else None
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         form = self._form.at(parameters)
@@ -73,7 +88,10 @@ class _HighsSolver(Solver):
         if self._quadratic:  # none would be exact, but HiGHS then calls wrong points optimal on singular Hessians
             self._highs.setOptionValue("qp_regularization_value", 0.0 if definite else tolerances.ENGINE)
         self._highs.setOptionValue("time_limit", float("inf") if time_limit is None else max(time_limit, 0.01))
+        self._highs.clearSolver()
         self._load(form)
+        if self._basis is not None:
+            self._highs.setBasis(self._basis)
         self._highs.run()
         status = self._highs.getModelStatus()
         if status == _MODEL.kUnboundedOrInfeasible:
@@ -81,7 +99,7 @@ class _HighsSolver(Solver):
         return self._read(status, definite)
 
     def _load(self, form: QuadraticForm) -> None:
-        """Pass the model, or only costs and row bounds where the matrix did not move (the basis then stays warm)."""
+        """Pass the model, or only costs and row bounds where the matrix did not move."""
         program, highs = self._program, self._highs
         low, high = program.row_lower - form.offset, program.row_upper - form.offset
         if self._loaded and self._keeps_matrix:

@@ -525,3 +525,26 @@ def test_an_optimum_that_stops_short_of_its_bound_is_attained(slope):
     reply = Response(model)(np.array([0.5]))
     assert reply.status is Status.OPTIMAL
     assert reply.y == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_linear_program_is_answered_alike_whatever_was_solved_before():
+    """To the last bit: a stored run that goes on in a new process has to repeat itself."""
+    rng = np.random.default_rng(0)
+    n, m = 20, 10
+    rows, gains = rng.random((m, n)), 1.0 + rng.random(n)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(3), bounds=(0, 1))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(range(n), bounds=(0, 1))
+    y = model.lower.y
+    model.lower.rows = pyo.Constraint(
+        range(m), rule=lambda _, i: sum(rows[i, j] * y[j] for j in range(n)) <= n / 4 + model.x[i % 3]
+    )
+    model.lower.obj = pyo.Objective(expr=-sum((gains[j] + model.x[j % 3]) * y[j] for j in range(n)))
+    model.obj = pyo.Objective(expr=sum(y[j] * model.x[j % 3] for j in range(n)))
+    points = rng.random((40, 3))
+    forth, back = Response(model, warm=False), Response(model, warm=False)
+    first = [forth(x).y for x in points]
+    second = [back(x).y for x in points[::-1]][::-1]
+    assert forth.engines["lower"] == "highs"
+    np.testing.assert_array_equal(first, second)
