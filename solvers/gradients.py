@@ -2,7 +2,9 @@
 
 A search that goes by values is only helped by a gradient that tells where F falls. So it is given none where upper
 constraints involve y (F's own gradient leaves the feasible set), none where a follower is so large that the dense
-adjoint system would take longer than its solve, and none at a kink, where the gradient is that of one piece.
+adjoint system would take longer than its solve, and none at a kink, where the gradient is that of one piece. None
+either where a follower is not proved convex: going down leads to where its answer is about to jump, and there a y that
+is no optimum passes for one within any tolerance.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation
 from bilevel.contracts import Search
+from bilevel.convexity import convexity_of
 from bilevel.errors import RefusedError
 from bilevel.hypergradient import Gradient, Hypergradient
 from bilevel.program import Program
@@ -50,7 +53,8 @@ def granted(search: Search, compilation: Compilation) -> Gradients:
         return Gradients.ALL
     if not search.welcomes_gradients or coupling or Hypergradient.refusal(compilation) is not None:
         return Gradients.NONE
-    return Gradients.SMOOTH if all(map(_small, compilation.programs.values())) else Gradients.NONE
+    small = all(map(_small, compilation.programs.values()))
+    return Gradients.SMOOTH if small and _convex(compilation) else Gradients.NONE
 
 
 def differentiator(compilation: Compilation, gradients: Gradients) -> Differentiate | None:
@@ -70,6 +74,15 @@ def _where_smooth(exact: Hypergradient) -> Differentiate:
         return found if found.smooth and np.isfinite(found.value).all() else None
 
     return differentiate
+
+
+def _convex(compilation: Compilation) -> bool:
+    """Whether every follower is convex for all x, large sums of squares taken for what they look like."""
+    open_ = [name for name, program in compilation.programs.items() if not (program.surely_convex or program.moving)]
+    if not open_:
+        return True
+    found = convexity_of(compilation.problem, compilation)
+    return all(found[name].verdict == "proved" for name in open_)
 
 
 def _small(program: Program) -> bool:

@@ -154,6 +154,18 @@ def test_who_is_granted_gradients(monkeypatch):
     assert granted(asking(), free) is Gradients.NONE, "a follower too large for a dense adjoint"
 
 
+def test_no_gradient_through_a_follower_that_is_not_convex():
+    """Its answer jumps, and next to the jump a y that is no optimum is as good within tolerances."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-1, 1))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(bounds=(-1, 1))
+    model.lower.obj = pyo.Objective(expr=-model.x * model.lower.y**2 + 0.5 * model.lower.y**4)
+    model.obj = pyo.Objective(expr=-model.x + model.x * model.lower.y + 10 * model.lower.y**2)
+    assert granted(asking(), Compilation(Problem.read(model))) is Gradients.NONE
+    assert granted(asking(uses=True), Compilation(Problem.read(model))) is Gradients.ALL
+
+
 def test_no_gradient_at_a_kink():
     """At x = 0 the bound y >= 0 is met with a zero multiplier: F = y falls on one side of it only."""
     model = pyo.ConcreteModel()
