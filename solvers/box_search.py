@@ -144,7 +144,9 @@ class BoxSearch:
 
     @property
     def _goal(self) -> float:
-        """The bound from which on a box cannot spoil the certificate."""
+        """The bound from which on a box cannot spoil the certificate; what has no feasible point reaches any."""
+        if self.value == math.inf:
+            return math.inf
         return self.value - 0.5 * tolerances.CERTIFICATE * max(self._unit, abs(self.value))
 
     @property

@@ -172,6 +172,25 @@ def test_infeasible_coupling_is_proved():
     assert bilevel.solve(model, "upper_boxes", time_limit=30).verdict == "certified_global"
 
 
+def test_a_first_batch_without_a_feasible_point_says_nothing_of_the_boxes_to_come(monkeypatch):
+    monkeypatch.setattr("bilevel.solvers.box_search._BATCH", 8)
+    model = coupled()
+    model.limit.set_value(model.lower.y >= 3.9)  # the last of the 36 first boxes alone has such points
+    result = bilevel.solve(model, "upper_boxes", time_limit=2)
+    assert result.verdict in ("best_found", "certified_global")
+    assert result.upper_objective == pytest.approx(2 * 0.95**2, abs=1e-2)
+
+
+def test_boxes_are_cut_before_there_is_a_feasible_point():
+    model = single(lambda x, y: (y - pyo.sin(9 * x)) ** 2, lambda x, y: x + y)
+    model.limit = pyo.Constraint(expr=model.lower.y >= 1.001)
+    assert bilevel.solve(model, "upper_boxes", time_limit=30).verdict == "infeasible"
+    model.limit.set_value(model.lower.y >= 0.99999)
+    result = bilevel.solve(model, "upper_boxes", time_limit=30)
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(1 - math.pi / 6, abs=1e-3)
+
+
 def test_a_follower_without_an_answer_is_no_matter_where_a_constraint_rules_x_out():
     model = single(follow, lambda x, y: y + 0.1 * x, below=(-9, 1))
     model.lower.row = pyo.Constraint(expr=model.lower.y >= 3 * model.x)  # from x = 1/3 on there is no answer
