@@ -315,3 +315,20 @@ def test_a_response_function_is_refused():
     model.obj = pyo.Objective(expr=model.lower.y)
     with pytest.raises(RefusedError, match="function"):
         bilevel.solve(model, "upper_boxes")
+
+
+def test_an_answer_that_an_engine_finds_only_from_a_start_inside_the_domain():
+    """The start 0 is no place for log(y): without digits to spare an x looks feasible that is not."""
+    model = single(
+        lambda x, y: pyo.sqrt(x) * (y - pyo.sqrt(x)) ** 2 - 0.3 * pyo.log(y),
+        lambda x, y: (0.5 * x - 0.7) ** 2,
+        bounds=(0.001, 1),
+        sense=pyo.maximize,
+    )
+    model.lower.floor = pyo.Constraint(expr=model.lower.y >= 0.001)
+    model.limit = pyo.Constraint(expr=model.lower.y + 1 / model.x <= 2.8)
+    result = bilevel.solve(model, "upper_boxes", time_limit=20)
+    root = result.upper["x"] ** 0.5
+    assert result.verdict == "certified_global"
+    assert result.lower["lower.y"] == pytest.approx((root + math.sqrt(root**2 + 0.6 / root)) / 2, abs=1e-6)
+    assert result.upper_objective == pytest.approx(0.184670570, abs=3e-6)
