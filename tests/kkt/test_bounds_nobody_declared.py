@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import bilevel
 from bilevel import LowerLevel
 from bilevel.boxes import box_below
+from bilevel.errors import RefusedError
 from bilevel.kkt import apply_conditions
 from bilevel.problem import Problem
 from bilevel.program import Program
@@ -252,3 +253,15 @@ def test_rows_that_leave_nothing_leave_the_declared_bounds():
     m.obj = pyo.Objective(expr=m.x + m.lower.y)
     assert ranges_of(Problem.read(m)) == {"x": (1.0, 4.0), "lower.y": (-math.inf, math.inf)}
     assert bilevel.solve(m, "kkt", time_limit=20).verdict == "infeasible"
+
+
+@pytest.mark.parametrize("method", ["kkt", "auto"])
+def test_a_maximum_below_and_an_arctangent_above_are_taken_or_refused(method):
+    m, x, y = levels((-5, 5), None)
+    m.lower.roof = pyo.Constraint(expr=y <= x + 2)
+    m.lower.obj = pyo.Objective(expr=(2 + bilevel.maximum([0, x])) * (y - pyo.sin(x)) ** 2)
+    m.obj = pyo.Objective(expr=(x - 1) ** 2 + y)
+    assert bilevel.solve(m, method, time_limit=10).verdict == "certified_global"
+    m.obj.set_value(pyo.atan(3 * y) + x**2)
+    with pytest.raises(RefusedError, match="vocabulary"):
+        bilevel.solve(m, "value_function")
