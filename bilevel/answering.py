@@ -78,6 +78,8 @@ class Answering(Solver):
                 break
             other = self._solver(name)(parameters, start, time_limit)
             answer = other if other.status is not Status.REFUSED else answer
+            if answer.status is Status.OPTIMAL and answer.bound < answer.objective:
+                answer = self._from_there(answer, parameters, time_limit)
         if answer.status is Status.OPTIMAL and not answer.proved:
             answer = self._proved_by_another(answer, parameters, time_limit)
         return self._polished(answer, parameters)
@@ -89,6 +91,13 @@ class Answering(Solver):
             if other.status is Status.OPTIMAL and other.proved and tolerances.closes(other.objective, answer.objective):
                 return other
         return answer
+
+    def _from_there(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
+        """The first engine's answer where it failed for want of a start at which f is a number, else the one known."""
+        again = self._first(parameters, answer.y, time_limit)
+        slack = tolerances.OPTIMALITY * tolerances.scale(answer.objective)
+        better = again.status is Status.OPTIMAL and again.bound >= again.objective
+        return again if better and again.objective <= answer.objective + slack else answer
 
     def another(self, parameters: Array, first: Answer) -> Answer:
         """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""

@@ -6,7 +6,7 @@ compiled, differentiated and proved convex; f itself is computed from it for rep
 
 An objective in small units is flat everywhere: where no derivative comes near one, an f right to 1e-9 says little
 about y. In large units no solver gets that far. It is multiplied with a power of two that brings the largest derivative
-at a few points to about one; where all are large, the smallest of the variables' largest, so that none gets lost.
+at a few points to about one; where all are large, the smallest of them, so that none gets lost.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ search, would find none. Here each linear row narrows the ranges of its variable
 (Savelsbergh 1994, doi 10.1287/ijoc.6.4.445, section 1.1), over and over until little is gained.
 
 A leader's variable is narrowed by rows over x alone and by the followers' (an x for which a follower has no feasible y
-is no point of the problem), a follower's by his own rows: what he may not do, whatever the leader hopes for.
+is no point of the problem), a follower's by his own rows: what he may not do, whatever the leader hopes for. Where the
+rows leave nothing, the declared bounds stand.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def ranges_of(problem: Problem) -> dict[str, tuple[float, float]]:
     ends = [numeric_bounds(var) for var in variables]
     low = np.array([-math.inf if a is None else a for a, _ in ends], dtype=float)
     high = np.array([math.inf if b is None else b for _, b in ends], dtype=float)
+    declared = low.copy(), high.copy()
     if not np.isfinite([low, high]).all():
         places = {id(var): k for k, var in enumerate(variables)}
         rows, curved = _rows(problem, places)
@@ -62,6 +64,8 @@ def ranges_of(problem: Problem) -> dict[str, tuple[float, float]]:
                 if not sum(_narrow(row, low, high) for row in rows):
                     break
         _narrow_by_curved(curved, variables, low, high)
+        if (low > high).any():  # no point is feasible; intervals turned round would prove anything
+            low, high = declared
     return {var.name: (float(a), float(b)) for var, a, b in zip(variables, low, high, strict=True)}
 
 

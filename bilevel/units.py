@@ -11,6 +11,7 @@ import numpy as np
 SMALL, LARGE = 0.1, 1e4
 """Of derivatives: an objective is flat where all are below the first, steep where all are above the second."""
 
+_EXPLODING = 1e15  # derivatives beyond say that f explodes there, exp(1000 y) say, and nothing of its units
 _POINTS = 7  # at which they are looked at
 _REACH = 2.0  # how far these points are from zero or from a bound
 
@@ -20,8 +21,8 @@ def scale_of(
 ) -> float:
     """The power of two that brings the derivatives of f to about one; 1 where f is neither flat nor steep.
 
-    What is flat is measured by the largest derivative, what is steep by the smallest of the variables' largest, so that
-    none gets lost. Looked at are a few points, the same each time.
+    What is flat is measured by the largest derivative, what is steep by the smallest there is, so that none gets lost:
+    ``y^2 + exp(1000 y)`` is steep at some points only. Looked at are a few points, the same each time.
 
     Parameters
     ----------
@@ -38,11 +39,13 @@ def scale_of(
     first, last = _reach(np.asarray(low, dtype=float), np.asarray(high, dtype=float))
     points = np.random.default_rng(0).uniform(first, last, (_POINTS, len(first)))
     values = np.abs([slopes(point).full()[:, 0] for point in points])
-    largest = values.max(axis=0, initial=0.0, where=np.isfinite(values))
+    known = np.isfinite(values) & (values <= _EXPLODING)
+    largest = values.max(axis=0, initial=0.0, where=known)
+    smallest = values.min(axis=0, initial=math.inf, where=known & (values > 0.0))[largest > 0.0]
     largest = largest[largest > 0.0]
-    if not largest.size or (largest.max() >= SMALL and largest.min() <= LARGE):
+    if not largest.size or (largest.max() >= SMALL and smallest.min() <= LARGE):
         return 1.0
-    size = largest.max() if largest.max() < SMALL else largest.min()
+    size = largest.max() if largest.max() < SMALL else smallest.min()
     return 2.0 ** round(-math.log2(float(size)))
 
 

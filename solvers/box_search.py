@@ -144,7 +144,9 @@ class BoxSearch:
 
     @property
     def _goal(self) -> float:
-        """The bound from which on a box cannot spoil the certificate."""
+        """The bound from which on a box cannot spoil the certificate; what has no feasible point reaches any."""
+        if self.value == math.inf:
+            return math.inf
         return self.value - 0.5 * tolerances.CERTIFICATE * max(self._unit, abs(self.value))
 
     @property
@@ -164,7 +166,10 @@ class BoxSearch:
         """Lower bounds of F on boxes, infinite where no point is feasible, and how much each side matters there."""
         x = self._taylor.coordinates(low, high)
         replies = self._response.many(np.ascontiguousarray(x[0].T))
-        self._try_centres(x[0], replies.cost, replies.y)
+        unproved = [k for k, reply in replies.others.items() if not reply.proved]
+        costs = replies.cost.copy()
+        costs[unproved] = math.inf
+        self._try_centres(x[0], costs, replies.y)
         tubes, offset = [], 0
         for tube in self._tubes:
             place = slice(offset, offset + tube.program.n)
@@ -234,7 +239,8 @@ class BoxSearch:
                 t = self._least_feasible(models[:, :, k], t)
             point = np.clip(x[0, :, k] + np.einsum("jj,j->j", x[1 : 1 + len(t), :, k], t), low[:, k], high[:, k])
             reply = self._response(point)
-            if reply.status is Status.OPTIMAL and reply.y is not None and reply.cost < self.value:
+            known = reply.status is Status.OPTIMAL and reply.proved
+            if known and reply.y is not None and reply.cost < self.value:
                 self._try_centres(point[:, None], np.array([reply.cost]), reply.y[None])
 
     def _least_feasible(self, models: Array, start: Array) -> Array:

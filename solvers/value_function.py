@@ -83,6 +83,8 @@ class Relaxation:
         self._high_point = HighPoint(problem, compilation, self.conditions)
         self._program, self._names = self._high_point.program, self._high_point.places
         _refuse_large(self._program)
+        if registry.get(Engine, "scip")().suits(self._program) <= 0.0:
+            raise RefusedError("a function in it is outside SCIP's vocabulary")
         self._cuts = 0
 
     def solve(self, time_limit: float) -> Answer:

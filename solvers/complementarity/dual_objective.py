@@ -41,7 +41,10 @@ class _Polynomial:
     @classmethod
     def of(cls, expression: Any) -> _Polynomial | None:
         """The polynomial an expression is, None if it is not one of degree two."""
-        form = generate_standard_repn(expression, quadratic=True, compute_values=True)
+        try:
+            form = generate_standard_repn(expression, quadratic=True, compute_values=True)
+        except ValueError:  # it does not know maxima
+            return None
         if form.nonlinear_expr is not None:
             return None
         found = cls(float(form.constant))

@@ -1,10 +1,12 @@
 """Answers do not depend on the units in which variables and rows are written."""
 
+import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel, Response
+from bilevel.units import scale_of
 
 N, ROWS, DECADES = 4, 3, 5
 
@@ -59,3 +61,8 @@ def test_a_row_with_small_coefficients_is_not_passed_over():
     m.lower.obj = pyo.Objective(expr=(y[1] - m.x) ** 2 + (y[2] - 2 * m.x + y[1]) ** 2)
     m.obj = pyo.Objective(expr=y[2] - y[1])
     np.testing.assert_allclose(Response(m)(np.array([2e6])).y, [2e6, 0.2e6], rtol=1e-9)
+
+
+def test_an_objective_that_explodes_at_some_points_is_not_flattened_at_the_others():
+    y = ca.SX.sym("y")
+    assert scale_of((1e3 * y + 25) ** 2 + ca.exp(1e3 * y), y, [-np.inf], [np.inf]) > 1e-9

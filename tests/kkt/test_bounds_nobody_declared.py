@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 import bilevel
 from bilevel import LowerLevel
 from bilevel.boxes import box_below
+from bilevel.errors import RefusedError
 from bilevel.kkt import apply_conditions
 from bilevel.problem import Problem
 from bilevel.program import Program
@@ -237,3 +240,28 @@ def test_the_last_digits_at_a_weakly_active_row_do_not_cost_the_certificate():
     result = bilevel.solve(m, "kkt", time_limit=30)
     assert result.verdict == "certified_global", result.notes
     assert result.upper_objective == pytest.approx(-0.63706549, abs=1e-6)
+
+
+def test_rows_that_leave_nothing_leave_the_declared_bounds():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(1, 4))
+    m.lower = LowerLevel()
+    m.lower.y = pyo.Var()
+    m.lower.floor = pyo.Constraint(expr=m.lower.y >= 1.8 + m.x)
+    m.lower.roof = pyo.Constraint(expr=m.lower.y <= 1)
+    m.lower.obj = pyo.Objective(expr=m.x * (m.lower.y - pyo.sqrt(m.x)) ** 2 + pyo.exp(m.lower.y - m.x))
+    m.obj = pyo.Objective(expr=m.x + m.lower.y)
+    assert ranges_of(Problem.read(m)) == {"x": (1.0, 4.0), "lower.y": (-math.inf, math.inf)}
+    assert bilevel.solve(m, "kkt", time_limit=20).verdict == "infeasible"
+
+
+@pytest.mark.parametrize("method", ["kkt", "auto"])
+def test_a_maximum_below_and_an_arctangent_above_are_taken_or_refused(method):
+    m, x, y = levels((-5, 5), None)
+    m.lower.roof = pyo.Constraint(expr=y <= x + 2)
+    m.lower.obj = pyo.Objective(expr=(2 + bilevel.maximum([0, x])) * (y - pyo.sin(x)) ** 2)
+    m.obj = pyo.Objective(expr=(x - 1) ** 2 + y)
+    assert bilevel.solve(m, method, time_limit=10).verdict == "certified_global"
+    m.obj.set_value(pyo.atan(3 * y) + x**2)
+    with pytest.raises(RefusedError, match="vocabulary"):
+        bilevel.solve(m, "value_function")

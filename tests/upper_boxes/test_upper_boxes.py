@@ -172,6 +172,25 @@ def test_infeasible_coupling_is_proved():
     assert bilevel.solve(model, "upper_boxes", time_limit=30).verdict == "certified_global"
 
 
+def test_a_first_batch_without_a_feasible_point_says_nothing_of_the_boxes_to_come(monkeypatch):
+    monkeypatch.setattr("bilevel.solvers.box_search._BATCH", 8)
+    model = coupled()
+    model.limit.set_value(model.lower.y >= 3.9)  # the last of the 36 first boxes alone has such points
+    result = bilevel.solve(model, "upper_boxes", time_limit=2)
+    assert result.verdict in ("best_found", "certified_global")
+    assert result.upper_objective == pytest.approx(2 * 0.95**2, abs=1e-2)
+
+
+def test_boxes_are_cut_before_there_is_a_feasible_point():
+    model = single(lambda x, y: (y - pyo.sin(9 * x)) ** 2, lambda x, y: x + y)
+    model.limit = pyo.Constraint(expr=model.lower.y >= 1.001)
+    assert bilevel.solve(model, "upper_boxes", time_limit=30).verdict == "infeasible"
+    model.limit.set_value(model.lower.y >= 0.99999)
+    result = bilevel.solve(model, "upper_boxes", time_limit=30)
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(1 - math.pi / 6, abs=1e-3)
+
+
 def test_a_follower_without_an_answer_is_no_matter_where_a_constraint_rules_x_out():
     model = single(follow, lambda x, y: y + 0.1 * x, below=(-9, 1))
     model.lower.row = pyo.Constraint(expr=model.lower.y >= 3 * model.x)  # from x = 1/3 on there is no answer
@@ -296,3 +315,20 @@ def test_a_response_function_is_refused():
     model.obj = pyo.Objective(expr=model.lower.y)
     with pytest.raises(RefusedError, match="function"):
         bilevel.solve(model, "upper_boxes")
+
+
+def test_an_answer_that_an_engine_finds_only_from_a_start_inside_the_domain():
+    """The start 0 is no place for log(y): without digits to spare an x looks feasible that is not."""
+    model = single(
+        lambda x, y: pyo.sqrt(x) * (y - pyo.sqrt(x)) ** 2 - 0.3 * pyo.log(y),
+        lambda x, y: (0.5 * x - 0.7) ** 2,
+        bounds=(0.001, 1),
+        sense=pyo.maximize,
+    )
+    model.lower.floor = pyo.Constraint(expr=model.lower.y >= 0.001)
+    model.limit = pyo.Constraint(expr=model.lower.y + 1 / model.x <= 2.8)
+    result = bilevel.solve(model, "upper_boxes", time_limit=20)
+    root = result.upper["x"] ** 0.5
+    assert result.verdict == "certified_global"
+    assert result.lower["lower.y"] == pytest.approx((root + math.sqrt(root**2 + 0.6 / root)) / 2, abs=1e-6)
+    assert result.upper_objective == pytest.approx(0.184670570, abs=3e-6)
