@@ -51,5 +51,6 @@ def scale_of(
 
 def _reach(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where variables are looked at: near zero, within their bounds."""
-    first = np.where(np.isfinite(low), np.maximum(low, -_REACH), np.minimum(high, _REACH) - _REACH)
+    from_above = np.where(np.isfinite(high), np.minimum(high, _REACH) - 2 * _REACH, -_REACH)
+    first = np.where(np.isfinite(low), np.maximum(low, -_REACH), from_above)
     return first, np.maximum(first, np.minimum(high, first + 2 * _REACH))
