@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from bilevel.attitude import Attitude
 from bilevel.compiling import Compilation
 from bilevel.problem import Problem
@@ -10,6 +12,7 @@ from bilevel.result import Finding, Result, Termination, Verdict
 from bilevel.verify import Check, Verifier, verdict_of
 
 _TRIES = 20  # evaluated points that are verified in turn where the best one does not stand
+_SECONDS = 10.0  # for all of them
 
 
 def judged(problem: Problem, finding: Finding, method: str) -> Result:
@@ -62,7 +65,10 @@ def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
     """The best evaluated point that stands, among the best few."""
     feasible = sorted((e for e in finding.archive if e.feasible), key=lambda e: e.cost)
     others = [evaluation for evaluation in feasible if evaluation.upper != finding.upper]
+    deadline = time.monotonic() + _SECONDS
     for evaluation in others[:_TRIES]:
+        if time.monotonic() > deadline:
+            break
         check = verifier.check(evaluation.upper, evaluation.lower)
         if isinstance(check, Check) and check.stands:
             return check
