@@ -1,7 +1,9 @@
 """Models whose lower level holds a squared distance too large to be written out."""
 
+import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
+import pytest
 
 from bilevel import LowerLevel, least_squares
 
@@ -61,3 +63,14 @@ CASES = {
     "maximising": {"maximise": True},
     "root": {"above": lambda m, judged: pyo.sqrt(judged) * m.x[1] + judged**2},
 }
+
+
+def assert_same_function(kept, written, x, y):
+    """Two programs: objective, gradient and Hessian in symbols, and the objective as it is evaluated."""
+    values = [
+        ca.Function("f", [p.parameters, p.variables], [p.objective, p.gradient, p.hessian])(x, y)
+        for p in (kept, written)
+    ]
+    for a, b in zip(*values, strict=True):
+        np.testing.assert_allclose(a.full(), b.full(), rtol=1e-9, atol=1e-9)
+    assert float(kept.evaluate(x, y)[0][0]) == pytest.approx(float(written.evaluate(x, y)[0][0]), rel=1e-10)

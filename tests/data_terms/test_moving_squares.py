@@ -4,6 +4,7 @@ import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from cases import assert_same_function
 
 import bilevel
 from bilevel import LowerLevel, Response
@@ -119,13 +120,7 @@ def test_the_program_in_symbols_is_the_same_function(pair):
     kept, written = (response.programs["lower"] for response in pair)
     y = np.random.default_rng(3).standard_normal(kept.n)
     for x in POINTS:
-        values = [
-            ca.Function("f", [p.parameters, p.variables], [p.objective, p.gradient, p.hessian])(x, y)
-            for p in (kept, written)
-        ]
-        for a, b in zip(*values, strict=True):
-            np.testing.assert_allclose(a.full(), b.full(), rtol=1e-9, atol=1e-9)
-        assert float(kept.evaluate(x, y)[0][0]) == pytest.approx(float(written.evaluate(x, y)[0][0]), rel=1e-10)
+        assert_same_function(kept, written, x, y)
 
 
 def test_columns_that_stand_still_are_not_compiled(monkeypatch):

@@ -6,7 +6,7 @@ import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from cases import CASES, P, create, data
+from cases import CASES, P, assert_same_function, create, data
 
 import bilevel.squares
 from bilevel import LowerLevel, Response, least_squares
@@ -85,13 +85,7 @@ def test_the_program_in_symbols_is_the_same_function(name, monkeypatch):
     rng = np.random.default_rng(3)
     for x in POINTS:
         y = rng.standard_normal(P)
-        values = [
-            ca.Function("f", [p.parameters, p.variables], [p.objective, p.gradient, p.hessian])(x, y)
-            for p in (kept, written)
-        ]
-        for a, b in zip(*values, strict=True):
-            np.testing.assert_allclose(a.full(), b.full(), rtol=1e-9, atol=1e-9)
-        assert float(kept.evaluate(x, y)[0][0]) == pytest.approx(float(written.evaluate(x, y)[0][0]), rel=1e-10)
+        assert_same_function(kept, written, x, y)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from histories import StopAt, told
 from scipy.optimize import brentq, nnls
 
 import bilevel
 from bilevel import LowerLevel, Response, least_squares, set_scale
 from bilevel.archive import Evaluation
-from bilevel.contracts import Observer, Search
+from bilevel.contracts import Search
 from bilevel.errors import RefusedError
 from bilevel.loading import gallery, load_model
 from bilevel.registry import register
@@ -184,20 +185,6 @@ def test_what_cannot_be_kept_is_said():
     result = bilevel.solve(model, "gradient", budget=20, seed=0)
     assert result.verdict == "failed"
     assert any("coupling" in note for note in result.notes)
-
-
-class StopAt(Observer):
-    def __init__(self, count):
-        self.count = count
-
-    def evaluated(self, archive):
-        if len(archive) == self.count:
-            raise KeyboardInterrupt
-
-
-def told(result):
-    rows = [{name: getattr(e, name) for name in e.__dataclass_fields__ if name != "seconds"} for e in result.history]
-    return [repr(row) for row in rows]
 
 
 def test_the_study_keeps_the_constraints_derivatives_to_the_last_bit(tmp_path):

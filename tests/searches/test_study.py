@@ -12,34 +12,18 @@ from pathlib import Path
 
 import pyomo.environ as pyo
 import pytest
+from histories import StopAt, told
 from test_contract import SEARCHES, build, half_infeasible
 
 import bilevel
 from bilevel import LowerLevel
 from bilevel.archive import Evaluation
-from bilevel.contracts import Observer, Status
+from bilevel.contracts import Status
 from bilevel.errors import OptionError, RefusedError, StudyError
 from bilevel.study import Study
 
 BUDGET = 22
 SPACE = "mixed"
-
-
-class StopAt(Observer):
-    """Presses Ctrl-C after so many evaluations."""
-
-    def __init__(self, count):
-        self.count = count
-
-    def evaluated(self, archive):
-        if len(archive) == self.count:
-            raise KeyboardInterrupt
-
-
-def told(result):
-    """All of a history but the clock."""
-    rows = [{name: getattr(e, name) for name in e.__dataclass_fields__ if name != "seconds"} for e in result.history]
-    return [repr(row) for row in rows]
 
 
 def solve(search, study, budget=BUDGET, model=None, seed=4, **more):
