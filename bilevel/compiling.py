@@ -14,6 +14,7 @@ import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
 
+from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.errors import ModelError, UntranslatableError
 from bilevel.moving_squares import gathered
@@ -93,11 +94,12 @@ class Compilation:
     @cached_property
     def unit(self) -> float:
         """What F is measured in when a gap is called closed: 1, or less where F is flat in all its variables."""
-        every = (*self.problem.variables, *self.problem.lower_variables)
-        ends = [(0.0, 0.0) if is_category(var) else numeric_bounds(var) for var in every]
-        low = [-math.inf if end is None else float(end) for end, _ in ends]
-        high = [math.inf if end is None else float(end) for _, end in ends]
+        low, high = ends_of([*self.problem.variables, *self.problem.lower_variables])
         return 1.0 / max(1.0, scale_of(self.upper_objective, ca.vertcat(self.x, self.all_y), low, high))
+
+    def closes(self, cost: float, bound: float) -> bool:
+        """Whether a lower bound closes on an F, minimised, to the certificate's tolerance."""
+        return tolerances.closes(cost, bound, unit=self.unit)
 
     @cached_property
     def upper_program(self) -> Program:
@@ -223,17 +225,27 @@ def numeric_bounds(var: Any) -> tuple[float | None, float | None]:
     return low, high
 
 
+def ends_of(variables: Iterable[Any]) -> tuple[Array, Array]:
+    """Bounds of Pyomo variables, infinite where there is none; zeros for a category.
+
+    Raises
+    ------
+    ModelError
+        If a bound is no number.
+    """
+    ends = [(0.0, 0.0) if is_category(var) else numeric_bounds(var) for var in variables]
+    low = [-math.inf if end is None else float(end) for end, _ in ends]
+    return np.array(low), np.array([math.inf if end is None else float(end) for _, end in ends])
+
+
 def bounds_of(variables: Iterable[Any]) -> tuple[Array, Array, Any]:
     """Bounds, infinite where there is none, and integrality of Pyomo variables."""
-    lower, upper, integer = [], [], []
+    variables, integer = list(variables), []
     for var in variables:
-        low, high = numeric_bounds(var)
-        lower.append(-math.inf if low is None else float(low))
-        upper.append(math.inf if high is None else float(high))
         if not (var.is_continuous() or var.is_integer() or var.is_binary()):
             raise ModelError(
                 f"{var.name} has the domain {var.domain}: a follower's variable is real, integer or binary;"
                 " write the choice with binaries (only an upper variable may take values from a list)"
             )
         integer.append(not var.is_continuous())
-    return np.array(lower), np.array(upper), np.array(integer, dtype=bool)
+    return *ends_of(variables), np.array(integer, dtype=bool)

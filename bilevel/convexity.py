@@ -38,7 +38,7 @@ _MOST_OPEN = 3
 
 
 def convexity_of(problem: Problem, compilation: Compilation) -> dict[str, Convexity]:
-    """Examine every follower.
+    """Examine every follower; once, what was found is kept with the problem.
 
     Parameters
     ----------
@@ -52,8 +52,12 @@ def convexity_of(problem: Problem, compilation: Compilation) -> dict[str, Convex
     dict of Convexity
         By the follower's name.
     """
-    with np.errstate(all="ignore"):  # infinite ends meet, and samples leave domains
-        return {follower.name: _examined(problem, compilation, follower) for follower in problem.followers}
+    kept = problem.__dict__.get("_convexity")
+    if kept is None or kept[0] is not compilation:  # who asks about other programs asks with another compilation
+        with np.errstate(all="ignore"):  # infinite ends meet, and samples leave domains
+            found = {follower.name: _examined(problem, compilation, follower) for follower in problem.followers}
+        problem.__dict__["_convexity"] = kept = compilation, found
+    return dict(kept[1])
 
 
 def _examined(problem: Problem, compilation: Compilation, follower: Follower) -> Convexity:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import casadi as ca
+import numpy as np
 from pyomo.core.expr import MonomialTermExpression, PowExpression, ProductExpression
 
 from bilevel.errors import BilevelError
@@ -95,7 +96,7 @@ def _scale(expression: Any, variables: Sequence[Any]) -> float:
         ends = [_ends(var) for var in found.values()]
     except (BilevelError, ValueError):
         return 1.0  # who compiles it will say what is wrong
-    low, high = zip(*ends, strict=True)
+    low, high = np.array(ends).T
     return scale_of(f, ca.vertcat(*symbols.values()), low, high, ca.vertcat(*own))
 
 

@@ -64,8 +64,7 @@ class DataForm(QuadraticForm):
         self._asked = [k for k, where in enumerate(moving) if where.any()]
         if 0 in self._asked:
             blocks[0] = entries[np.flatnonzero(moving[0]).tolist()]
-        self._grams = [Gram(square, p) for square in program.moving]
-        self._into = [gram.places_in(n) for gram in self._grams]
+        self._grams = [Gram(square, p, n) for square in program.moving]
         outputs = [blocks[k] for k in self._asked] + [gram.columns for gram in self._grams]
         outputs += [program.moving_weights] if self._grams else []
         outputs += [] if companions is None else [companions]
@@ -106,9 +105,9 @@ class DataForm(QuadraticForm):
     def _multiply(self, values: tuple[Array, ...]) -> None:
         """Add the squares that move: their columns one after the other, then their weights."""
         weights = values[len(self._grams)].tolist()
-        for gram, places, columns, weight in zip(self._grams, self._into, values, weights, strict=False):
+        for gram, columns, weight in zip(self._grams, values, weights, strict=False):
             columns = columns.reshape(gram.columns.shape, order="F")
-            self.constant[0] += gram.add(columns, weight, self._flat, places, self.gradient)
+            self.constant[0] += gram.add(columns, weight, self._flat, self.gradient)
 
     def _put(self, block: int, value: Array) -> None:
         """Take over what one compiled block says."""

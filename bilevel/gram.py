@@ -24,6 +24,8 @@ class Gram:
         The term.
     parameters : SX of shape (number of parameters, 1)
         What its columns may move with.
+    n : int
+        Number of the program's variables.
 
     Attributes
     ----------
@@ -31,7 +33,7 @@ class Gram:
         The columns of M that move.
     """
 
-    def __init__(self, square: MovingSquare, parameters: ca.SX) -> None:
+    def __init__(self, square: MovingSquare, parameters: ca.SX, n: int) -> None:
         whole = ca.densify(ca.horzcat(square.matrix, square.target))
         rows, count = whole.shape
         moves = np.array(ca.which_depends(ca.vec(whole), parameters, 1, True), dtype=bool).reshape(count, rows).any(1)
@@ -48,12 +50,9 @@ class Gram:
         self._slope = _flat(place[:-1], place[-1:], count)
         self._level = int(place[-1]) * (count + 1)
         self._places = np.array(square.places)
+        self._into = _flat(self._places, self._places, n)
 
-    def places_in(self, n: int) -> NDArray[np.int_]:
-        """Where the term's Hessian stands in one of shape (n, n), both read column by column."""
-        return _flat(self._places, self._places, n)
-
-    def add(self, columns: Array, weight: float, hessian: Array, places: NDArray[np.int_], gradient: Array) -> float:
+    def add(self, columns: Array, weight: float, hessian: Array, gradient: Array) -> float:
         """Add ``weight`` times the Hessian and the gradient at zero.
 
         Parameters
@@ -63,9 +62,7 @@ class Gram:
         weight : float
             What the term is multiplied with.
         hessian : ndarray of shape (n * n,)
-            Of the program, column by column; changed in place, where ``places`` say.
-        places : ndarray of int
-            See :meth:`places_in`.
+            Of the program, column by column; changed in place.
         gradient : ndarray of shape (n,)
             Of the program at zero, changed in place.
 
@@ -86,7 +83,7 @@ class Gram:
             product[q:, :q] = product[:q, q:].T
         if not math.isfinite(weight * float(product.sum())):
             raise FloatingPointError("a feature or its weight is no number at this point")
-        hessian[places] += (2.0 * weight) * self._flat[self._hessian]
+        hessian[self._into] += (2.0 * weight) * self._flat[self._hessian]
         gradient[self._places] -= (2.0 * weight) * self._flat[self._slope]
         return weight * float(self._flat[self._level])
 

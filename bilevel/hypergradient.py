@@ -17,7 +17,7 @@ import casadi as ca
 import numpy as np
 
 from bilevel.compiled import Array, Compiled
-from bilevel.compiling import Compilation, is_category, numeric_bounds
+from bilevel.compiling import Compilation, ends_of
 from bilevel.errors import RefusedError
 from bilevel.sensitivity import Sensitivity
 from bilevel.squares import symbols_of
@@ -66,7 +66,7 @@ class Hypergradient:
             raise RefusedError(reason)
         self._parts = []
         offset = 0
-        box = _box(compilation)
+        box = ends_of(compilation.problem.variables)
         for follower in compilation.problem.followers:
             program = compilation.programs[follower.name]
             self._parts.append((slice(offset, offset + program.n), Sensitivity(program, box)))
@@ -131,13 +131,6 @@ class Hypergradient:
             total += through
             smooth = smooth and regular
         return Gradient(total[0], smooth, rows, total[1:])
-
-
-def _box(compilation: Compilation) -> tuple[Array, Array]:
-    """Bounds of the upper variables; a category's are of no use."""
-    ends = [(None, None) if is_category(v) else numeric_bounds(v) for v in compilation.problem.variables]
-    low = [-np.inf if a is None else float(a) for a, _ in ends]
-    return np.array(low), np.array([np.inf if b is None else float(b) for _, b in ends])
 
 
 class _Coupling:

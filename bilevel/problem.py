@@ -188,8 +188,8 @@ class Problem:
         return [f"{names} not needed by {who}: inactive variables took any value within their bounds"] if names else []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the compiled form that may be kept with it: another process compiles again."""
-        return {key: value for key, value in self.__dict__.items() if key != "_compiled"}
+        """Without what others keep with it, the compiled form for one: another process compiles again."""
+        return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
 
     @property
     def sense(self) -> int:

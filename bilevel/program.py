@@ -33,6 +33,10 @@ _KINKS = {
 }
 
 
+SPREAD = 1e6
+"""Of a Hessian's diagonal; see :func:`own_units`."""
+
+
 class Shape(StrEnum):
     """The algebraic class of a program in its variables."""
 
@@ -245,7 +249,7 @@ class Program:
         """What the objective is measured in: 1, or less where it is flat; 1 too where there are parameters."""
         if self.parameters.numel():
             return 1.0
-        return 1.0 / max(1.0, scale_of(self.objective, self.variables, list(self.lower), list(self.upper)))
+        return 1.0 / max(1.0, scale_of(self.objective, self.variables, self.lower, self.upper))
 
     @cached_property
     def graph(self) -> ca.Function:
@@ -403,6 +407,17 @@ class QuadraticForm:
     def definiteness(self) -> float:
         """Smallest eigenvalue of a constant Hessian, relative to the largest; meaningless if the Hessian moves."""
         return relative_smallest_eigenvalue(self.hessian)
+
+
+def own_units(hessian: Array) -> Array | None:
+    """Units of the variables in which a Hessian has ones on its diagonal; None where it is fine in its own.
+
+    It is not where its diagonal is positive and spread over more than :data:`SPREAD`: eigenvalues, null spaces and
+    DAQP's active sets then lose the variables that are written in large units.
+    """
+    diagonal = hessian.diagonal()
+    least = float(diagonal.min(initial=math.inf))
+    return 1.0 / np.sqrt(diagonal) if 0.0 < SPREAD * least < float(diagonal.max(initial=0.0)) else None
 
 
 def relative_smallest_eigenvalue(hessian: Array) -> float:

@@ -22,7 +22,7 @@ from pyomo.contrib.fbbt.fbbt import fbbt
 from pyomo.repn import generate_standard_repn
 
 from bilevel.compiled import Array
-from bilevel.compiling import is_category, numeric_bounds
+from bilevel.compiling import ends_of, is_category, numeric_bounds
 from bilevel.problem import Problem
 
 _MOST_TERMS = 20_000  # in all rows together; beyond, only declared bounds count
@@ -52,9 +52,7 @@ def ranges_of(problem: Problem) -> dict[str, tuple[float, float]]:
     """
     variables = [v for v in problem.variables if not is_category(v)]
     variables += [v for follower in problem.followers for v in follower.variables]
-    ends = [numeric_bounds(var) for var in variables]
-    low = np.array([-math.inf if a is None else a for a, _ in ends], dtype=float)
-    high = np.array([math.inf if b is None else b for _, b in ends], dtype=float)
+    low, high = ends_of(variables)
     declared = low.copy(), high.copy()
     if not np.isfinite([low, high]).all():
         places = {id(var): k for k, var in enumerate(variables)}

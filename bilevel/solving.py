@@ -238,9 +238,7 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
         return exact
     exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND
-    if exact.bound is not None and tolerances.closes(
-        best.cost, problem.sense * exact.bound, unit=Compilation.of(problem).unit
-    ):
+    if exact.bound is not None and Compilation.of(problem).closes(best.cost, problem.sense * exact.bound):
         exact.claim = Verdict.CERTIFIED_GLOBAL
     exact.notes.append("the point is the search's: it beats what the exact path had")
     return exact

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import casadi as ca
 import numpy as np
+
+from bilevel.compiled import Array
 
 SMALL, LARGE = 0.1, 1e4
 """Of derivatives: an objective is flat where all are below the first, steep where all are above the second."""
@@ -16,9 +17,7 @@ _POINTS = 7  # at which they are looked at
 _REACH = 2.0  # how far these points are from zero or from a bound
 
 
-def scale_of(
-    f: ca.SX, variables: ca.SX, low: Sequence[float], high: Sequence[float], own: ca.SX | None = None
-) -> float:
+def scale_of(f: ca.SX, variables: ca.SX, low: Array, high: Array, own: ca.SX | None = None) -> float:
     """The power of two that brings the derivatives of f to about one; 1 where f is neither flat nor steep.
 
     What is flat is measured by the largest derivative, what is steep by the smallest there is, so that none gets lost:
@@ -30,13 +29,13 @@ def scale_of(
         The objective.
     variables : SX of shape (n, 1)
         Its symbols.
-    low, high : sequence of n floats
+    low, high : ndarray of shape (n,)
         Their bounds, infinite where there is none.
     own : SX of shape (m, 1), optional
         Those in which to differentiate; all of them if not given.
     """
     slopes = ca.Function("slopes", [variables], [ca.densify(ca.gradient(f, variables if own is None else own))])
-    first, last = _reach(np.asarray(low, dtype=float), np.asarray(high, dtype=float))
+    first, last = _reach(low, high)
     points = np.random.default_rng(0).uniform(first, last, (_POINTS, len(first)))
     values = np.abs([slopes(point).full()[:, 0] for point in points])
     known = np.isfinite(values) & (values <= _EXPLODING)
@@ -49,7 +48,7 @@ def scale_of(
     return 2.0 ** round(-math.log2(float(size)))
 
 
-def _reach(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _reach(low: Array, high: Array) -> tuple[Array, Array]:
     """Where variables are looked at: near zero, within their bounds."""
     from_above = np.where(np.isfinite(high), np.minimum(high, _REACH) - 2 * _REACH, -_REACH)
     first = np.where(np.isfinite(low), np.maximum(low, -_REACH), from_above)

@@ -238,10 +238,6 @@ def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float
     return worst
 
 
-def _closes(problem: Problem, cost: float, bound: float) -> bool:
-    return tolerances.closes(cost, bound, unit=Compilation.of(problem).unit)
-
-
 def _outside(variables: Any, values: dict[str, Any]) -> float:
     """Largest violation of a bound, an integrality or a finite domain."""
     worst = 0.0
@@ -282,7 +278,9 @@ def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdic
                 f"the bound {bound:.10g} is withdrawn: a verified point with F = {check.upper_objective:.10g} beats it"
             )
             bound = None
-        elif finding.claim is Verdict.CERTIFIED_GLOBAL and check.certain and _closes(problem, cost, below):
+        elif (
+            finding.claim is Verdict.CERTIFIED_GLOBAL and check.certain and Compilation.of(problem).closes(cost, below)
+        ):
             return Verdict.CERTIFIED_GLOBAL, bound, notes
         else:
             bound = problem.sense * min(below, cost)

@@ -78,7 +78,7 @@ class BoxSearch:
     ) -> None:
         self._deadline = time.monotonic() + limit
         self._taylor, self._tubes, self._leader = taylor, tubes, leader
-        self._observer, self._problem, self._unit = observer, compilation.problem, compilation.unit
+        self._compilation, self._problem, self._observer = compilation, compilation.problem, observer
         self._response = Response(self._problem, compilation=compilation, warm=False)
         ends = np.array([compilation.ranges[v.name] for v in self._problem.variables])
         self._low, self._high = ends[:, 0], ends[:, 1]
@@ -147,16 +147,16 @@ class BoxSearch:
         """The bound from which on a box cannot spoil the certificate; what has no feasible point reaches any."""
         if self.value == math.inf:
             return math.inf
-        return self.value - 0.5 * tolerances.CERTIFICATE * max(self._unit, abs(self.value))
+        return self.value - 0.5 * tolerances.CERTIFICATE * max(self._compilation.unit, abs(self.value))
 
     @property
     def closed(self) -> bool:
         """Whether the bound closes on the incumbent."""
-        return tolerances.closes(self.value, self.bound, unit=self._unit)
+        return self._compilation.closes(self.value, self.bound)
 
     def _tell(self, least: float) -> None:
         """What is proved now: the bound, lowered by far more than what adding up its last digits may have cost."""
-        sizes = [self._unit, *(abs(v) for v in (self.value, least) if math.isfinite(v))]
+        sizes = [self._compilation.unit, *(abs(v) for v in (self.value, least) if math.isfinite(v))]
         margin = 1e-6 * tolerances.CERTIFICATE * max(sizes)
         self.bound = min(least, self.value) - margin
         sense = self._problem.sense

@@ -304,7 +304,7 @@ class _Walk:
         if self.claim is not Verdict.FAILED or self.best is None:
             return finding
         finding.upper, finding.lower = self.best.point.upper, dict(self.best.point.lower)
-        if self.proves and tolerances.closes(self.best.cost, self.bound, unit=self.compilation.unit):
+        if self.proves and self.compilation.closes(self.best.cost, self.bound):
             finding.claim = Verdict.CERTIFIED_GLOBAL
         elif self.conditions.holds and self.best.stationary:
             finding.claim = Verdict.VERIFIED_LOCAL

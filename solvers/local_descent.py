@@ -17,6 +17,7 @@ import numpy as np
 
 from bilevel import registry, tolerances
 from bilevel.compiled import Array
+from bilevel.compiling import ends_of
 from bilevel.contracts import Answer, Engine, Status
 from bilevel.domains import scale_of
 from bilevel.problem import Problem
@@ -49,22 +50,14 @@ class Descent:
 
 def starts(problem: Problem, rng: np.random.Generator, count: int) -> Iterator[Array]:
     """Upper points: the user's initial values first, then random ones within the bounds (or around the first)."""
-    first = np.array([_initial(var) for var in problem.variables], dtype=float)
-    yield first
+    ends = [(float(low), float(high)) for low, high in zip(*ends_of(problem.variables), strict=True)]
+    first = [_initial(var, *end) for var, end in zip(problem.variables, ends, strict=True)]
+    yield np.array(first)
     for _ in range(count - 1):
-        yield np.array([_drawn(var, value, rng) for var, value in zip(problem.variables, first, strict=True)])
+        yield np.array([_drawn(*drawn, rng) for drawn in zip(problem.variables, ends, first, strict=True)])
 
 
-def numeric_bounds(var: object) -> tuple[float, float]:
-    """A variable's bounds, infinite where it has none; zeros for a category."""
-    low, high = var.bounds  # type: ignore[attr-defined]
-    if isinstance(low, str) or isinstance(high, str):
-        return 0.0, 0.0
-    return -math.inf if low is None else float(low), math.inf if high is None else float(high)
-
-
-def _initial(var: object) -> float:
-    low, high = numeric_bounds(var)
+def _initial(var: object, low: float, high: float) -> float:
     value = var.value  # type: ignore[attr-defined]
     if value is not None and not isinstance(value, str):
         return float(value)
@@ -72,8 +65,8 @@ def _initial(var: object) -> float:
     return middle if math.isfinite(middle) else min(max(0.0, low), high)
 
 
-def _drawn(var: object, around: float, rng: np.random.Generator) -> float:
-    low, high = numeric_bounds(var)
+def _drawn(var: object, ends: tuple[float, float], around: float, rng: np.random.Generator) -> float:
+    low, high = ends
     if math.isfinite(low) and math.isfinite(high):
         if scale_of(var) == "log" and low > 0:
             return float(math.exp(rng.uniform(math.log(low), math.log(high))))

@@ -55,12 +55,12 @@ class Rational(Path):
         low, high = (float(b) for b in variable.bounds)
         observer.said(f"F is a rational function of {variable.name}: one basis diagonalizes every follower's Hessian")
         reduced = _reduce(compilation, low, high)
-        limit, unit = settings.time_limit or math.inf, compilation.unit
-        x, value, bound, done = _minimise(reduced, low, high, limit, observer, problem.sense, unit)
+        limit = settings.time_limit or math.inf
+        x, value, bound, done = _minimise(reduced, low, high, limit, observer, problem.sense, compilation.unit)
         termination = Termination.OPTIMALITY if done else Termination.TIME_LIMIT
         return Finding(
             termination,
-            Verdict.CERTIFIED_GLOBAL if tolerances.closes(value, bound, unit=unit) else Verdict.BEST_FOUND,
+            Verdict.CERTIFIED_GLOBAL if compilation.closes(value, bound) else Verdict.BEST_FOUND,
             upper={variable.name: x},
             bound=problem.sense * bound,
             archive=Archive(),

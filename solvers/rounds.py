@@ -84,7 +84,7 @@ class Rounds:
 
     def closes(self, bound: float) -> bool:
         """Whether that bound would."""
-        return tolerances.closes(self._best.cost, bound, unit=self.response.compilation.unit)
+        return self.response.compilation.closes(self._best.cost, bound)
 
     def raise_bound(self, bound: float) -> bool:
         """Learn a lower bound; whether it is worth speaking of."""

@@ -16,7 +16,7 @@ from scipy.optimize import linprog
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, QuadraticForm, Shape, relative_smallest_eigenvalue
+from bilevel.program import SPREAD, Program, QuadraticForm, Shape, own_units, relative_smallest_eigenvalue
 from bilevel.registry import register
 
 _INFINITE = 1e30
@@ -24,7 +24,6 @@ _EQUALITY = 5
 _UNBOUNDED = -3
 _LARGEST = 300
 _SMALLEST_PIVOT = 1e-6
-_SPREAD = 1e6  # of the Hessian's diagonal; beyond it DAQP has been seen to stop at points that are none
 _FAINT = 1e-8  # the square of a row's length, in the metric of the Hessian; DAQP skips rows below 1e-11 without a word
 
 
@@ -127,9 +126,8 @@ class _DaqpSolver(Solver):
         return float(np.abs(residual).max()) <= 1e-7 * tolerances.scale(float(np.abs(form.gradient).max()))
 
     def _check(self, hessian: Array) -> bool:
-        diagonal = hessian.diagonal()
-        if float(diagonal.min()) > 0.0 and float(diagonal.max()) > _SPREAD * float(diagonal.min()):
-            units = 1.0 / np.sqrt(diagonal)
+        units = own_units(hessian)
+        if units is not None:
             hessian = hessian * np.outer(units, units)
         factor, failed = dpotrf(hessian)
         pivots = factor.diagonal()
@@ -144,7 +142,7 @@ def _is_plain(hessian: Array, matrix: Array) -> bool:
     """Whether DAQP may have the program as it is."""
     diagonal = hessian.diagonal()
     largest = float(diagonal.max())
-    if not 0.0 < largest <= _SPREAD * float(diagonal.min()):
+    if not 0.0 < largest <= SPREAD * float(diagonal.min()):
         return False
     return not matrix.size or float(np.einsum("ij,ij->i", matrix, matrix).min()) > _FAINT * largest
 

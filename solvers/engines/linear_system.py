@@ -15,14 +15,13 @@ from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
-from bilevel.program import Program, Shape
+from bilevel.program import Program, Shape, own_units
 from bilevel.registry import register
 
 _SMALLEST_PIVOT = 1e-14
 """Of a Cholesky factor, squared, relative to the matrix's own entry on the diagonal: the rounding of that. The same
 whatever the units of the variables, as the factorization is (Higham, *Accuracy and Stability*, theorem 10.6)."""
 
-_SPREAD = 1e6  # of a Hessian's diagonal beyond which eigenvalues and null spaces are taken in the diagonal's own units
 
 _LARGEST_CLOSED = 20  # variables up to which the operations one by one are faster than a call of LAPACK
 
@@ -82,7 +81,7 @@ class _Reduced(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         form = self._form.at(parameters)
         right = self._target - form.offset
-        units = _units(form.hessian)
+        units = own_units(form.hessian)
         if units is None:
             basis = self._basis if self._basis is not None else null_space(form.matrix)
             particular: Array = np.linalg.lstsq(form.matrix, right, rcond=None)[0].astype(float)
@@ -129,18 +128,11 @@ def _well_conditioned(factor: Array, diagonal: Array) -> bool:
     return bool((pivots * pivots > _SMALLEST_PIVOT * diagonal).all())
 
 
-def _units(hessian: Array) -> Array | None:
-    """Units of the variables in which the Hessian has ones on its diagonal; None where it is fine in its own."""
-    diagonal = hessian.diagonal()
-    least = float(diagonal.min(initial=np.inf))
-    return 1.0 / np.sqrt(diagonal) if 0.0 < _SPREAD * least < float(diagonal.max(initial=0.0)) else None
-
-
 def _semidefinite(hessian: Array, gradient: Array, origin: Array, basis: Array | None, constant: float) -> Answer:
     """Minimise over ``origin + span(basis)`` whatever the definiteness of the Hessian there."""
     z_basis = np.eye(len(origin)) if basis is None else basis
     reduced = z_basis.T @ hessian @ z_basis
-    units = _units(reduced)
+    units = own_units(reduced)
     if units is not None:
         z_basis, reduced = z_basis * units, reduced * np.outer(units, units)
     slope = z_basis.T @ (gradient + hessian @ origin)

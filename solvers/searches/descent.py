@@ -99,8 +99,7 @@ class Descent:
             if evaluation is None:
                 return None
             product = unit_product(self._space, free, evaluation, curvature)
-            slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)
-            return None if product is None else (evaluation.cost, slope[free], product)
+            return None if product is None else (evaluation.cost, self._slope(evaluation), product)
 
         minimise(look, self._unit[free])
 
@@ -149,8 +148,7 @@ class Descent:
                 raise _AtTheWall
             fall = float(here.slope @ (moved - here.unit))
             return here.value + abs(fall) + _WALL, -np.sign(fall) * here.slope
-        slope = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)
-        return evaluation.cost / self._spread, slope[self._free] / self._spread
+        return evaluation.cost / self._spread, self._slope(evaluation) / self._spread
 
     def _excess(self, moved: Array) -> tuple[float, Array]:
         """Half the sum of squared excesses of the coupling constraints and its gradient; a plateau as for F."""
@@ -171,7 +169,7 @@ class Descent:
     def _piece(self, evaluation: Evaluation) -> Piece:
         """What an evaluation says in the free unit coordinates."""
         unit = self._space.to_unit(evaluation.point)[self._free]
-        slope = (np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point))[self._free]
+        slope = self._slope(evaluation)
         room, slopes = [np.zeros(0)], [np.zeros((0, len(unit)))]
         for side in self._sides:
             value, by_unit = side.value(np.asarray(evaluation.coupling)), side.slope(self._jacobian(evaluation))
@@ -179,6 +177,11 @@ class Descent:
             slopes += [by_unit, -by_unit] if side.kind == "eq" else [by_unit]
         rooms = np.concatenate(room), np.vstack(slopes)
         return Piece(unit, evaluation.cost / self._spread, slope / self._spread, *rooms, evaluation.feasible)
+
+    def _slope(self, evaluation: Evaluation) -> Array:
+        """Of F in the free unit coordinates."""
+        by_x = np.asarray(evaluation.gradient) * self._space.unit_slopes(evaluation.point)
+        return np.asarray(by_x[self._free])
 
     def _jacobian(self, evaluation: Evaluation) -> Array:
         """Of the coupling constraints in the free unit coordinates, shape (m, free)."""
