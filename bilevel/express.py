@@ -18,7 +18,7 @@ from bilevel.compiling import Compilation
 from bilevel.contracts import ClosedForm
 from bilevel.leader import Leader
 
-_LARGEST = 20_000  # instructions
+_LARGEST = 100_000  # instructions
 
 
 class Express:

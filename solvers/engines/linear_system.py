@@ -7,7 +7,6 @@ identity.
 
 from __future__ import annotations
 
-import casadi as ca
 import numpy as np
 from scipy.linalg import null_space
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
@@ -18,12 +17,11 @@ from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
 from bilevel.program import Program, Shape, own_units
 from bilevel.registry import register
 
+from .symbolic_ldl import closed_form
+
 _SMALLEST_PIVOT = 1e-14
 """Of a Cholesky factor, squared, relative to the matrix's own entry on the diagonal: the rounding of that. The same
 whatever the units of the variables, as the factorization is (Higham, *Accuracy and Stability*, theorem 10.6)."""
-
-
-_LARGEST_CLOSED = 20  # variables up to which the operations one by one are faster than a call of LAPACK
 
 
 @register("linear_system")
@@ -38,9 +36,7 @@ class LinearSystem(Engine):
         return _Reduced(program) if program.m else _Unconstrained(program)
 
     def closed_form(self, program: Program) -> ClosedForm | None:
-        if program.m or program.squares or program.n > _LARGEST_CLOSED:
-            return None
-        return _closed_form(program)
+        return None if program.squares else closed_form(program)
 
 
 class _Unconstrained(Solver):
@@ -98,29 +94,6 @@ class _Reduced(Solver):
                 Status.INFEASIBLE, message=f"the equality constraints contradict each other by {residual:.3g}"
             )
         return _semidefinite(form.hessian, form.gradient, particular, basis, form.constant[0])
-
-
-def _closed_form(program: Program) -> ClosedForm:
-    """``H = L D L'`` and two substitutions, operation by operation; the least pivot says where it holds."""
-    n, zero = program.n, ca.SX.zeros(program.n, 1)
-    slope, level = ca.substitute([program.gradient, program.objective], [program.variables], [zero])
-    hessian = ca.densify(program.hessian)
-    lower = ca.SX.eye(n)
-    pivots: list[ca.SX] = []
-    for j in range(n):
-        weighed = [lower[j, k] * pivots[k] for k in range(j)]
-        pivots.append(hessian[j, j] - sum(lower[j, k] * weighed[k] for k in range(j)))
-        for i in range(j + 1, n):
-            lower[i, j] = (hessian[i, j] - sum(lower[i, k] * weighed[k] for k in range(j))) / pivots[j]
-    y = [-slope[j] for j in range(n)]
-    for j in range(n):
-        y[j] -= sum(lower[j, k] * y[k] for k in range(j))
-    y = [value / pivot for value, pivot in zip(y, pivots, strict=True)]
-    for j in reversed(range(n)):
-        y[j] -= sum(lower[k, j] * y[k] for k in range(j + 1, n))
-    answer = ca.vertcat(*y)
-    margin = ca.mmin(ca.vertcat(*(pivots[j] - _SMALLEST_PIVOT * hessian[j, j] for j in range(n))))
-    return ClosedForm(answer, level + 0.5 * ca.dot(slope, answer), margin)
 
 
 def _well_conditioned(factor: Array, diagonal: Array) -> bool:
