@@ -55,6 +55,7 @@ class Answering(Solver):
         self._polisher = local[0] if local else None
         self._solvers: dict[str, Solver] = {}
         self._first = self._solver(self.engines[0])
+        self.uses = self._first.uses | {self.engines[0]}
 
     def closed_form(self) -> ClosedForm | None:
         """The first engine's answer as a formula, where it has one."""

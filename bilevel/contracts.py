@@ -95,10 +95,13 @@ class Solver(ABC):
         yet).
     gap : float or None
         Absolute or relative gap at which an engine that has both may stop; its own where None.
+    uses : frozenset of str
+        Other engines that it asks in turn: who wants a second opinion avoids these as well.
     """
 
     watch: Callable[[float, float], None] | None = None
     gap: float | None = None
+    uses: frozenset[str] = frozenset()
 
     @abstractmethod
     def __call__(

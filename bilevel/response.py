@@ -44,6 +44,13 @@ class Response:
     warm : bool
         Start each solve from the last answer (only engines that iterate from a point make use of it).
 
+    Attributes
+    ----------
+    engines : dict of str
+        By follower, the engine that is asked first; ``response`` where a function answers.
+    asked : frozenset of str
+        All of these, and those they ask in turn.
+
     Raises
     ------
     ModelError, RefusedError
@@ -68,6 +75,7 @@ class Response:
         self._matters = {name: ca.depends_on(held, symbol) for name, symbol in self.compilation.y.items()}
         self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
         self.engines: dict[str, str] = {}
+        self.asked: frozenset[str] = frozenset()
         self._parts: list[tuple[str, slice, Answering | FunctionAnswering]] = []
         offset = 0
         for follower in self.problem.followers:
@@ -78,6 +86,7 @@ class Response:
                 else FunctionAnswering(follower)
             )
             self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
+            self.asked |= part.uses if isinstance(part, Answering) else frozenset()
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
         self._names = [var.name for var in self.problem.lower_variables]

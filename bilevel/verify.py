@@ -90,9 +90,8 @@ class Verifier:
     def __init__(self, compilation: Compilation, response: Response) -> None:
         self.problem = compilation.problem
         self._response = response
-        used = set(response.engines.values())
         self._answering = {
-            follower.name: Answering(response.programs[follower.name], avoid=used)
+            follower.name: Answering(response.programs[follower.name], avoid=response.asked)
             for follower in self.problem.followers
             if follower.name in response.programs
         }
