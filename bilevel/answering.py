@@ -10,7 +10,7 @@ import numpy as np
 
 from bilevel import registry, tolerances
 from bilevel.compiled import Array
-from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
+from bilevel.contracts import Answer, Answers, ClosedForm, Engine, Solver, Status
 from bilevel.errors import ModelError, RefusedError
 from bilevel.problem import Follower
 from bilevel.program import Program
@@ -60,6 +60,10 @@ class Answering(Solver):
     def closed_form(self) -> ClosedForm | None:
         """The first engine's answer as a formula, where it has one."""
         return registry.get(Engine, self.engines[0])().closed_form(self.program)
+
+    def many(self, parameters: Array) -> Answers | None:
+        """See :class:`bilevel.contracts.Solver`."""
+        return self._first.many(parameters)
 
     def _solver(self, name: str) -> Solver:
         if name not in self._solvers:

@@ -122,6 +122,35 @@ class Solver(ABC):
             Seconds.
         """
 
+    def many(self, parameters: NDArray[np.float64]) -> Answers | None:
+        """Solve the program at many values of its parameters in one call; None where that gains nothing.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (m, p)
+            One value a row.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """An engine's replies to one program at m values of its parameters.
+
+    Attributes
+    ----------
+    y : ndarray of shape (m, n)
+        The optimal points.
+    objective : ndarray of shape (m,)
+        The objective there.
+    holds : ndarray of bool, shape (m,)
+        Where these are proved and the only optima; elsewhere the program is to be solved by itself.
+    """
+
+    y: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    holds: NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class ClosedForm:

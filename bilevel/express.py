@@ -70,5 +70,4 @@ class Express:
         head, y, rows = np.split(values, [self._first, self._last], axis=1)
         with np.errstate(invalid="ignore"):
             holds = (head[:, 0] > 0.0) & np.isfinite(head.sum(axis=1))
-        violation = np.array([self._leader.violation(row) for row in rows]) if rows.size else np.zeros(len(values))
-        return head[:, 1].copy(), violation, head[:, 2:], y, holds
+        return head[:, 1].copy(), self._leader.violations(rows), head[:, 2:], y, holds

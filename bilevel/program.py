@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
 from bilevel.moving_squares import MovingSquare
+from bilevel.pencil import Pencil
 from bilevel.squares import Square, symbols_of, write_out
 from bilevel.units import scale_of
 
@@ -402,6 +403,33 @@ class QuadraticForm:
     def objective(self, y: Array) -> float:
         """The objective at ``y`` for the parameters last evaluated."""
         return 0.5 * float(y.dot(self.hessian.dot(y))) + float(self.gradient.dot(y)) + float(self.constant[0])
+
+    @cached_property
+    def pencil(self) -> Pencil | None:
+        """The decomposition that replaces factorizing where the Hessian moves along a line, if that pays."""
+        return None
+
+    def without_hessian(self, parameters: Array) -> Array:
+        """Evaluate all but the Hessian; its numbers, as the :attr:`pencil` takes them."""
+        raise NotImplementedError
+
+    def many(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """What moves, at many values of the parameters, shape (m, p).
+
+        Returns
+        -------
+        ndarray of shape (m, k), (m, n), (m,)
+            The numbers of the Hessians as in :meth:`without_hessian`, the gradients and the constants; NaN where they
+            are no numbers.
+        """
+        found: dict[int, Array] = {}
+        if self._compiled is not None:
+            values = self._compiled.many(parameters)[:, : self._ends[-1]]
+            found = dict(zip(self._moving, np.split(values, self._ends[1:-1], axis=1), strict=True))
+        m = len(parameters)
+        gradient = found.get(1, np.broadcast_to(self.gradient, (m, len(self.gradient))))
+        constant = found.get(2, np.broadcast_to(self.constant, (m, 1)))
+        return found.get(0, np.zeros((m, 0))), gradient, constant[:, 0]
 
     @cached_property
     def definiteness(self) -> float:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 import casadi as ca
 import numpy as np
+from numpy.typing import NDArray
 
 from bilevel.answering import Answering, FunctionAnswering
 from bilevel.attitude import Attitude
@@ -28,6 +30,8 @@ from bilevel.problem import Problem
 from bilevel.program import Shape
 from bilevel.replies import Replies, Reply
 from bilevel.tie_break import CHOICES, Choice
+
+_AT_ONCE = 256  # points answered in one call
 
 
 class Response:
@@ -123,7 +127,7 @@ class Response:
         """Answer at many upper points: what one call each would answer, up to rounding.
 
         Where the followers' answers are formulas (unconstrained quadratics of few variables) all points go through the
-        compiled formula at once.
+        compiled formula at once; where their Hessians are constant or move along a line, through one factorization.
 
         Parameters
         ----------
@@ -136,16 +140,36 @@ class Response:
             A sequence of :class:`Reply`, with the arrays ``cost``, ``y`` and ``violation``.
         """
         rows = self._rows(points)
-        if self._express is None:
+        if self._express is None and not self._stacks:
             return Replies.of([self(x) for x in rows], len(self._parts), len(self._y))
-        cost, violation, lower, y, holds = self._express.many(rows)
+        found = [self._together(rows[k : k + _AT_ONCE]) for k in range(0, max(len(rows), 1), _AT_ONCE)]
+        cost, violation, lower, y, holds = (np.concatenate(columns) for columns in zip(*found, strict=True))
         others = {k: self._asked(rows[k], None) for k in np.flatnonzero(~holds).tolist()}
         return Replies(cost, violation, lower, y, others)
 
+    def _together(self, rows: Array) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
+        """Cost, violation, f, y, and where all of it holds, of points answered in one call."""
+        if self._express is not None:
+            return self._express.many(rows)
+        answers = [part.many(rows) for _, _, part in self._parts if isinstance(part, Answering)]
+        known = [answer for answer in answers if answer is not None]
+        y, lower = np.hstack([a.y for a in known]), np.column_stack([a.objective for a in known])
+        cost, violation = self._leader.many(rows, y)
+        holds = np.isfinite(cost) & np.logical_and.reduce([a.holds for a in known])
+        return cost, violation, lower, y, holds
+
     @property
     def batches(self) -> bool:
-        """Whether :meth:`many` gains anything over one call after the other."""
+        """Whether :meth:`many` gains over one call after the other, and says the same to the last bit."""
         return self._express is not None
+
+    @cached_property
+    def _stacks(self) -> bool:
+        """Whether every follower answers many points in one call, if not to the last bit."""
+        none = np.zeros((0, len(self.problem.variables)))
+        return not self.problem.multipliers and all(
+            isinstance(part, Answering) and part.many(none) is not None for _, _, part in self._parts
+        )
 
     def _rows(self, points: Any) -> Array:
         """Upper points as an array, one per row."""

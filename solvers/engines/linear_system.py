@@ -13,8 +13,8 @@ from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from bilevel import tolerances
 from bilevel.compiled import Array
-from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
-from bilevel.program import Program, Shape, own_units
+from bilevel.contracts import Answer, Answers, ClosedForm, Engine, Solver, Status
+from bilevel.program import Program, QuadraticForm, Shape, own_units
 from bilevel.registry import register
 
 from .symbolic_ldl import closed_form
@@ -40,7 +40,7 @@ class LinearSystem(Engine):
 
 
 class _Unconstrained(Solver):
-    """``H y = -c``; the factorization is kept where H does not depend on the parameters."""
+    """``H y = -c``; one factorization for all parameters where H is constant or moves along a line."""
 
     def __init__(self, program: Program) -> None:
         self._form = program.quadratic_form
@@ -52,6 +52,12 @@ class _Unconstrained(Solver):
             self._factor = factor if good else None
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        pencil = self._form.pencil
+        if pencil is not None:
+            numbers = self._form.without_hessian(parameters)
+            found, holds = pencil.solve(numbers[None], -self._form.gradient[None])
+            if holds[0]:
+                return self._optimal(self._form, found[0])
         form = self._form.at(parameters)
         if self._factor is not None:
             y, failed = dpotrs(self._factor, -form.gradient)
@@ -62,6 +68,24 @@ class _Unconstrained(Solver):
         if failed:
             form = form.at(parameters)  # the factor stands in the place of a Hessian that moves
             return _semidefinite(form.hessian, form.gradient, np.zeros(len(form.gradient)), None, form.constant[0])
+        return self._optimal(form, y)
+
+    def many(self, parameters: Array) -> Answers | None:
+        pencil = self._form.pencil
+        if self._factor is None and pencil is None:
+            return None
+        numbers, gradient, constant = self._form.many(parameters)
+        if self._factor is not None:
+            y = dpotrs(self._factor, -gradient.T)[0].T
+            holds = np.ones(len(y), dtype=bool)
+        else:
+            assert pencil is not None
+            y, holds = pencil.solve(numbers, -gradient)
+        objective = constant + 0.5 * np.einsum("ij,ij->i", gradient, y)
+        return Answers(y, objective, holds & np.isfinite(objective))
+
+    @staticmethod
+    def _optimal(form: QuadraticForm, y: Array) -> Answer:
         objective = float(form.constant[0] + 0.5 * form.gradient.dot(y))
         return Answer(Status.OPTIMAL, y, objective, objective, True)
 
