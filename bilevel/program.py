@@ -7,6 +7,7 @@ upper constraints and the single-level KKT model (no parameters).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,9 @@ _KINKS = {
 
 SPREAD = 1e6
 """Of a Hessian's diagonal; see :func:`own_units`."""
+
+SPARSE_FROM = 100
+"""Variables from which sparse matrices are faster than dense ones of the same size."""
 
 
 class Shape(StrEnum):
@@ -112,6 +116,13 @@ class Program:
                 raise AttributeError(name)
             self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving])
             return self.__dict__[name]
+
+    def proved_convex(self) -> Program:
+        """The same, known to be convex; with all that was found of it already."""
+        twin = copy.copy(self)
+        object.__setattr__(twin, "convex", True)
+        twin.__dict__.pop("surely_convex", None)
+        return twin
 
     def but(self, **changes: Any) -> Program:
         """A copy with other fields."""
@@ -222,6 +233,18 @@ class Program:
         return Shape.NONLINEAR if ca.depends_on(self.rest.hessian, self.variables) else Shape.QUADRATIC
 
     @cached_property
+    def sparse(self) -> bool:
+        """Whether its matrices are kept sparse: it is large, and few of their entries are not zero.
+
+        Then :attr:`quadratic_form` has sparse ones, and so have the derivatives of its answer.
+        """
+        if self.n < SPARSE_FROM or self.squares or self.moving:
+            return False
+        from bilevel.sparse_form import few_nonzeros
+
+        return few_nonzeros(self.hessian.sparsity(), self.jacobian.sparsity())
+
+    @cached_property
     def curved(self) -> NDArray[np.bool_]:
         """Which variables the objective or a row is not affine in, shape (n,), boolean."""
         outputs = ca.vertcat(self.objective, self.rows)
@@ -284,15 +307,26 @@ class Program:
         """The numeric form of a linear or quadratic program."""
         return self._form()
 
+    @cached_property
+    def dense_form(self) -> QuadraticForm:
+        """The same with matrices that are arrays, for those who need all of their entries."""
+        return QuadraticForm(self) if self.sparse else self.quadratic_form
+
     def accompany(self, companions: ca.SX) -> QuadraticForm:
         """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""
         self.__dict__["quadratic_form"] = form = self._form(companions)
         return form
 
     def _form(self, companions: ca.SX | None = None) -> QuadraticForm:
-        from bilevel.data_form import DataForm
+        if self.squares or self.moving:
+            from bilevel.data_form import DataForm
 
-        return (DataForm if self.squares or self.moving else QuadraticForm)(self, companions)
+            return DataForm(self, companions)
+        if self.sparse:
+            from bilevel.sparse_form import SparseForm
+
+            return SparseForm(self, companions)
+        return QuadraticForm(self, companions)
 
     @cached_property
     def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:
@@ -378,8 +412,9 @@ class QuadraticForm:
             (next(parts) if m else next(values).full().reshape(-1, order="F")).reshape(b.shape, order="F")
             for b, m in zip(blocks, moving, strict=True)
         )
-        self.hessian, self.gradient, self.constant = np.asfortranarray(h), c.reshape(-1), k.reshape(-1)
-        self.matrix, self.offset = a, r.reshape(-1)
+        self.hessian: Any = np.asfortranarray(h)  # an array; sparse in a SparseForm, as is the matrix
+        self.matrix: Any = a
+        self.gradient, self.constant, self.offset = c.reshape(-1), k.reshape(-1), r.reshape(-1)
 
     def at(self, parameters: Array) -> QuadraticForm:
         """Evaluate in place; the attributes hold the numbers until the next call.
@@ -403,6 +438,11 @@ class QuadraticForm:
     def objective(self, y: Array) -> float:
         """The objective at ``y`` for the parameters last evaluated."""
         return 0.5 * float(y.dot(self.hessian.dot(y))) + float(self.gradient.dot(y)) + float(self.constant[0])
+
+    @property
+    def smallest(self) -> float:
+        """Smallest eigenvalue of the Hessian last evaluated, relative to the largest; of sparse ones only its sign."""
+        return relative_smallest_eigenvalue(self.hessian)
 
     @cached_property
     def pencil(self) -> Pencil | None:
@@ -433,8 +473,8 @@ class QuadraticForm:
 
     @cached_property
     def definiteness(self) -> float:
-        """Smallest eigenvalue of a constant Hessian, relative to the largest; meaningless if the Hessian moves."""
-        return relative_smallest_eigenvalue(self.hessian)
+        """The same of a constant Hessian; meaningless if the Hessian moves."""
+        return self.smallest
 
 
 def own_units(hessian: Array) -> Array | None:

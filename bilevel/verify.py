@@ -17,6 +17,7 @@ from bilevel.answering import Answering
 from bilevel.attitude import Attitude
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Status
+from bilevel.convexity import known_convex
 from bilevel.problem import Follower, Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Verdict
@@ -91,7 +92,7 @@ class Verifier:
         self.problem = compilation.problem
         self._response = response
         self._answering = {
-            follower.name: Answering(response.programs[follower.name], avoid=response.asked)
+            follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
             for follower in self.problem.followers
             if follower.name in response.programs
         }

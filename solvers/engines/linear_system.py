@@ -24,12 +24,17 @@ _SMALLEST_PIVOT = 1e-14
 whatever the units of the variables, as the factorization is (Higham, *Accuracy and Stability*, theorem 10.6)."""
 
 
+_LARGEST_DENSE = 2000  # variables of a sparse program that are worth a dense factorization
+
+
 @register("linear_system")
 class LinearSystem(Engine):
     """Unconstrained and equality-constrained quadratic programs by one Cholesky factorization."""
 
     def suits(self, program: Program) -> float:
         plain = program.shape is Shape.QUADRATIC and not program.has_inequalities and not program.discrete
+        if plain and program.sparse:  # after the sparse engine, for the singular systems that this one leaves
+            return 0.9 if program.n <= _LARGEST_DENSE else 0.0
         return 1.0 if plain else 0.0
 
     def prepare(self, program: Program) -> Solver:
@@ -43,7 +48,7 @@ class _Unconstrained(Solver):
     """``H y = -c``; one factorization for all parameters where H is constant or moves along a line."""
 
     def __init__(self, program: Program) -> None:
-        self._form = program.quadratic_form
+        self._form = program.dense_form
         self._factor = None
         self._moves = not self._form.constant_hessian  # then the next point writes it anew
         if self._form.constant_hessian:
@@ -94,7 +99,7 @@ class _Reduced(Solver):
     """The same on the null space of the equality rows."""
 
     def __init__(self, program: Program) -> None:
-        self._form = program.quadratic_form
+        self._form = program.dense_form
         self._target = program.row_lower
         self._basis = null_space(self._form.matrix) if self._form.constant_matrix else None
 

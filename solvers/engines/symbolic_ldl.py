@@ -16,7 +16,7 @@ from bilevel.contracts import ClosedForm
 from bilevel.program import Program
 
 _ALWAYS = 4_000  # operations that are faster than any call of LAPACK
-_MOST = 50_000  # beyond which numbers in a loop are faster than instructions one by one
+_MOST = 25_000  # beyond which building the formula takes a second, more than the faster answers give back
 _PIVOT = 1e-14
 """Of H, relative to its own entry on the diagonal: the rounding of that, in whatever units (Higham, *Accuracy and
 Stability*, theorem 10.6)."""
