@@ -453,6 +453,13 @@ class QuadraticForm:
         """Evaluate all but the Hessian; its numbers, as the :attr:`pencil` takes them."""
         raise NotImplementedError
 
+    def divided(self, parameters: Array, right: Array) -> Array | None:
+        """``H^-1 right`` by the :attr:`pencil`; None where there is none, or it lacks the digits."""
+        if self.pencil is None:
+            return None
+        found, holds = self.pencil.solve(self.without_hessian(parameters)[None], right[None])
+        return found[0] if holds[0] else None
+
     def many(self, parameters: Array) -> tuple[Array, Array, Array]:
         """What moves, at many values of the parameters, shape (m, p).
 

@@ -64,7 +64,9 @@ class Sensitivity:
         self._program = program
         everywhere = np.full(program.parameters.numel(), np.inf)
         self._box = (-everywhere, everywhere) if box is None else box
-        numeric = program.shape is not Shape.NONLINEAR  # then the curvature comes from the quadratic form
+        self._numeric = numeric = (
+            program.shape is not Shape.NONLINEAR
+        )  # then the curvature comes from the quadratic form
         self._squares = program.squares if numeric else ()
         weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
         along = ca.SX.sym("along", len(self._squares))
@@ -122,6 +124,9 @@ class Sensitivity:
         Last, whether the point is regular.
         """
         if self._free and not self._program.sparse:
+            along = self._program.quadratic_form.divided(x, slope) if self._numeric else None
+            if along is not None:
+                return self._values(y, self._nothing, along, np.zeros(0)), True
             curvature = self._derivatives.curvature(x, y, self._nothing.weights)
             _, v, failed = dposv(curvature, slope, overwrite_a=self._derivatives.fresh)
             if not failed:

@@ -112,6 +112,19 @@ def test_where_it_is_not_definite_the_engine_says_so():
         assert response(np.array([-1.0, 0.0])).status is Status.UNBOUNDED
 
 
+@pytest.mark.parametrize("penalty", ON_A_LINE)
+def test_the_same_gradients(penalty, monkeypatch):
+    model = ridge(ON_A_LINE[penalty])
+    ours, theirs = Response(model), dense(model)
+    monkeypatch.setattr("bilevel.sensitivity.dposv", None)
+    found = [ours.gradient(np.array([level, 0.5])) for level in LEVELS]
+    monkeypatch.undo()
+    for level, one in zip(LEVELS, found, strict=True):
+        other = theirs.gradient(np.array([level, 0.5]))
+        assert one.smooth
+        np.testing.assert_allclose(one.value, other.value, rtol=1e-8, atol=1e-10 * np.abs(other.value).max())
+
+
 @pytest.mark.parametrize("coupled", [False, True])
 @pytest.mark.parametrize("constant", [False, True])
 def test_many_points_in_one_call(coupled, constant, monkeypatch):
