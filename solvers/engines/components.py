@@ -24,7 +24,7 @@ from bilevel.registry import register
 _SMALLEST = 40  # continuous variables up to which one call for all is as fast
 _WORTH = 16  # integer variables from which branching on all of them together is the slower way
 _TOGETHER = 12  # continuous variables that are solved together even though they are independent: a call has its price
-_MOST = 64  # parts; beyond, sparse linear algebra over all of them is faster
+_MOST = 50  # parts; beyond, sparse linear algebra over all of them is faster
 
 
 @register("components")
@@ -48,7 +48,7 @@ class Components(Engine):
             form = program.quadratic_form
             if form.constant_hessian and form.definiteness < -tolerances.DEFINITE:
                 return 0.0
-        return 0.95
+        return 0.97
 
     def prepare(self, program: Program) -> Solver:
         return _SideBySide(program)

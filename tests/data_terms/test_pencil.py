@@ -155,3 +155,27 @@ def test_a_line_knows_its_points():
     s, on_it = line.place(np.array([[1.0, 3.0], [1.0, -10.0], [1.1, 3.0], [math.nan, 3.0]]))
     np.testing.assert_allclose(s[:2], [0.5, -6.0])
     assert on_it.tolist() == [True, True, False, False]
+
+
+def test_folds_that_share_a_penalty():
+    """Several followers, each on a line of its own, and F over all of them."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(1e-3, 1e3), initialize=1.0)
+    model.fold = LowerLevel([0, 1, 2])
+    loss = 0.0
+    for k in range(3):
+        X, y, Xv, yv = data(seed=k)
+        fold = model.fold[k]
+        fold.w = pyo.Var(range(P))
+        w = [fold.w[j] for j in range(P)]
+        fold.obj = pyo.Objective(expr=bilevel.least_squares(X, y, w) + (k + 1) * model.x * sum_of_squares(w))
+        loss += bilevel.least_squares(Xv, yv, w)
+    model.obj = pyo.Objective(expr=loss)
+    response, points = Response(model), np.geomspace(1e-3, 1e3, 9)[:, None]
+    many = response.many(points)
+    assert not many.others
+    for reply, x in zip(many, points, strict=True):
+        one = response(x)
+        assert reply.cost == pytest.approx(one.cost, rel=1e-10)
+        assert reply.lower == pytest.approx(one.lower, rel=1e-10)
+        np.testing.assert_allclose(reply.y, one.y, atol=1e-11)
