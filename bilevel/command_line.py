@@ -18,7 +18,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import bilevel
 from bilevel.attitude import Attitude
@@ -257,8 +257,15 @@ def _section(title: str, entries: Mapping[str, str]) -> str:
     return "\n".join([title, *lines])
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a call, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"error: {message}; --help shows all options\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bilevel" if FilePath(sys.argv[0]).stem == "bilevel" else "python -m bilevel.solve",
         description="Solve a bilevel problem written in Pyomo, or compare methods on it.",
         epilog=f"{_section('methods', _methods())}\n\n{_EXAMPLES}",
