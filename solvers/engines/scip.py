@@ -166,12 +166,14 @@ class ScipSolver(Solver):
             _suggest(model, variables, start)
         if self.watch is not None:
             model.includeEventhdlr(_Watcher(self.watch, program.unit), "watch", "reports incumbent and bound")
+        first = _FirstRelaxation()
+        model.includeEventhdlr(first, "first", "whether the root's relaxation has an optimum")
         try:
             with silence():
                 model.presolve()
                 loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
                 model.optimize()
-                loose = loose or self._endless(model, variables)
+                loose = loose or (self._endless() if first.unbounded else None)
         except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
             return Answer(Status.FAILED, message=str(error)), None
         answer = self._read(model, variables, parameters)
@@ -187,10 +189,8 @@ class ScipSolver(Solver):
                 return self._named(int(k))
         return None
 
-    def _endless(self, model: Any, variables: list[Any]) -> str | None:
+    def _endless(self) -> str | None:
         """A variable without bounds in an objective that falls without limit over the root's relaxation."""
-        if model.getStatus() == "unbounded" or model.getDualboundRoot() > -model.infinity():
-            return None
         return next((self._named(int(k)) for k in np.flatnonzero(self._held_ones)), None)
 
     def _named(self, k: int) -> str:
@@ -305,3 +305,16 @@ class _Watcher(pyscipopt.Eventhdlr):
         model = self.model
         ends = (_finite(model, model.getPrimalbound()), _finite(model, model.getDualbound()))
         self._watch(*(self._unit * end for end in ends))
+
+
+class _FirstRelaxation(pyscipopt.Eventhdlr):
+    """Whether the objective falls without limit over the first linear relaxation."""
+
+    unbounded = False
+
+    def eventinit(self) -> None:
+        self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.FIRSTLPSOLVED, self)
+
+    def eventexec(self, event: Any) -> None:
+        self.unbounded = self.model.getLPSolstat() == pyscipopt.SCIP_LPSOLSTAT.UNBOUNDEDRAY
+        self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.FIRSTLPSOLVED, self)
