@@ -1,7 +1,12 @@
-"""HiGHS without its banner: since version 1.16 the first object of a process prints one when it is made.
+"""A HiGHS object that prints nothing and runs on one thread, whatever the rest of the process does with HiGHS.
 
-No option can forbid it, for there is no object yet to set one on, and it goes to the process's standard output, past
-Python: a report in JSON there would begin with it. Hence the first object is made with that output thrown away.
+Since version 1.16 the first object of a process prints a banner when it is made: no option can forbid it, for there is
+no object yet to set one on, and it goes to the process's standard output, past Python. A report in JSON there would
+begin with it; hence the first object is made with that output thrown away.
+
+HiGHS has one scheduler of threads for the whole process, made by the first run. From then on a run that asks for
+another number of threads fails, and says so on the standard output that was forbidden to it. Where another program
+ran HiGHS first (Pyomo's own interface does) its number has to do: 0 asks for that.
 """
 
 from __future__ import annotations
@@ -18,17 +23,25 @@ _STANDARD_OUTPUT = 1
 
 
 def quiet_highs() -> Any:
-    """A new ``highspy.Highs`` that prints nothing."""
-    _after_the_banner()
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    return highs
+    """A new ``highspy.Highs``."""
+    return _made(_threads())
 
 
 @cache
-def _after_the_banner() -> None:
+def _threads() -> int:
+    """1, or 0 where the scheduler is already another program's; a run of nothing much tells."""
     with _discarded_output():
-        highspy.Highs()
+        highs = _made(1)
+        highs.addVar(0.0, 1.0)
+        highs.run()
+    return 1 if highs.getModelStatus() == highspy.HighsModelStatus.kOptimal else 0
+
+
+def _made(threads: int) -> Any:
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("threads", threads)
+    return highs
 
 
 @contextmanager

@@ -148,7 +148,6 @@ class LinearFollower:
         activity = self.of_v @ v + self.of_y @ held
         highs = quiet_highs()
         for option, value in (
-            ("threads", 1),
             ("primal_feasibility_tolerance", tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),
         ):

@@ -45,7 +45,6 @@ class _HighsSolver(Solver):
         self._form: QuadraticForm = program.quadratic_form
         self._highs = quiet_highs()
         for option, value in (
-            ("threads", 1),
             # A little looser than the rest: an x that another engine put on the edge of feasibility must stay on it.
             ("primal_feasibility_tolerance", 10.0 * tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),

@@ -157,9 +157,13 @@ class ScipSolver(Solver):
         if broken is not None:
             return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
         objective = objective / program.unit  # SCIP's gap is absolute
-        self._set_objective(model, objective)
-        if margin is not None and not isinstance(objective, float):
-            model.addCons(objective <= margin / program.unit)
+        try:
+            with silence():
+                self._set_objective(model, objective)
+                if margin is not None and not isinstance(objective, float):
+                    model.addCons(objective <= margin / program.unit)
+        except Exception as error:  # a coefficient beyond SCIP's infinity ends in a bare Exception
+            return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
         for pair in program.sos1:
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
