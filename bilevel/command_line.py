@@ -12,13 +12,14 @@ import ast
 import inspect
 import io
 import os
+import shlex
 import shutil
 import sys
 import textwrap
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import bilevel
 from bilevel.attitude import Attitude
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
+    arguments.command = shlex.join(["python", "-m", "bilevel.solve", *(sys.argv[1:] if argv is None else argv)])
     if arguments.model is None and not arguments.list:
         parser.error("name a model: a Python file, or one of the gallery (--list shows them)")
     try:
@@ -155,11 +157,14 @@ def _observer(arguments: argparse.Namespace, model: Any) -> Observer:
 
 def _insist_on_places(arguments: argparse.Namespace) -> None:
     """Find out now, and not after an hour's work, that a file cannot be written."""
-    for option, path in (("--json", arguments.json), ("--plot", arguments.plot), ("--write", arguments.write)):
+    for option in ("--json", "--plot", "--report", "--write"):
+        path = getattr(arguments, option[2:])
         if path not in (None, "-") and not FilePath(path).absolute().parent.is_dir():
             raise OptionError(f"{option} {path}: there is no folder {FilePath(path).parent}; create it first")
         if path is not None and FilePath(path).is_dir():
             raise OptionError(f"{option} {path} is a folder; name a file")
+    if arguments.report is not None and FilePath(arguments.report).suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"--report {arguments.report}: it is written as HTML; end its name in .html")
     if arguments.plot is not None:
         from bilevel.plotting import check_format
 
@@ -196,8 +201,22 @@ def _write(arguments: argparse.Namespace, outcome: Result | Comparison, results:
                 plot_comparison(results, arguments.plot)
             else:
                 plot_result(results[0], arguments.plot)
+        if arguments.report is not None:
+            _write_page(arguments, outcome)
     except OSError as error:
         raise OptionError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
+
+
+def _write_page(arguments: argparse.Namespace, outcome: Result | Comparison) -> None:
+    from bilevel.comparison import Comparison
+    from bilevel.html_report import comparison_page, result_page
+
+    asked, command = _asked(arguments), arguments.command
+    if isinstance(outcome, Comparison):
+        page = comparison_page(outcome, asked, command)
+    else:
+        page = result_page(outcome, asked, command)
+    FilePath(arguments.report).write_text(page, encoding="utf-8")
 
 
 def _asked(arguments: argparse.Namespace) -> str:
@@ -257,8 +276,15 @@ def _section(title: str, entries: Mapping[str, str]) -> str:
     return "\n".join([title, *lines])
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a call, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"error: {message}; --help shows all options\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bilevel" if FilePath(sys.argv[0]).stem == "bilevel" else "python -m bilevel.solve",
         description="Solve a bilevel problem written in Pyomo, or compare methods on it.",
         epilog=f"{_section('methods', _methods())}\n\n{_EXAMPLES}",
@@ -284,6 +310,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--attitude", choices=[str(a) for a in Attitude], default="optimistic", help=which_optimum)
     add("--json", metavar="FILE", help="write all that was found, the history included; - prints it instead")
     add("--plot", metavar="FILE", help="draw the search, or all that are compared (.png, .pdf, .svg)")
+    add("--report", metavar="FILE", help="write all of it as one HTML page, with pictures")
     add("--explain", action="store_true", help="say what the model is, and solve nothing: levels, classes, pairs, rows")
     add("--write", metavar="FILE", help="write the single-level model (.lp, .nl, .mps), and solve nothing")
     add("--list", action="store_true", help="show the models and all that can be named here")

@@ -96,11 +96,17 @@ class Comparison:
         rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
         return pandas.DataFrame(rows)
 
-    def plot(self, path: str | FilePath) -> None:
+    def plot(self, path: str | FilePath | None = None) -> Any:
         """Draw the incumbents against the evaluations; the file's ending says the format (``.png``, ``.pdf``, ...)."""
         from bilevel.plotting import plot_comparison
 
-        plot_comparison(self.results, path)
+        return plot_comparison(self.results, path)
+
+    def report(self, path: str | FilePath) -> None:
+        """Write all that was found as one HTML page, pictures included, that needs nothing else."""
+        from bilevel.html_report import comparison_page
+
+        FilePath(path).write_text(comparison_page(self), encoding="utf-8")
 
     def __str__(self) -> str:
         from bilevel.report import as_text, comparison_report

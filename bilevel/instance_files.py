@@ -137,7 +137,7 @@ def write_mps_aux(model: Any, path: str | Path, *, form: str = "name") -> None:
 
 def _refuse(problem: Problem) -> None:
     if len(problem.followers) != 1:
-        raise RefusedError(f"{problem.model.name} has {len(problem.followers)} followers; an AUX file describes one")
+        raise RefusedError(f"the model has {len(problem.followers)} followers; an AUX file describes one")
     follower = problem.followers[0]
     if follower.response is not None:
         raise RefusedError(f"{follower.name} answers by a Python function, which no file of rows and columns holds")

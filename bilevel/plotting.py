@@ -10,6 +10,7 @@ user's own plots and backend stay as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -55,15 +56,20 @@ class Curve(NamedTuple):
     end: int
 
 
-def plot_comparison(results: Sequence[Result], path: str | Path) -> None:
+def plot_comparison(results: Sequence[Result], path: str | Path | None = None) -> Figure:
     """Draw every search's incumbent F against its evaluations, and certified values as a horizontal line.
 
     Parameters
     ----------
     results : sequence of Result
         Of one model. F is in the user's sense: where the leader maximises, the curves rise.
-    path : str or Path
+    path : str or Path, optional
         Where to write; the ending says the format (``.png``, ``.pdf``, ``.svg``).
+
+    Returns
+    -------
+    Figure
+        Made without pyplot.
 
     Raises
     ------
@@ -72,7 +78,8 @@ def plot_comparison(results: Sequence[Result], path: str | Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    check_format(path)
+    if path is not None:
+        check_format(path)
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     curves = [curve for curve in map(curve_of, results) if curve is not None]
@@ -83,7 +90,16 @@ def plot_comparison(results: Sequence[Result], path: str | Path) -> None:
         axes.axhline(value, zorder=1, label=label, **style)
     _dress(axes, max((curve.end for curve in curves), default=1))
     _cut_outliers(axes, curves, [value for _, value, _ in levels])
-    figure.savefig(path)
+    if path is not None:
+        figure.savefig(path)
+    return figure
+
+
+def as_png(figure: Figure, dots: int = 100) -> bytes:
+    """A figure as the bytes of a PNG file, with so many dots per inch."""
+    page = BytesIO()
+    figure.savefig(page, format="png", dpi=dots)
+    return page.getvalue()
 
 
 def check_format(path: str | Path) -> None:

@@ -138,12 +138,12 @@ class Problem:
         if not isinstance(model, BlockData):
             raise ModelError(f"expected a Pyomo ConcreteModel, got {type(model).__name__}")
         if not model.is_constructed():
-            raise ModelError(f"{model.name} is an AbstractModel that was not constructed; call create_instance() first")
+            raise ModelError(f"{_called(model)} is an AbstractModel without data; call create_instance() first")
         _refuse_unknown_components(model)
         blocks = list(model.component_data_objects(LowerLevel, active=True, descend_into=True))
         if not blocks:
             raise ModelError(
-                f"{model.name} has no active LowerLevel; declare the follower with `model.lower = LowerLevel()`"
+                f"{_called(model)} has no active LowerLevel; declare the follower with `model.lower = LowerLevel()`"
             )
         for block in blocks:
             _refuse_nested(block)
@@ -226,7 +226,7 @@ class Problem:
             for key, var in found.items():
                 if key not in known:
                     raise ModelError(
-                        f"{place} mentions {var.name}, which belongs to no active level of {self.model.name};"
+                        f"{place} mentions {var.name}, which belongs to no active level of {_called(self.model)};"
                         " declare it on the model, activate its LowerLevel, or fix it"
                     )
 
@@ -279,14 +279,19 @@ def _refuse_nested(block: Any) -> None:
         )
 
 
+def _called(model: Any) -> str:
+    """The model's name, where it was given one: Pyomo calls the others "unknown"."""
+    return "the model" if model.name == "unknown" else str(model.name)
+
+
 def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:
     found = list(objectives)
     if not found:
-        raise ModelError(f"{place} of {model.name} has no active Objective; add one")
+        raise ModelError(f"{place} of {_called(model)} has no active Objective; add one")
     if len(found) > 1:
         names = ", ".join(o.name for o in found)
         raise ModelError(
-            f"{place} of {model.name} has {len(found)} active Objectives ({names}); deactivate all but one"
+            f"{place} of {_called(model)} has {len(found)} active Objectives ({names}); deactivate all but one"
         )
     if found[0].expr is None:
         raise ModelError(f"the Objective {found[0].name} has no expression")

@@ -93,7 +93,8 @@ def result_report(result: Result, asked: str = "") -> RenderableType:
     """
     facts = _grid()
     _verdict_row(facts, result)
-    _fact_rows(facts, result)
+    for name, value in facts_of(result):
+        facts.add_row(name, Text(value, "bold" if name == "F" else ""))
     parts: list[RenderableType] = [Text(asked, "bold"), ""] if asked else []
     parts += [facts]
     for title, values, limit in (("upper", result.upper, UPPER_SHOWN), ("lower", result.lower, LOWER_SHOWN)):
@@ -116,29 +117,34 @@ def _indented(grid: Table) -> Padding:
 
 def _verdict_row(facts: Table, result: Result) -> None:
     facts.add_row("verdict", _verdict(result))
+    facts.add_row("", meaning_of(result))
+
+
+def meaning_of(result: Result) -> str:
+    """What its verdict says, in a sentence."""
     meaning = _MEANING[result.verdict]
     if result.bilevel_gap is None:  # a response function: there is nothing to be optimal for
         meaning = meaning.replace("computed again and found optimal", "given again by its function")
-    facts.add_row("", meaning)
-    facts.add_row("stopped", f"{result.termination}: {_STOPPED[result.termination]}")
+    return meaning
 
 
-def _fact_rows(facts: Table, result: Result) -> None:
+def facts_of(result: Result) -> Iterator[tuple[str, str]]:
+    """Names and values of all that a result says in a number or a word, those that are known."""
+    yield "stopped", f"{result.termination}: {_STOPPED[result.termination]}"
     if result.upper_objective is not None:
-        facts.add_row("F", Text(number(result.upper_objective), "bold"))
+        yield "F", number(result.upper_objective)
     if result.lower_objective is not None and math.isfinite(result.lower_objective):
-        facts.add_row("f", number(result.lower_objective))
+        yield "f", number(result.lower_objective)
     if result.bound is not None:
         gap = "" if result.gap is None else f"   (gap {_small(result.gap)})"
-        facts.add_row("bound on F", number(result.bound) + gap)
+        yield "bound on F", number(result.bound) + gap
     if result.bilevel_gap is not None:
-        facts.add_row("bilevel gap", f"{_small(result.bilevel_gap)}   (f above the best f for this x)")
+        yield "bilevel gap", f"{_small(result.bilevel_gap)}   (f above the best f for this x)"
     if result.upper_violation is not None:
-        violations = f"upper {_small(result.upper_violation)}, lower {_small(result.lower_violation)}"
-        facts.add_row("violations", violations)
-    facts.add_row("convexity", f"of the lower level: {result.convexity}")
-    facts.add_row("evaluations", number(result.evaluations))
-    facts.add_row("seconds", _seconds(result.seconds))
+        yield "violations", f"upper {_small(result.upper_violation)}, lower {_small(result.lower_violation)}"
+    yield "convexity", f"of the lower level: {result.convexity}"
+    yield "evaluations", number(result.evaluations)
+    yield "seconds", _seconds(result.seconds)
 
 
 def _values(title: str, values: Mapping[str, Any], limit: int) -> list[RenderableType]:
@@ -159,8 +165,8 @@ def _listed(title: str, lines: Sequence[str]) -> list[RenderableType]:
     return [Text(title, "dim"), _indented(grid)]
 
 
-_FULL = ("F", "f", "bound", "distance", "bilevel gap", "evaluations", "seconds", "stopped")
-_ANSWER, _EFFORT = _FULL[:4], _FULL[4:]
+COLUMNS = ("F", "f", "bound", "distance", "bilevel gap", "evaluations", "seconds", "stopped")
+_ANSWER, _EFFORT = COLUMNS[:4], COLUMNS[4:]
 # Plain ASCII: the same on a terminal, in a file and in a pipe of any encoding.
 _LINES = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
@@ -172,7 +178,7 @@ class _Rows:
         self._comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        whole = self._table(("verdict", *_FULL))
+        whole = self._table(("verdict", *COLUMNS))
         if Measurement.get(console, options.update(width=1000), whole).maximum <= options.max_width:
             yield whole
         else:
@@ -186,12 +192,13 @@ class _Rows:
         for name in columns:
             table.add_column(name, justify="left" if name in ("verdict", "stopped") else "right", no_wrap=True)
         for result in self._comparison.results:
-            cells = _cells(self._comparison, result)
+            cells = cells_of(self._comparison, result)
             table.add_row(result.method, *(cells[name] for name in columns))
         return table
 
 
-def _cells(comparison: Comparison, result: Result) -> dict[str, Text | str]:
+def cells_of(comparison: Comparison, result: Result) -> dict[str, Text | str]:
+    """One line of a comparison's table, by column."""
     distance = comparison.distance(result)
     nearly = distance is not None and abs(distance) <= tolerances.TIE * tolerances.scale(comparison.exact or 0.0)
     return {
@@ -222,10 +229,11 @@ def comparison_report(comparison: Comparison, asked: str = "") -> RenderableType
     best = comparison.best
     if best is not None:
         parts += [*_values(f"upper variables of the best point ({best.method})", best.upper, LOWER_SHOWN), ""]
-    return Group(*parts, *_listed("notes", list(_footnotes(comparison))))
+    return Group(*parts, *_listed("notes", list(footnotes(comparison))))
 
 
-def _footnotes(comparison: Comparison) -> Iterator[str]:
+def footnotes(comparison: Comparison) -> Iterator[str]:
+    """What the table of a comparison cannot say."""
     best, exact = comparison.best, comparison.exact
     if exact is None or best is None:
         bounds = [r.bound for r in comparison.results if r.bound is not None]

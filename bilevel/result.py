@@ -181,6 +181,12 @@ class Result:
 
         return plot_result(self, path, known)
 
+    def report(self, path: str | Path) -> None:
+        """Write all that was found as one HTML page, pictures included, that needs nothing else."""
+        from bilevel.html_report import result_page
+
+        Path(path).write_text(result_page(self), encoding="utf-8")
+
     def to_frame(self) -> Any:
         """The history as a pandas ``DataFrame``, a row per point, a column per variable (needs pandas)."""
         import pandas

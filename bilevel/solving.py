@@ -10,13 +10,14 @@ from typing import Any
 from bilevel import registry, tolerances
 from bilevel.attitude import Attitude
 from bilevel.compiling import Compilation
-from bilevel.contracts import Observer, Path, Search, Settings
+from bilevel.contracts import Engine, Observer, Path, Search, Settings, Treatment
 from bilevel.errors import OptionError, RefusedError, SpaceError, UnknownNameError
 from bilevel.judging import judged
 from bilevel.problem import Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Result, Termination, Verdict
 from bilevel.uniqueness import refuse_ties
+from bilevel.verify import Check, Verifier
 
 SEARCH_PATH = "search"
 DESCENT = "gradient"  # the search for many real variables
@@ -125,6 +126,10 @@ def _settings(
     if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
         names = ", ".join(["auto", *method_names()])
         raise UnknownNameError(f"no method is called {method!r}; there are: {names}")
+    if complementarity != "auto":
+        registry.get(Treatment, complementarity)
+    if engine != "auto":
+        registry.get(Engine, engine)
     return Settings(
         name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, attitude, workers, study, options
     )
@@ -222,6 +227,15 @@ def _settled(finding: Finding) -> bool:
     return finding.claim in (Verdict.CERTIFIED_GLOBAL, Verdict.INFEASIBLE, Verdict.UNBOUNDED)
 
 
+def _cost_of(problem: Problem, exact: Finding) -> float:
+    """F of an exact path's point, minimised, as the verification will judge it; infinite where it does not stand."""
+    if exact.upper is None:
+        return math.inf
+    compilation = Compilation.of(problem)
+    check = Verifier(compilation, Response(problem, compilation=compilation)).check(exact.upper, exact.lower)
+    return problem.sense * check.upper_objective if isinstance(check, Check) and check.stands else math.inf
+
+
 def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
     best = searched.archive.incumbent
@@ -233,8 +247,7 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
         exact.termination = Termination.INTERRUPTED
     if best is None:
         return exact
-    response = Response(problem, compilation=Compilation.of(problem))
-    cost = math.inf if exact.upper is None else response(response.vector(exact.upper)).cost
+    cost = _cost_of(problem, exact)
     if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
         return exact
     exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND

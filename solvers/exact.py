@@ -216,6 +216,9 @@ class _Walk:
         if answer.y is not None:
             self._consider(exact, answer.y, False)
             self._polish(exact, exact.by_name(answer.y))
+        if math.isinf(answer.bound) and self.best is not None and self.best.cost <= -_DEEP:
+            self._conclude_unbounded(exact, solve, max(FAR, -_FARTHER * self.best.cost))
+            return
         self.termination = _why_stopped(answer, self._left())
         self.troubled = answer.status is Status.FAILED and self.termination is Termination.STALLED
         if self.best is None and answer.status is Status.OPTIMAL:
@@ -254,15 +257,16 @@ class _Walk:
         else:
             self._say(f"{answer.message}; for want of the conditions above this is no proof about the problem")
 
-    def _conclude_unbounded(self, exact: TreatedModel, solve: GlobalSolve) -> None:
+    def _conclude_unbounded(self, exact: TreatedModel, solve: GlobalSolve, far: float = FAR) -> None:
         """Believe it only with a verified point that is far down."""
         self.termination = Termination.STALLED
-        answer = solve.far_point(self._left())
+        answer = solve.far_point(self._left(), far)
         if answer.y is not None:
             self._consider(exact, answer.y, False)
             self._polish(exact, exact.by_name(answer.y))
-        if self.best is not None and self.best.cost <= -0.99 * FAR:
-            self._say(f"unbounded: the engine says so, and F = {self._user(self.best.cost):.3g} at a verified point")
+        if self.best is not None and self.best.cost <= -0.99 * far:
+            low = f"F = {self._user(self.best.cost):.3g} at a verified point"
+            self._say(f"unbounded: the engine's relaxation is, and {low}")
             self.claim, self.termination = Verdict.UNBOUNDED, Termination.OPTIMALITY
         else:
             self._say(
@@ -322,6 +326,8 @@ class _Walk:
 
 _THIN = ("product", "strong_duality")  # treatments whose rows have no interior: "infeasible" is asked of sets again
 _FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
+_DEEP = 1e5  # F below minus this at a verified point and no bound: it may fall without end
+_FARTHER = 1e2  # then it does if some point is so many times as far down
 _EXPLAINING = 10.0  # seconds for saying why there is no point
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
 

@@ -101,15 +101,15 @@ class GlobalSolve:
 
         return watch
 
-    def far_point(self, time_limit: float | None) -> Answer:
-        """A point with F below any sensible number, where there is one: what backs up a claim of unboundedness."""
+    def far_point(self, time_limit: float | None, far: float = FAR) -> Answer:
+        """A point with F below ``-far``, far from any sensible number: what backs up a claim of unboundedness."""
         program = self._treated.program
         probe = replace(
             program,
             objective=ca.SX(0.0),
             rows=ca.vertcat(program.rows, program.objective),
             row_lower=np.append(program.row_lower, -math.inf),
-            row_upper=np.append(program.row_upper, -FAR),
+            row_upper=np.append(program.row_upper, -far),
             row_names=(*program.row_names, "far"),
         )
         engine = registry.get(Engine, proving_engine(probe, "auto"))()

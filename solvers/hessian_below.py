@@ -139,6 +139,7 @@ def inverses(below: Array) -> tuple[Array, Flags]:
         factor = _factor(below)
     pivots = factor.diagonal(axis1=1, axis2=2) ** 2 / below.diagonal(axis1=1, axis2=2)
     definite &= (pivots > _PIVOT).all(axis=1)
+    below = np.where(definite[:, None, None], below, np.eye(n))
     inverse = np.asarray(np.linalg.inv(below), dtype=np.float64)
     return 0.5 * (inverse + inverse.transpose(0, 2, 1)), definite
 

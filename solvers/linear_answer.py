@@ -21,6 +21,7 @@ from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.errors import RefusedError
 from bilevel.program import Program
+from bilevel.quiet_highs import quiet_highs
 
 _HELP = 1e-9  # an entry of a tableau above this moves something
 _WORST_CONDITION = 1e8
@@ -145,10 +146,8 @@ class LinearFollower:
         """Optimal statuses of the continuous variables and the rows, the integers of y held."""
         held = y * self.integer
         activity = self.of_v @ v + self.of_y @ held
-        highs = highspy.Highs()
+        highs = quiet_highs()
         for option, value in (
-            ("output_flag", False),
-            ("threads", 1),
             ("primal_feasibility_tolerance", tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),
         ):

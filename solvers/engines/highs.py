@@ -15,6 +15,7 @@ from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
 from bilevel.program import Program, QuadraticForm, Shape
+from bilevel.quiet_highs import quiet_highs
 from bilevel.registry import register
 
 _MODEL = highspy.HighsModelStatus
@@ -45,10 +46,8 @@ class _HighsSolver(Solver):
     def __init__(self, program: Program) -> None:
         self._program = program
         self._form: QuadraticForm = program.quadratic_form
-        self._highs = highspy.Highs()
+        self._highs = quiet_highs()
         for option, value in (
-            ("output_flag", False),
-            ("threads", 1),
             # A little looser than the rest: an x that another engine put on the edge of feasibility must stay on it.
             ("primal_feasibility_tolerance", 10.0 * tolerances.ENGINE),
             ("dual_feasibility_tolerance", tolerances.ENGINE),

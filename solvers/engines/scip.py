@@ -10,10 +10,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
+import casadi as ca
 import numpy as np
 import pyscipopt
+from numpy.typing import NDArray
 
 from bilevel import tolerances
 from bilevel.boxes import box_below, box_of_rows
@@ -61,6 +64,9 @@ class ScipSolver(Solver):
     believed by itself. A second model asks for points no worse than the best one found; if that gives every such
     variable a range, its word counts. Else a third one holds these variables within 1e6, where relaxations are sound:
     only if that comes to the same optimum, far inside the box, is what was said of the whole space believed.
+
+    The same is asked where the objective falls without limit over the relaxation of sets or integers: the nodes below
+    inherit that, and SCIP has been seen to drop one of them and to call the best of the others optimal.
     """
 
     def __init__(self, program: Program) -> None:
@@ -80,27 +86,49 @@ class ScipSolver(Solver):
         if value is not None and (cutoff is None or value < cutoff) and left > 0.0:
             answer, loose = self._solve(parameters, answer.y, left, value)
         left = limit - (time.monotonic() - began)
-        if loose is None or answer.interrupted or self._confirmed(parameters, answer, left):
+        if loose is None or answer.interrupted:
             return answer
-        return _disbelieved(answer, loose)
+        again = self._held(parameters, answer, left)
+        if again is not None and self._confirmed(answer, again):
+            return answer
+        return _disbelieved(self._better(parameters, answer, again), loose)
 
-    def _confirmed(self, parameters: Array, answer: Answer, time_limit: float) -> bool:
-        """Whether a model that SCIP relaxes soundly, loose variables held within a wide box, comes to the same."""
+    def _held(self, parameters: Array, answer: Answer, time_limit: float) -> Answer | None:
+        """What comes of a model that SCIP relaxes soundly, loose variables held within a wide box."""
         if time_limit <= 0.0 or answer.status not in (Status.OPTIMAL, Status.INFEASIBLE):
-            return False
-        loose = self.program.loose
+            return None
+        loose = self._held_ones
         lower = np.where(loose & np.isinf(self.program.lower), -_WIDE, self.program.lower)
         upper = np.where(loose & np.isinf(self.program.upper), _WIDE, self.program.upper)
         held = ScipSolver(self.program.but(lower=np.minimum(lower, upper), upper=np.maximum(lower, upper)))
-        again, _ = held._solve(parameters, None, time_limit, None)
+        return held._solve(parameters, None, time_limit, None)[0]
+
+    def _confirmed(self, answer: Answer, again: Answer) -> bool:
+        """Whether the two are the same, far inside the box."""
         if again.status is not answer.status or again.y is None or answer.y is None:
             return again.status is answer.status is Status.INFEASIBLE
-        inside = np.abs([again.y[loose], answer.y[loose]]).max(initial=0.0) < _INSIDE * _WIDE
+        held = self._held_ones
+        inside = np.abs([again.y[held], answer.y[held]]).max(initial=0.0) < _INSIDE * _WIDE
         return bool(
             inside
             and tolerances.closes(answer.objective, min(again.bound, answer.bound))
             and tolerances.closes(again.objective, answer.bound)
         )
+
+    def _better(self, parameters: Array, answer: Answer, again: Answer | None) -> Answer:
+        """The answer with the other one's point where that is feasible and better."""
+        if again is None or again.y is None or answer.status is not Status.OPTIMAL:
+            return answer
+        value = self._value_at(parameters, again.y)
+        return answer if value is None or value >= answer.objective else replace(answer, y=again.y, objective=value)
+
+    @cached_property
+    def _held_ones(self) -> NDArray[np.bool_]:
+        """Variables without bounds in nonlinear terms or in the objective: on the others no relaxation depends."""
+        open_ended = ~(np.isfinite(self.program.lower) & np.isfinite(self.program.upper))
+        above = np.array(ca.which_depends(self.program.objective, self.program.variables, 1, False), dtype=bool)
+        held: NDArray[np.bool_] = (self.program.curved | above) & open_ended
+        return held
 
     def _value_at(self, parameters: Array, point: Array | None) -> float | None:
         """The objective at a point; None if that is not feasible."""
@@ -129,20 +157,27 @@ class ScipSolver(Solver):
         if broken is not None:
             return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
         objective = objective / program.unit  # SCIP's gap is absolute
-        self._set_objective(model, objective)
-        if margin is not None and not isinstance(objective, float):
-            model.addCons(objective <= margin / program.unit)
+        try:
+            with silence():
+                self._set_objective(model, objective)
+                if margin is not None and not isinstance(objective, float):
+                    model.addCons(objective <= margin / program.unit)
+        except Exception as error:  # a coefficient beyond SCIP's infinity ends in a bare Exception
+            return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
         for pair in program.sos1:
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
             _suggest(model, variables, start)
         if self.watch is not None:
             model.includeEventhdlr(_Watcher(self.watch, program.unit), "watch", "reports incumbent and bound")
+        first = _FirstRelaxation()
+        model.includeEventhdlr(first, "first", "whether the root's relaxation has an optimum")
         try:
             with silence():
                 model.presolve()
                 loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
                 model.optimize()
+                loose = loose or (self._endless() if first.unbounded else None)
         except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
             return Answer(Status.FAILED, message=str(error)), None
         answer = self._read(model, variables, parameters)
@@ -155,8 +190,15 @@ class ScipSolver(Solver):
         for k in np.flatnonzero(self.program.curved):
             known = model.getTransformedVar(variables[k])
             if max(-known.getLbGlobal(), known.getUbGlobal()) > _WIDEST:
-                return self.program.names[k] if self.program.names else f"variable {k}"
+                return self._named(int(k))
         return None
+
+    def _endless(self) -> str | None:
+        """A variable without bounds in an objective that falls without limit over the root's relaxation."""
+        return next((self._named(int(k)) for k in np.flatnonzero(self._held_ones)), None)
+
+    def _named(self, k: int) -> str:
+        return self.program.names[k] if self.program.names else f"variable {k}"
 
     def _variables(self, model: Any, lower: Array, upper: Array) -> list[Any]:
         return [
@@ -232,7 +274,7 @@ def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
 
 def _disbelieved(answer: Answer, loose: str) -> Answer:
     """What is left of an answer that proves nothing: the point."""
-    why = f"SCIP proves nothing where {loose} is in a nonlinear term and without bounds: declare some"
+    why = f"SCIP proves nothing where {loose} is in the objective or a nonlinear term, without bounds: declare some"
     status = Status.FAILED if answer.status is Status.INFEASIBLE else answer.status
     return replace(answer, status=status, bound=-math.inf, message="; ".join(filter(None, (answer.message, why))))
 
@@ -267,3 +309,16 @@ class _Watcher(pyscipopt.Eventhdlr):
         model = self.model
         ends = (_finite(model, model.getPrimalbound()), _finite(model, model.getDualbound()))
         self._watch(*(self._unit * end for end in ends))
+
+
+class _FirstRelaxation(pyscipopt.Eventhdlr):
+    """Whether the objective falls without limit over the first linear relaxation."""
+
+    unbounded = False
+
+    def eventinit(self) -> None:
+        self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.FIRSTLPSOLVED, self)
+
+    def eventexec(self, event: Any) -> None:
+        self.unbounded = self.model.getLPSolstat() == pyscipopt.SCIP_LPSOLSTAT.UNBOUNDEDRAY
+        self.model.dropEvent(pyscipopt.SCIP_EVENTTYPE.FIRSTLPSOLVED, self)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 import warnings
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bilevel.contracts import Point, Search
@@ -58,6 +61,7 @@ class OptunaSearch(Search):
         encoding = Encoding(space)
         self._memory = Memory(encoding)
         self._pool = Pool(encoding, self._memory, rng)
+        self._sampler = sampler
         self._study = _study(_sampler(sampler, int(rng.integers(2**31)), budget))
         self._distributions = {d.name: _distribution(d) for d in space.dimensions}
         self._trials: dict[Point, Any] = {}
@@ -71,7 +75,7 @@ class OptunaSearch(Search):
         if start is not None and start not in self._memory.seen:
             return start
         for _ in range(_PATIENCE):
-            trial = self._study.ask(self._distributions)
+            trial = self._ask()
             point = self.space.canonical(tuple(_coordinate(d, trial.params[d.name]) for d in self.space.dimensions))
             if not self.space.allows(point):
                 self._study.tell(trial, self._penalty(1.0))
@@ -85,6 +89,12 @@ class OptunaSearch(Search):
                 self._trials[point] = trial
                 return point
         return self._pool.any()
+
+    def _ask(self) -> Any:
+        try:
+            return self._study.ask(self._distributions)
+        except ValueError as error:  # BruteForceSampler's word on a real variable
+            raise OptionError(f"sampler={self._sampler!r} does not take this space: {error}") from None
 
     def tell(self, evaluation: Evaluation) -> None:
         point = evaluation.point
@@ -135,9 +145,11 @@ def _study(sampler: Any) -> Any:
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(sampler=sampler)
+        study: Any = optuna.create_study(sampler=sampler)
     finally:
         optuna.logging.set_verbosity(level)
+    study.stop = lambda: None  # a sampler that has tried all asks for it; here it is the space that knows
+    return study
 
 
 def _sampler(name: str, seed: int, budget: int | None) -> Any:
@@ -149,6 +161,7 @@ def _sampler(name: str, seed: int, budget: int | None) -> Any:
     if not (inspect.isclass(kind) and issubclass(kind, samplers.BaseSampler)) or kind is samplers.BaseSampler:
         known = [n for n in dir(samplers) if n.endswith("Sampler") and not n.startswith("Base")]
         raise OptionError(f"sampler={name!r}: it is one of {', '.join([*_ALIASES, *known])}")
+    _insist_on_packages(name, kind)
     parameters = inspect.signature(kind.__init__).parameters
     needed = [p.name for p in list(parameters.values())[1:] if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
     if needed:
@@ -168,3 +181,13 @@ def _sampler(name: str, seed: int, budget: int | None) -> Any:
             return kind(**{key: wishes[key] for key in wishes if key in parameters})
     except ImportError as error:
         raise OptionError(f"sampler={name!r} needs a package that is not installed: {error}") from None
+
+
+def _insist_on_packages(name: str, kind: type) -> None:
+    """Refuse now a sampler whose package is missing: Optuna imports it when the random points at the start are over."""
+    wanted = [value.__name__ for value in vars(sys.modules[kind.__module__]).values() if isinstance(value, ModuleType)]
+    for package in dict.fromkeys(module.partition(".")[0] for module in wanted):
+        if package not in sys.modules and find_spec(package) is None:
+            raise OptionError(
+                f"sampler={name!r} needs the package {package}, which is not installed: pip install {package}"
+            )

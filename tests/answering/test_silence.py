@@ -1,9 +1,15 @@
 """What the solvers' libraries have to say does not reach the terminal."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pyomo.environ as pyo
 import pyscipopt
 import pytest
 
+import bilevel
 from bilevel import LowerLevel, Response
 from bilevel.contracts import Status
 from bilevel.solvers.engines.scip_silence import silence
@@ -41,3 +47,31 @@ def test_the_error_lines_of_scip_are_silenced_and_come_back(capfd):
     assert capfd.readouterr() == ("", "")
     misuse()
     assert "ERROR" in capfd.readouterr().err
+
+
+def in_a_new_process(code):
+    path = os.pathsep.join([str(Path(bilevel.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=True
+    )
+    return done.stdout, done.stderr
+
+
+LINEAR = """
+highs.addVar(0.0, 1.0)
+highs.run()
+print(highs.modelStatusToString(highs.getModelStatus()), flush=True)
+"""
+
+
+def test_the_banner_of_highs_does_not_reach_a_pipe():
+    """Printed when the first object of a process is made: asked in a process of its own, which has made none."""
+    code = "from bilevel.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
+    assert in_a_new_process(code) == ("Optimal\n", "")
+
+
+def test_highs_runs_where_another_program_has_run_it_on_more_threads():
+    first = "import highspy\nhighs = highspy.Highs()\nhighs.setOptionValue('threads', 2)" + LINEAR
+    second = "from bilevel.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
+    printed, errors = in_a_new_process(first + second)
+    assert (printed.splitlines()[-1], errors) == ("Optimal", "")

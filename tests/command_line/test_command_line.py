@@ -150,7 +150,9 @@ def test_a_wrong_call_is_exit_2_and_says_why(asked, capsys, kind):
 )
 def test_what_argparse_refuses_is_exit_2(arguments, capsys):
     assert main(arguments) == 2
-    assert "usage:" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("typed")

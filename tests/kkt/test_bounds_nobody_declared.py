@@ -265,3 +265,39 @@ def test_a_maximum_below_and_an_arctangent_above_are_taken_or_refused(method):
     m.obj.set_value(pyo.atan(3 * y) + x**2)
     with pytest.raises(RefusedError, match="vocabulary"):
         bilevel.solve(m, "value_function")
+
+
+def test_no_certificate_where_f_falls_for_ever_at_one_x_alone():
+    """At x = 5/4 the follower does not mind going down (-1, 1): F falls by 5 a step. The other pieces end at -1.1875.
+
+    The relaxation of the pairs is unbounded too, and SCIP loses the node of that piece.
+    """
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(-4, 2))
+    m.lower = LowerLevel()
+    m.lower.y = pyo.Var(range(3), bounds=lambda _, k: [(None, 7), (None, None), (-1, 6)][k])
+    x, (a, b, c) = m.x, m.lower.y.values()
+    m.lower.rows = pyo.ConstraintList()
+    for row in (3 * x - a - 2 * b - c <= 7, 3 * x + a - 3 * b <= 1, 4 * x - a - b + 2 * c <= -1):
+        m.lower.rows.add(row)
+    m.lower.obj = pyo.Objective(expr=(4 * x - 1) * a + 4 * b + (4 + x) * c)
+    m.row = pyo.Constraint(expr=3 * x + 4 * a + b + 2 * c <= 2)
+    m.obj = pyo.Objective(expr=x + 4 * a - b - c)
+    assert bilevel.solve(m, "kkt", time_limit=20).verdict == "unbounded"
+
+
+def test_nor_where_f_falls_with_an_upper_variable():
+    """For u to minus infinity the row keeps a above -4 u, and F is 9 u or less."""
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(range(2), bounds=lambda _, k: [(None, None), (-0.005, 0.005)][k])
+    m.lower = LowerLevel()
+    m.lower.y = pyo.Var(range(3), bounds=lambda _, k: [(None, None), (-5, 1), (-2, None)][k])
+    u, w, (a, b, c) = m.x[0] / 10, m.x[1] / 0.001, m.lower.y.values()
+    m.lower.row = pyo.Constraint(expr=-4 * u - 2 * w - a - 4 * b + c <= 9)
+    linear = (4 * u - 4 * w - 1) * a + (2 * u + 2 * w + 3) * b + (4 - 3 * u) * c
+    curved = 13.5 * a**2 + 3.5 * b**2 + 10.5 * c**2 + 3 * a * b - 2 * a * c + 10 * b * c
+    m.lower.obj = pyo.Objective(expr=linear + curved)
+    m.row = pyo.Constraint(expr=4 * u + 3 * w <= 2)
+    m.obj = pyo.Objective(expr=-3 * u + 2 * w - 3 * a - 2 * c)
+    result = bilevel.solve(m, "kkt", time_limit=20)
+    assert (result.verdict, result.bound) in [("verified_local", None), ("unbounded", None)]

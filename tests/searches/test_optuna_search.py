@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import types
 
 import numpy as np
 import optuna
@@ -63,3 +65,22 @@ def test_it_is_quiet_and_leaves_the_log_level_alone(capfd, caplog):
     out, err = capfd.readouterr()
     assert out == err == ""
     assert optuna.logging.get_verbosity() == level
+
+
+def test_a_sampler_whose_package_is_missing_is_refused_at_once(monkeypatch):
+    """Optuna imports it when the random points at the start are over: after so many evaluations."""
+    module = types.ModuleType("no_such_package")
+    monkeypatch.setattr(sys.modules[optuna.samplers.TPESampler.__module__], "needed", module, raising=False)
+    with pytest.raises(OptionError, match="pip install no_such_package"):
+        make("optuna", box(), sampler="tpe")
+
+
+def test_a_sampler_that_does_not_take_the_space_is_refused():
+    space = box()
+    with pytest.raises(OptionError, match="does not take this space"):
+        walk(make("optuna", space, sampler="BruteForceSampler"), space, 2)
+
+
+def test_a_sampler_that_has_tried_all_leaves_the_end_to_the_space():
+    space = _whole()
+    assert len(set(walk(make("optuna", space, sampler="BruteForceSampler"), space, 36))) == 36
