@@ -71,7 +71,7 @@ class Sensitivity:
         self.symbols, self.total = (weights, v, w, along), total
         self._mixed: Compiled | None = None
         self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
-        self._derivatives: Derivatives = OfForm(program) if numeric else OfGraph(program, slope, weights)
+        self._derivatives: Derivatives = OfForm(program) if numeric else OfGraph(program)
         self._free = not program.has_inequalities and not program.m
         self._bounds = Ends(program.lower, program.upper)
         self._row_bounds = Ends(program.row_lower, program.row_upper)
