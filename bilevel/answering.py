@@ -25,6 +25,12 @@ def ranked_engines(program: Program) -> list[tuple[float, str]]:
     return sorted(((score, name) for score, name in ranked if score > 0.0), reverse=True)
 
 
+def gains_from_a_start(program: Program) -> bool:
+    """Whether the engine that suits a program best is faster from a point near its answer."""
+    ranked = ranked_engines(program)
+    return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
+
+
 class Answering(Solver):
     """Solves a program with the engine that suits it best, or the next where that one refuses or fails at a point.
 
@@ -56,6 +62,11 @@ class Answering(Solver):
         self._solvers: dict[str, Solver] = {}
         self._first = self._solver(self.engines[0])
         self.uses = self._first.uses | {self.engines[0]}
+
+    @property
+    def warms(self) -> bool:
+        """Whether the first engine gains from a start."""
+        return registry.get(Engine, self.engines[0]).warms
 
     def closed_form(self) -> ClosedForm | None:
         """The first engine's answer as a formula, where it has one."""

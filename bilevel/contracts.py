@@ -174,6 +174,10 @@ class ClosedForm:
 class Engine(Part):
     """Solves programs. A new one is a file in ``solvers/engines`` with ``@register("name")``."""
 
+    warms: ClassVar[bool] = False
+    """Whether a start near the answer saves time. Searches then look for one among the points already answered; a
+    solver that gets nowhere from it must try its own start before it gives up."""
+
     @abstractmethod
     def suits(self, program: Program) -> float:
         """How well this engine fits the program: 0 if it cannot take it, else larger is better (at most 1).

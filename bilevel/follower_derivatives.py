@@ -10,6 +10,7 @@ from scipy import sparse
 
 from bilevel.compiled import Array, Compiled
 from bilevel.program import Program, Shape
+from bilevel.smooth_form import smooth_form
 from bilevel.sparse_form import column_of, indices, pattern, with_diagonal
 from bilevel.squares import Square
 
@@ -62,21 +63,22 @@ class OfForm:
 class OfGraph:
     """The same of a nonlinear program."""
 
-    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX) -> None:
-        p, y = program.parameters, program.variables
-        self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
-        self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
-        self._shape = program.jacobian.shape
-        self.fresh = True
+    fresh = True
+
+    def __init__(self, program: Program) -> None:
+        self._form = smooth_form(program)
+        self._none = np.zeros(program.m)
 
     def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """See :class:`Derivatives`."""
-        slope, jacobian, rows = self._first(x, y)
-        return slope, jacobian.reshape(self._shape, order="F"), rows
+        form = self._form.at(x)
+        form(y, self._none)
+        return form.gradient.copy(), form.jacobian.copy(), form.rows.copy()
 
     def curvature(self, x: Array, y: Array, weights: Array) -> Array:
         """See :class:`Derivatives`."""
-        return self._second(x, y, weights)[0].reshape(len(y), len(y))
+        self._form.at(x)(y, weights)
+        return self._form.hessian
 
 
 class SparseDerivatives(Derivatives, Protocol):
@@ -148,7 +150,7 @@ class OfSparseGraph:
 def derivatives_of(program: Program, slope: ca.SX, weights: ca.SX) -> Derivatives:
     """Those of a program, from its form where it is linear or quadratic, sparse where it is sparse."""
     if program.shape is Shape.NONLINEAR:
-        return (OfSparseGraph if program.sparse else OfGraph)(program, slope, weights)
+        return OfSparseGraph(program, slope, weights) if program.sparse else OfGraph(program)
     return OfSparseForm(program) if program.sparse else OfForm(program)
 
 

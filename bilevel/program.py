@@ -230,7 +230,8 @@ class Program:
             return Shape.NONLINEAR
         if not (self.squares or self.moving) and not ca.depends_on(self.gradient, self.variables):
             return Shape.LINEAR
-        return Shape.NONLINEAR if ca.depends_on(self.rest.hessian, self.variables) else Shape.QUADRATIC
+        along = ca.jtimes(self.rest.gradient, self.variables, ca.SX.sym("along", self.n))  # cheaper than the Hessian
+        return Shape.NONLINEAR if ca.depends_on(along, self.variables) else Shape.QUADRATIC
 
     @cached_property
     def sparse(self) -> bool:

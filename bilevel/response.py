@@ -16,7 +16,7 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.answering import Answering, FunctionAnswering
+from bilevel.answering import Answering, FunctionAnswering, gains_from_a_start
 from bilevel.attitude import Attitude
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
@@ -98,10 +98,11 @@ class Response:
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
         self._hypergradient: Hypergradient | None = None
+        self._warms = [isinstance(part, Answering) and part.warms for _, _, part in self._parts]
         formulas = {name: part.closed_form() for name, _, part in self._parts if isinstance(part, Answering)}
         self._express = Express.of(self.compilation, self._leader, formulas)
 
-    def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
+    def __call__(self, x: Array, upper: dict[str, Any] | None = None, start: Array | None = None) -> Reply:
         """Answer at one upper point.
 
         Parameters
@@ -110,6 +111,8 @@ class Response:
             In the order of ``problem.variables``.
         upper : dict, optional
             The same by name, as response functions take them; made from x where a follower needs it.
+        start : ndarray of shape (number of followers' variables,), optional
+            An answer at a point nearby, for engines that gain from it; in place of the last one.
 
         Returns
         -------
@@ -121,7 +124,7 @@ class Response:
             if found is not None:
                 cost, violation, below, y = found
                 return Reply(Status.OPTIMAL, y, cost, below, violation, True)
-        return self._asked(x, upper)
+        return self._asked(x, upper, start)
 
     def many(self, points: Any) -> Replies:
         """Answer at many upper points: what one call each would answer, up to rounding.
@@ -209,15 +212,18 @@ class Response:
             raise RefusedError(f"F has no gradient there: the lower level is {reply.status}: {reply.message}")
         return self._hypergradient(point, reply.y)
 
-    def _asked(self, x: Array, upper: dict[str, Any] | None) -> Reply:
+    def _asked(self, x: Array, upper: dict[str, Any] | None, start: Array | None = None) -> Reply:
         """Ask the engines."""
         y = self._y
         lower: list[float] = []
         tied: list[str] = []
         proved = True
-        for name, place, part in self._parts:
+        for (name, place, part), warms in zip(self._parts, self._warms, strict=True):
             if isinstance(part, Answering):
-                answer = part(x, self._last.get(name))
+                near = None if start is None or not warms else start[place]
+                answer = part(x, self._last.get(name) if near is None else near)
+                if near is not None and answer.status is Status.FAILED:
+                    answer = part(x)
                 if answer.bound < answer.objective:
                     proved = proved and answer.proved
             else:
@@ -283,6 +289,12 @@ class Response:
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
         return dict(zip(self._names, y.tolist(), strict=True))
+
+
+def warms(compilation: Compilation) -> bool:
+    """Whether any follower's engine gains from a start; known without making one ready."""
+    programs = [p for p in compilation.programs.values() if p.discrete or p.shape is Shape.NONLINEAR]
+    return bool(programs) and any(map(gains_from_a_start, _with_convexity(compilation).values()))
 
 
 def _with_convexity(compilation: Compilation) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Workers are fresh processes (loky's, the pool under scikit-learn's ``n_jobs``), not forks: HiGHS, BLAS and a search that
 was turned inside out hold threads, and a fork of those may hang. The model travels once to each worker by cloudpickle,
 which takes lambdas, closures and what stands in the user's own file, so that a script needs no
-``if __name__ == "__main__"``. An evaluation depends on its point alone, so who does it cannot be seen in a history.
+``if __name__ == "__main__"``. An evaluation depends on its point and on the start that goes with it, so who does it
+cannot be seen in a history.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bilevel import loading, registry
 from bilevel.archive import Evaluation
+from bilevel.compiled import Array
 from bilevel.compiling import Compilation
 from bilevel.contracts import Engine, Point, Status
 from bilevel.errors import OptionError
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
     from bilevel.solvers.outer_loop import Evaluate
 
 Arrived = Callable[[Evaluation], None]
+Task = tuple[Point, int, Array | None]
 
 
 class Crew(Protocol):
     """Evaluates points; outcomes come out in the order in which the points went in."""
 
-    def submit(self, point: Point, index: int) -> None:
-        """Take one more point."""
+    def submit(self, point: Point, index: int, start: Array | None) -> None:
+        """Take one more point, and what its followers start from."""
 
     def take(self, deadline: float) -> Evaluation | None:
         """The outcome of the oldest point; None where the deadline, on the monotonic clock, comes first."""
@@ -63,13 +66,13 @@ class Alone:
 
     def __init__(self, evaluate: Evaluate, arrived: Arrived) -> None:
         self._evaluate, self._arrived = evaluate, arrived
-        self._waiting: deque[tuple[Point, int]] = deque()
+        self._waiting: deque[Task] = deque()
 
-    def submit(self, point: Point, index: int) -> None:
-        self._waiting.append((point, index))
+    def submit(self, point: Point, index: int, start: Array | None) -> None:
+        self._waiting.append((point, index, start))
 
     def take(self, deadline: float) -> Evaluation | None:
-        self._evaluate.ahead([point for point, _ in self._waiting])
+        self._evaluate.ahead([point for point, _, _ in self._waiting])
         evaluation = self._evaluate(*self._waiting.popleft())
         self._arrived(evaluation)
         return evaluation
@@ -109,7 +112,7 @@ class Workers:
     def __init__(self, problem: Problem, space: Space, count: int, gradients: Gradients, arrived: Arrived) -> None:
         self._space, self._count, self._arrived = space, count, arrived
         self._parcel = _pack(problem, gradients)
-        self._waiting: deque[tuple[Point, int]] = deque()
+        self._waiting: deque[Task] = deque()
         self._running: dict[Any, int] = {}
         self._done: dict[int, Evaluation] = {}
         self._pool = self._made(count)
@@ -124,15 +127,12 @@ class Workers:
             pool.submit(_ready)  # the first task starts all the processes
         return pool
 
-    def submit(self, point: Point, index: int) -> None:
-        self._waiting.append((point, index))
-        self._send(point, index)
-
-    def _send(self, point: Point, index: int) -> None:
-        self._running[self._pool.submit(_work, point, index)] = index
+    def submit(self, point: Point, index: int, start: Array | None) -> None:
+        self._waiting.append((point, index, start))
+        self._running[self._pool.submit(_work, point, index, start)] = index
 
     def take(self, deadline: float) -> Evaluation | None:
-        _, index = self._waiting[0]
+        _, index, _ = self._waiting[0]
         while index not in self._done:
             if not self._collect(deadline):
                 return None
@@ -166,11 +166,11 @@ class Workers:
         self._pool.shutdown(wait=False, kill_workers=True)
         self._running.clear()
         pool = self._made(1)
-        for point, index in self._waiting:
+        for point, index, start in self._waiting:
             if index in self._done:
                 continue
             try:
-                self._keep(pool.submit(_work, point, index).result())
+                self._keep(pool.submit(_work, point, index, start).result())
             except BrokenProcessPool as error:
                 message = "the worker process died at this point: " + " ".join(str(error).split())
                 values = self._space.values(point)
@@ -248,11 +248,11 @@ def _watch(parent: int) -> None:
     os._exit(1)
 
 
-def _work(point: Point, index: int) -> Evaluation:
+def _work(point: Point, index: int, start: Array | None) -> Evaluation:
     """Evaluate one point in a worker."""
     if not _evaluate:
         _evaluate.append(_unpack(_parcels[0]))
-    return _evaluate[0](point, index)
+    return _evaluate[0](point, index, start)
 
 
 def _unpack(parcel: bytes) -> Evaluate:

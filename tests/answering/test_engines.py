@@ -285,7 +285,7 @@ def test_every_engine_takes_something(name):
     everything = [
         compiled(follower(Quadratic.of(H=np.eye(2)))),
         compiled(follower(Quadratic.of(c=[1, 1], lower=[0, 0]))),
-        compiled(smooth(lambda y, x: pyo.exp(y[0]) + y[1] ** 4)),
+        replace(compiled(smooth(lambda y, x: pyo.exp(y[0]) + y[1] ** 4)), convex=True),
         compiled(follower(Quadratic.of(H=np.eye(50), lower=np.zeros(50)))),
     ]
     assert any(registry.get(Engine, name)().suits(p) > 0 for p in everything)
