@@ -126,7 +126,7 @@ class Response:
                 return Reply(Status.OPTIMAL, y, cost, below, violation, True)
         return self._asked(x, upper, start)
 
-    def many(self, points: Any) -> Replies:
+    def many(self, points: Any, workers: int = 1) -> Replies:
         """Answer at many upper points: what one call each would answer, up to rounding.
 
         Where the followers' answers are formulas (unconstrained quadratics of few variables) all points go through the
@@ -136,6 +136,8 @@ class Response:
         ----------
         points : ndarray of shape (n, number of upper variables), or sequence of dict
             In the order of ``problem.variables``, or values by name.
+        workers : int
+            Processes that share the points where they are answered one by one; starting them takes seconds.
 
         Returns
         -------
@@ -144,11 +146,18 @@ class Response:
         """
         rows = self._rows(points)
         if self._express is None and not self._stacks:
-            return Replies.of([self(x) for x in rows], len(self._parts), len(self._y))
+            return Replies.of(self._one_by_one(rows, workers), len(self._parts), len(self._y))
         found = [self._together(rows[k : k + _AT_ONCE]) for k in range(0, max(len(rows), 1), _AT_ONCE)]
         cost, violation, lower, y, holds = (np.concatenate(columns) for columns in zip(*found, strict=True))
         others = {k: self._asked(rows[k], None) for k in np.flatnonzero(~holds).tolist()}
         return Replies(cost, violation, lower, y, others)
+
+    def _one_by_one(self, rows: Array, workers: int) -> list[Reply]:
+        if workers <= 1 or len(rows) < 2:
+            return [self(x) for x in rows]
+        from bilevel.processes import answers
+
+        return answers(self.problem, rows, workers)
 
     def _together(self, rows: Array) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
         """Cost, violation, f, y, and where all of it holds, of points answered in one call."""

@@ -29,6 +29,7 @@ from bilevel.errors import BilevelError, OptionError, SpaceError, StudyError
 from bilevel.hypergradient import Gradient
 from bilevel.identity import identity_of
 from bilevel.problem import Problem
+from bilevel.processes import deaf
 from bilevel.registry import register
 from bilevel.replies import Reply
 from bilevel.response import Response, warms
@@ -36,7 +37,7 @@ from bilevel.result import Finding, Termination, Verdict
 from bilevel.second_order import SecondOrder
 from bilevel.solvers.anchors import LAG, Anchors, NearestAnswers, NoAnchors
 from bilevel.solvers.gradients import Differentiate, Gradients, differentiator, granted
-from bilevel.solvers.workers import Alone, Crew, Workers, deaf
+from bilevel.solvers.workers import Alone, Crew, Workers
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
 
