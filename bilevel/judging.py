@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from bilevel.attitude import Attitude
@@ -15,7 +16,7 @@ _TRIES = 20  # evaluated points that are verified in turn where the best one doe
 _SECONDS = 10.0  # for all of them
 
 
-def judged(problem: Problem, finding: Finding, method: str) -> Result:
+def judged(problem: Problem, finding: Finding, method: str, deadline: float = math.inf) -> Result:
     """Verify what a path found and write it on the model.
 
     Where the point does not stand, because F falls towards an x at which the answer jumps, say, or because the lower
@@ -37,10 +38,10 @@ def judged(problem: Problem, finding: Finding, method: str) -> Result:
             result.verdict = Verdict.FAILED
         return result
     compilation = Compilation.of(problem)
-    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False))
+    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False), deadline)
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
-        other = _next_best(finding, verifier)
+        other = _next_best(finding, verifier, deadline)
         if other is not None:
             complaint = check if isinstance(check, str) else "; ".join(check.complaints)
             result.notes.append(
@@ -61,11 +62,11 @@ def judged(problem: Problem, finding: Finding, method: str) -> Result:
     return result
 
 
-def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
+def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check | None:
     """The best evaluated point that stands, among the best few."""
     feasible = sorted((e for e in finding.archive if e.feasible), key=lambda e: e.cost)
     others = [evaluation for evaluation in feasible if evaluation.upper != finding.upper]
-    deadline = time.monotonic() + _SECONDS
+    deadline = min(deadline, time.monotonic() + _SECONDS)
     for evaluation in others[:_TRIES]:
         if time.monotonic() > deadline:
             break

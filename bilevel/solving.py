@@ -22,6 +22,7 @@ from bilevel.verify import Check, Verifier
 SEARCH_PATH = "search"
 DESCENT = "gradient"  # the search for many real variables
 _MANY = 20  # of them
+_GRACE = 1.2  # of the time limit, by which the verification is to end too
 
 
 def solve(
@@ -84,6 +85,7 @@ def solve(
         If the model or the call is wrong, or the method refuses the model.
     """
     began = time.perf_counter()
+    deadline = math.inf if time_limit is None else time.monotonic() + _GRACE * time_limit
     settings = _settings(
         method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, study, options
     )
@@ -92,7 +94,7 @@ def solve(
     observer.started(method, settings)
     try:
         used, finding = _run(problem, settings, observer)
-        result = judged(problem, finding, used)
+        result = judged(problem, finding, used, deadline)
     finally:
         observer.finished(method)
     result.seconds = time.perf_counter() - began
@@ -227,13 +229,22 @@ def _settled(finding: Finding) -> bool:
     return finding.claim in (Verdict.CERTIFIED_GLOBAL, Verdict.INFEASIBLE, Verdict.UNBOUNDED)
 
 
-def _cost_of(problem: Problem, exact: Finding) -> float:
-    """F of an exact path's point, minimised, as the verification will judge it; infinite where it does not stand."""
+def _cost_of(problem: Problem, exact: Finding, rival: float) -> float:
+    """F of an exact path's point, minimised, as the verification will judge it; infinite where it does not stand.
+
+    The verification itself is asked only where it decides: where a rival's F is between that of the path's own y and
+    that of the answer with ties broken anew.
+    """
     if exact.upper is None:
         return math.inf
     compilation = Compilation.of(problem)
-    check = Verifier(compilation, Response(problem, compilation=compilation)).check(exact.upper, exact.lower)
-    return problem.sense * check.upper_objective if isinstance(check, Check) and check.stands else math.inf
+    response = Response(problem, compilation=compilation)
+    reply = response(response.vector(exact.upper))
+    again = reply.cost if reply.violation <= tolerances.FEASIBILITY else math.inf
+    if exact.lower is None or again <= rival:
+        return again
+    check = Verifier(compilation, response).check(exact.upper, exact.lower)
+    return problem.sense * check.upper_objective if isinstance(check, Check) and check.stands else again
 
 
 def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
@@ -247,7 +258,7 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
         exact.termination = Termination.INTERRUPTED
     if best is None:
         return exact
-    cost = _cost_of(problem, exact)
+    cost = _cost_of(problem, exact, best.cost)
     if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
         return exact
     exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND

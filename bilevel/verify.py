@@ -8,6 +8,7 @@ compiled code.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +16,18 @@ from typing import Any
 from bilevel import tolerances
 from bilevel.answering import Answering
 from bilevel.attitude import Attitude
+from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
-from bilevel.contracts import Status
+from bilevel.contracts import Answer, Status
 from bilevel.convexity import known_convex
 from bilevel.problem import Follower, Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Verdict
 from bilevel.symbolic import Translator, evaluator
+
+_PROOF = 20.0  # seconds for one follower solved afresh
+_SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
+_LEAST = 0.5
 
 
 @dataclass
@@ -86,11 +92,15 @@ class Verifier:
         Of the problem.
     response : Response
         The one whose engines the independent solve should avoid, and which breaks the ties.
+    deadline : float
+        Of ``time.monotonic()``: engines are stopped then, though each is given half a second in any case.
     """
 
-    def __init__(self, compilation: Compilation, response: Response) -> None:
+    def __init__(self, compilation: Compilation, response: Response, deadline: float = math.inf) -> None:
         self.problem = compilation.problem
         self._response = response
+        self._deadline = deadline
+        self._known: dict[str, tuple[bytes, Answer]] = {}  # a point and its candidate are at the same x
         self._answering = {
             follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
             for follower in self.problem.followers
@@ -181,7 +191,7 @@ class Verifier:
         """The best f for this x (minimised), whether it is proved and F certain with it, and what went wrong."""
         x, slack = self._response.vector(upper), tolerances.OPTIMALITY * tolerances.scale(f)
         answering = self._answering[follower.name]
-        answer = answering(x)
+        answer = self._afresh(follower.name, x)
         if answer.status is Status.OPTIMAL and answer.objective > f + slack:  # no optimum, whatever that engine says
             answer = answering.another(x, answer)
         if answer.status is not Status.OPTIMAL:
@@ -194,6 +204,16 @@ class Verifier:
             answer = answering.sharper(x, answer)
             sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
         return answer.objective, answer.proved, sharp, []
+
+    def _afresh(self, name: str, x: Array) -> Answer:
+        """The independent answer, asked for once at each x."""
+        key = x.tobytes()
+        if self._known.get(name, (b"",))[0] != key:
+            answering = self._answering[name]
+            longest = _SECOND_OPINION if answering.program.convex else _PROOF
+            left = min(longest, max(_LEAST, self._deadline - time.monotonic()))
+            self._known[name] = key, answering(x, None, left)
+        return self._known[name][1]
 
     def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:
         """Ask a response function again: an answer that does not repeat cannot be verified."""

@@ -76,7 +76,8 @@ class BoxSearch:
         observer: Observer,
         limit: float,
     ) -> None:
-        self._deadline = time.monotonic() + limit
+        self._began = time.monotonic()
+        self._deadline = self._began + limit
         self._taylor, self._tubes, self._leader = taylor, tubes, leader
         self._compilation, self._problem, self._observer = compilation, compilation.problem, observer
         self._response = Response(self._problem, compilation=compilation, warm=False)
@@ -107,7 +108,8 @@ class BoxSearch:
         settled = math.inf  # the least bound of what is not looked at again
         while low.shape[1]:
             order = np.argsort(bounds, kind="stable")
-            taken, rest = order[: self._batch], order[self._batch :]
+            count = self._affordable()
+            taken, rest = order[:count], order[count:]
             found, share = self._bounds(low[:, taken], high[:, taken])
             found = np.maximum(found, bounds[taken])
             keep = found < self._goal
@@ -125,11 +127,20 @@ class BoxSearch:
         if self.bound == math.inf or self.closed:
             self.termination = Termination.OPTIMALITY
 
+    def _affordable(self) -> int:
+        """How many boxes to bound together: what fits into memory, and into half the time left at the pace so far."""
+        if not self.boxes:
+            return self._batch
+        now = time.monotonic()
+        return int(np.clip(0.5 * (self._deadline - now) * self.boxes / (now - self._began), 1, self._batch))
+
     def _polish(self) -> None:
         """Descend from the incumbent by the least points of polynomials on small boxes around it."""
         if self.value == math.inf or self.bound >= self.value:
             return
         for share in _POLISHING:
+            if time.monotonic() > self._deadline:
+                return
             half = share * (self._high - self._low)
             low, high = np.maximum(self.x - half, self._low), np.minimum(self.x + half, self._high)
             self._bounds(low[:, None], high[:, None], counts=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 
 import pyomo.environ as pyo
 import pytest
@@ -463,3 +464,26 @@ def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_repo
     assert result.upper == {"x": 1e-3}
     assert any("may not be attained" in note for note in result.notes)
     assert m.x.value == 1e-3
+
+
+def test_an_independent_solve_is_asked_for_once_at_each_x_and_stops_at_the_deadline():
+    problem = Problem.read(toy())
+    compilation = Compilation(problem)
+    response, limits = Response(problem, compilation=compilation), []
+    for deadline in (math.inf, time.monotonic() - 1.0):
+        verifier = Verifier(compilation, response, deadline)
+        real = verifier._answering["lower"]
+
+        class Watched:
+            program = real.program
+
+            def __call__(self, x, start, time_limit, real=real):
+                limits.append(time_limit)
+                return real(x, start, time_limit)
+
+        verifier._answering["lower"] = Watched()
+        for x in (1.5, 2.5):
+            check = verifier.check({"x": x}, {"lower.y": x - 1e-12})
+            assert isinstance(check, Check)
+            assert check.stands
+    assert limits == [20.0, 20.0, 0.5, 0.5]
