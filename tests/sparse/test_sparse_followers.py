@@ -272,6 +272,27 @@ def test_as_many_penalties_as_variables():
     assert found.jacobian.shape == (1, n)
 
 
+def test_rows_that_move_and_are_sparse(monkeypatch):
+    """An autoregression: its squares are no dense regression on features."""
+
+    def ask():
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var([0, 1], bounds=(0.1, 0.9), initialize=0.5)
+        m.lower = LowerLevel()
+        y = m.lower.y = pyo.Var(range(300))
+        drift = sum((y[k] - m.x[0] * y[k - 1] - m.x[1]) ** 2 for k in y if k)
+        m.lower.obj = pyo.Objective(expr=drift + sum((y[k] - k % 7) ** 2 for k in y if k % 3 == 0))
+        m.obj = pyo.Objective(expr=sum((y[k] - k % 7) ** 2 for k in y))
+        response = Response(m)
+        return response.programs["lower"], response(np.array([0.4, 0.3])), response.gradient(np.array([0.4, 0.3]))
+
+    follower, reply, found = ask()
+    _, known, slope = dense(monkeypatch, ask)
+    assert follower.sparse
+    np.testing.assert_allclose(reply.y, known.y, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(found.value, slope.value, rtol=1e-7)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_products_with_the_second_derivative(shape):
     problem = Problem.read(model_of(shape, "free", SIZE))
