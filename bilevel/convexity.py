@@ -66,7 +66,7 @@ def known_convex(compilation: Compilation, program: Program) -> Program:
 
     Others are returned as they are.
     """
-    if not program.sparse or program.convex or program.integer.any():
+    if not program.sparse or not program.has_inequalities or program.convex or program.integer.any():
         return program
     surely = program.surely_convex or convexity_of(compilation.problem, compilation)[program.name].verdict == "proved"
     return program.proved_convex() if surely else program

@@ -38,7 +38,7 @@ _KINKS = {
 SPREAD = 1e6
 """Of a Hessian's diagonal; see :func:`own_units`."""
 
-SPARSE_FROM = 100
+SPARSE_FROM = 150
 """Variables from which sparse matrices are faster than dense ones of the same size."""
 
 
@@ -311,7 +311,11 @@ class Program:
     @cached_property
     def dense_form(self) -> QuadraticForm:
         """The same with matrices that are arrays, for those who need all of their entries."""
-        return QuadraticForm(self) if self.sparse else self.quadratic_form
+        if not self.sparse:
+            return self.quadratic_form
+        from bilevel.sparse_form import DenseView
+
+        return DenseView(self.quadratic_form)
 
     def accompany(self, companions: ca.SX) -> QuadraticForm:
         """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""

@@ -86,8 +86,8 @@ class Definiteness:
     """The sign of the least eigenvalue of the matrices of one pattern, up to rounding.
 
     ``definiteness(values)`` is 1 where the matrix is positive definite beyond rounding, 0 where it is semidefinite up
-    to rounding, -1 where it is neither. Rounding is measured in units in which the diagonal is one, as in :mod:`bilevel.definiteness`; the signs of the
-    pivots of ``H -+ rounding`` decide.
+    to rounding, -1 where it is neither. Rounding is measured in units in which the diagonal is one, as in
+    :mod:`bilevel.definiteness`; the signs of the pivots of ``H -+ rounding`` decide.
     """
 
     def __init__(self, upper: Matrix) -> None:

@@ -100,6 +100,33 @@ class SparseForm(QuadraticForm):
         return Definiteness(self.upper)
 
 
+class DenseView(QuadraticForm):
+    """A sparse form with its matrices written out.
+
+    Parameters
+    ----------
+    form : SparseForm
+        What is evaluated.
+    """
+
+    def __init__(self, form: QuadraticForm) -> None:
+        self._form = form
+        self.constant_hessian, self.constant_gradient = form.constant_hessian, form.constant_gradient
+        self.constant_matrix, self.constant_rows = form.constant_matrix, form.constant_rows
+        self.gradient, self.constant, self.offset = form.gradient, form.constant, form.offset
+        self.companions = form.companions
+        self.hessian, self.matrix = np.asfortranarray(dense(form.hessian)), dense(form.matrix)
+
+    def at(self, parameters: Array) -> QuadraticForm:
+        """See :meth:`bilevel.program.QuadraticForm.at`."""
+        form = self._form.at(parameters)
+        if not form.constant_hessian:
+            self.hessian = np.asfortranarray(dense(form.hessian))
+        if not form.constant_matrix:
+            self.matrix = dense(form.matrix)
+        return self
+
+
 def few_nonzeros(hessian: ca.Sparsity, jacobian: ca.Sparsity) -> bool:
     """Whether the system ``[H A'; A 0]`` has few nonzeros, and its factor too (Davis 2006, *Direct Methods*, ch. 4)."""
     n, m = jacobian.size2(), jacobian.size1()

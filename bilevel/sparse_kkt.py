@@ -19,9 +19,10 @@ from bilevel.compiled import Array
 from bilevel.sparse_factor import Matrix, SparseFactor
 from bilevel.sparse_form import mirrored
 
-_SHIFT = 1e-9  # on the diagonal of a row, relative to its length in the metric of the Hessian
+_SHIFT = 1e-8  # on the diagonal of a row, relative to its length in the metric of the Hessian
+_FLAT = 1e-6  # on that of a variable without curvature: the product of both bounds the growth of the factor
 _PIVOT = 1e-14  # see bilevel.solvers.engines.linear_system
-_STEPS = 12  # of refinement
+_STEPS = 30  # of refinement
 _ENOUGH = 1e-15  # residual at which refining stops, relative to the right side
 
 Mask = NDArray[np.bool_]
@@ -111,7 +112,7 @@ class KktSystem:
         self._whole.data[:] = values[self._whole_source]
         diagonal = h[self._h_diagonal]
         flat = diagonal <= 0.0
-        values[self._h_diagonal[flat]] -= _SHIFT / units[flat] ** 2
+        values[self._h_diagonal[flat]] -= _FLAT / units[flat] ** 2
         values[len(h) + len(a) :] -= np.where(active, _SHIFT * lengths**2, 0.0)
         self._scale = np.concatenate([units, 1.0 / lengths])
         found = self._factor.factorize(values[self._source])

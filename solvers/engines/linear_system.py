@@ -33,8 +33,8 @@ class LinearSystem(Engine):
 
     def suits(self, program: Program) -> float:
         plain = program.shape is Shape.QUADRATIC and not program.has_inequalities and not program.discrete
-        if plain and program.sparse:  # after the sparse engine, for the singular systems that this one leaves
-            return 0.9 if program.n <= _LARGEST_DENSE else 0.0
+        if plain and program.sparse:  # after the sparse engines, for the singular systems that these leave
+            return 0.75 if program.n <= _LARGEST_DENSE else 0.0
         return 1.0 if plain else 0.0
 
     def prepare(self, program: Program) -> Solver:
