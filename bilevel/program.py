@@ -128,6 +128,14 @@ class Program:
         """A copy with other fields."""
         return replace(self, **{"objective": self.short, **changes})
 
+    def proved_convex(self) -> Program:
+        """A copy that says so; what was found out about the program, and its numeric forms, both have in common."""
+        self.__dict__.setdefault("_forms", {})
+        marked = self.but(convex=True)
+        known = {name: value for name, value in self.__dict__.items() if name != "surely_convex"}
+        marked.__dict__.update({name: value for name, value in known.items() if name not in marked.__dict__})
+        return marked
+
     @property
     def n(self) -> int:
         """Number of variables."""

@@ -231,7 +231,7 @@ class Response:
             if isinstance(part, Answering):
                 near = None if start is None or not warms else start[place]
                 answer = part(x, self._last.get(name) if near is None else near)
-                if near is not None and answer.status is Status.FAILED:
+                if near is not None and answer.status in (Status.FAILED, Status.REFUSED):
                     answer = part(x)
                 if answer.bound < answer.objective:
                     proved = proved and answer.proved
@@ -315,7 +315,7 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
         found = convexity_of(compilation.problem, compilation)
         for name, program in programs.items():
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
-                programs[name] = program.but(convex=True)
+                programs[name] = program.proved_convex()
     return programs
 
 

@@ -76,10 +76,10 @@ class SmoothForm:
 
 def smooth_form(program: Program) -> SmoothForm:
     """The form of a program; who asks again is given the same, which holds the numbers of whoever called it last."""
-    form: SmoothForm | None = program.__dict__.get("_smooth_form")
-    if form is None:
-        form = program.__dict__["_smooth_form"] = SmoothForm(program)
-    return form
+    forms: dict[str, SmoothForm] = program.__dict__.setdefault("_forms", {})
+    if "smooth" not in forms:
+        forms["smooth"] = SmoothForm(program)
+    return forms["smooth"]
 
 
 _Values = tuple[float, Array, Array, Array, Array]

@@ -84,5 +84,5 @@ class NearestAnswers:
             return None
         first = max(0, count - _MOST)
         away = self._units[first:count] - self._space.to_unit(point)
-        nearest = self._answers[first + int(np.einsum("ij,ij->i", away, away).argmin())]
+        nearest = self._answers[first + int((away * away).sum(axis=1).argmin())]
         return np.array([nearest.lower[name] for name in self._names])

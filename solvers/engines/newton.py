@@ -116,5 +116,5 @@ class _FreeSolver(Solver):
                 return point
             if slope <= DESCENT.blind * max(1.0, abs(objective)) and abs(float(form.gradient @ step)) <= 0.5 * slope:
                 return point  # where f is all rounding its slope says more
-            length *= 0.5
+            length = DESCENT.shorter(length, form.objective, objective, slope)
         return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+import casadi as ca
 import daqp
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ from bilevel.solvers.engines.newton_steps import (
 )
 
 _INFINITE = 1e30
-_EQUALITY, _INFEASIBLE = 5, -1  # DAQP's words
+_EQUALITY = 5  # DAQP's word
 _LP_INFEASIBLE = 2  # linprog's
 _FAINT = 1e-8  # square of a row's length relative to the Hessian's diagonal, below which DAQP may pass over it
 _PRIMAL, _DUAL = 1e-11, 1e-12
@@ -63,6 +64,7 @@ class RowsSolver(Solver):
         self._split, self._open_below = split, not np.isfinite(program.row_lower).any()
         self._values, self._least, self._most = np.zeros(len(low)), np.zeros(len(low)), np.zeros(len(low))
         self._n, self._m = program.n, program.m
+        self._curved = bool(program.m) and ca.depends_on(program.jacobian, program.variables)
         self.iterations = 0
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
@@ -144,7 +146,7 @@ class RowsSolver(Solver):
             found = info["lam"]
         if flag == 1:
             return step, found
-        if flag == _INFEASIBLE and self._m and self._empty(matrix, low, high):
+        if self._m and self._empty(matrix, low, high):
             return Answer(Status.INFEASIBLE, message="the rows, made linear, contradict each other")
         return Answer(Status.REFUSED)
 
@@ -172,7 +174,8 @@ class RowsSolver(Solver):
             np.maximum(self._penalty, 2.0 * np.abs(weights), out=self._penalty)
             promised = float(self._penalty @ self._over)
             slope, old = slope + promised, old + promised
-            if self._best == math.inf:
+            if self._curved and self._best == math.inf:
+                self._unit = max(float(np.abs(form.gradient).max()), float(np.abs(multipliers).max()), 1e-300)
                 self._best = self._residual(multipliers)
         length, whole = 1.0, y + step
         if split:
@@ -183,9 +186,9 @@ class RowsSolver(Solver):
             new = form.objective + broken
             if DESCENT.falls(new, old, length * slope):
                 return point
-            if length == 1.0 and self._halves(multipliers):
+            if self._curved and length == 1.0 and self._halves(multipliers):
                 return point
-            length *= 0.5 if length < 1.0 or math.isfinite(new) else 0.9
+            length = DESCENT.shorter(length, new, old, slope)
         return None
 
     def _halves(self, multipliers: Array) -> bool:
@@ -199,11 +202,9 @@ class RowsSolver(Solver):
         return True
 
     def _residual(self, multipliers: Array) -> float:
-        """Of the optimality conditions at the form's point, relative."""
-        form = self._form
-        size = max(float(np.abs(form.gradient).max()), float(np.abs(multipliers).max()), 1e-300)
-        broken = float(self._over.max()) if self._m else 0.0
-        return float(np.abs(self._pull(form.gradient, multipliers)).max()) / size + broken
+        """Of the optimality conditions at the form's point, relative to what pulls at the start."""
+        pull = self._pull(self._form.gradient, multipliers)
+        return float(np.abs(pull).max()) / self._unit + float(self._over.max())
 
     def _pull(self, gradient: Array, multipliers: Array) -> Array:
         """The Lagrangian's gradient."""

@@ -37,6 +37,13 @@ class _Descent:
         """Whether f is lower by a share of what its slope promises, up to rounding; not where it is no number."""
         return new <= old - self.share * slope + self.noise * max(1.0, abs(old))
 
+    def shorter(self, length: float, new: float, old: float, slope: float) -> float:
+        """Where a parabola through old value, slope and new value is lowest; less by a fixed share where f has none."""
+        if not math.isfinite(new):
+            return 0.9 * length if length == 1.0 else 0.5 * length  # towards the edge of a domain
+        above = new - old + length * slope
+        return length * min(max(0.5 * length * slope / above, 0.1), 0.6) if above > 0.0 else 0.5 * length
+
 
 DESCENT = _Descent()
 
@@ -89,7 +96,7 @@ def lifted(hessian: Array, gradient: Array) -> Array | None:
 
 
 def start_of(program: Program, start: Array | None) -> Iterator[Array]:
-    """Where to begin, one after the other: the point given, the model's own, one away from the bounds."""
+    """Where to begin, one after the other: the point given, the program's own, away from the bounds, away from zero."""
     own = program.start if program.start is not None else np.zeros(program.n)
     own = np.clip(own, program.lower, program.upper)
     if start is not None and np.isfinite(start).all():
@@ -99,3 +106,4 @@ def start_of(program: Program, start: Array | None) -> Iterator[Array]:
     inside = np.clip(own, program.lower + width, program.upper - width)
     if (inside != own).any():
         yield inside
+    yield np.clip(own + 1.0, program.lower + width, program.upper - width)
