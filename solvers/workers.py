@@ -120,8 +120,12 @@ class Workers:
         # A thread each: linear algebra that starts more in every process only makes them wait for each other.
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         pool = ProcessPoolExecutor(count, initializer=_settle, initargs=(self._parcel, os.getpid()), env=one)
-        with deaf():
-            pool.submit(_ready)  # the first task starts all the processes
+        try:
+            with hearing_late():
+                pool.submit(_ready)  # the first task starts all the processes
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, kill_workers=True)
+            raise
         return pool
 
     def submit(self, point: Point, index: int) -> None:
@@ -205,6 +209,20 @@ def deaf() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if heard is None else heard)
+
+
+@contextmanager
+def hearing_late() -> Iterator[None]:
+    """Hear a Ctrl-C of meanwhile at the end; processes started meanwhile never hear one. Without signal masks: deaf."""
+    if not hasattr(signal, "pthread_sigmask"):
+        with deaf():
+            yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _pack(problem: Problem, gradients: Gradients) -> bytes:
