@@ -155,8 +155,6 @@ def _levels(results: Sequence[Result], curves: Sequence[Curve]) -> list[tuple[st
 
 def _dress(axes: Axes, longest: int) -> None:
     """Axes, labels, legend."""
-    from matplotlib.ticker import MaxNLocator
-
     axes.set_xlabel("evaluations of the lower level")
     axes.set_ylabel("best F so far")
     if longest >= MANY:
@@ -164,7 +162,7 @@ def _dress(axes: Axes, longest: int) -> None:
         axes.set_xlim(1, longest)
     else:
         axes.set_xlim(0, longest + 1)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(_whole_numbers())
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
@@ -172,6 +170,13 @@ def _dress(axes: Axes, longest: int) -> None:
     else:
         axes.tick_params(labelbottom=False, labelleft=False)
         axes.text(0.5, 0.5, "no method found a point", ha="center", va="center", transform=axes.transAxes)
+
+
+def _whole_numbers() -> Any:
+    """Where ticks stand on the axis of an integer."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(integer=True, steps=[1, 2, 5, 10])
 
 
 def _cut_outliers(axes: Axes, curves: Sequence[Curve], levels: list[float]) -> None:
@@ -413,6 +418,8 @@ def _scale(axis: Any, set_scale: Any, dimension: Dimension) -> None:
     axis.set_label_text(dimension.name)
     if dimension.scale == "log":
         set_scale("log")
+    if dimension.integer and dimension.values is None and dimension.scale != "log":
+        axis.set_major_locator(_whole_numbers())
     if dimension.values is not None:
         stride = 1 if dimension.categorical else -(-(len(dimension.values) - 1) // (_TICKS - 1)) or 1
         places = range(0, len(dimension.values), stride)

@@ -64,8 +64,12 @@ def pool(parcel: bytes, count: int) -> Any:
     # A thread each: linear algebra that starts more in every process only makes them wait for each other.
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     made = ProcessPoolExecutor(count, initializer=_settle, initargs=(parcel, os.getpid()), env=one)
-    with deaf():
-        made.submit(_ready)  # the first task starts all the processes
+    try:
+        with hearing_late():
+            made.submit(_ready)  # the first task starts all the processes
+    except KeyboardInterrupt:
+        made.shutdown(wait=False, kill_workers=True)
+        raise
     return made
 
 
@@ -83,6 +87,20 @@ def deaf() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if heard is None else heard)
+
+
+@contextmanager
+def hearing_late() -> Iterator[None]:
+    """Hear a Ctrl-C of meanwhile at the end; processes started meanwhile never hear one. Without signal masks: deaf."""
+    if not hasattr(signal, "pthread_sigmask"):
+        with deaf():
+            yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _parcels: list[bytes] = []  # in a worker: the one it was given

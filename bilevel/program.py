@@ -7,7 +7,6 @@ upper constraints and the single-level KKT model (no parameters).
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -116,13 +115,6 @@ class Program:
                 raise AttributeError(name)
             self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving])
             return self.__dict__[name]
-
-    def proved_convex(self) -> Program:
-        """The same, known to be convex; with all that was found of it already."""
-        twin = copy.copy(self)
-        object.__setattr__(twin, "convex", True)
-        twin.__dict__.pop("surely_convex", None)
-        return twin
 
     def but(self, **changes: Any) -> Program:
         """A copy with other fields."""

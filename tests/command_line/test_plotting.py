@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 import bilevel
@@ -154,3 +155,11 @@ def test_points_that_break_a_constraint_are_told_apart(tmp_path):
 def test_the_space_goes_into_json():
     (described,) = solved(one, budget=3).to_dict()["space"]
     assert (described["name"], described["lower"], described["upper"], described["scale"]) == ("r", 0.0, 1.0, "linear")
+
+
+def test_the_axis_of_an_integer_has_no_halves():
+    figure = solved(numbers, budget=30).plot()
+    figure.canvas.draw()
+    axes = [axis for a in figure.findobj(Axes) for axis in (a.xaxis, a.yaxis) if axis.get_label_text() == "i"]
+    assert len(axes) >= 2
+    assert all(float(tick).is_integer() for axis in axes for tick in axis.get_ticklocs())

@@ -22,6 +22,7 @@ from bilevel.errors import OptionError
 from bilevel.problem import Problem
 from bilevel.response import Response
 from bilevel.solvers import outer_loop
+from bilevel.processes import hearing_late
 from bilevel.space import Space
 
 
@@ -254,3 +255,17 @@ def stored(study):
         return []
     finally:
         database.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signal masks")
+def test_ctrl_c_while_workers_start_is_heard_when_they_have():
+    reached = []
+
+    def interrupted():
+        with hearing_late():
+            os.kill(os.getpid(), signal.SIGINT)
+            reached.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert reached
