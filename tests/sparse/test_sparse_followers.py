@@ -104,6 +104,15 @@ def test_large_answers_with_inequalities_meet_the_conditions(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_answers_are_alike_whatever_was_solved_before(kind):
+    """To the last bit: a stored run that goes on in a new process has to repeat itself."""
+    points = np.random.default_rng(0).uniform(0.1, 3.0, (12, 2))
+    forth, back = (Response(model_of("banded", kind, SIZE), warm=False) for _ in range(2))
+    first, second = [forth(x).y for x in points], [back(x).y for x in points[::-1]][::-1]
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_units_do_not_matter(kind):
     units = 10.0 ** np.random.default_rng(3).integers(-4, 5, SIZE)
     usual, other = (Response(model_of("banded", kind, SIZE, units=u))(XS[0]) for u in (1.0, units))
@@ -308,6 +317,12 @@ def test_searches_are_given_gradients_of_large_sparse_followers():
     assert issubclass(get(Search, "gp"), Search)
     for kind, n in (("free", 1010), ("rows", 310)):  # more than a dense adjoint system is worth
         assert granted(search, Compilation.of(Problem.read(model_of("banded", kind, n)))) is Gradients.SMOOTH
+
+
+def test_auto_leaves_very_many_inequalities_to_a_search():
+    result = bilevel.solve(model_of("banded", "rows", 1100), method="auto", budget=3, seed=1)
+    assert result.verdict == "best_found"
+    assert any("complementarity pairs" in note for note in result.notes)
 
 
 @pytest.mark.parametrize("kind", ["free", "tied", "rows"])
