@@ -202,6 +202,26 @@ def test_dependent_equalities():
     assert np.exp(answer.y[0]) == pytest.approx(2 * answer.y[1], rel=1e-9)
 
 
+def test_what_others_do_better_is_left_to_them():
+    def suits(n, f, **more):
+        y = ca.SX.sym("y", n)
+        return registry.get(Engine, "newton")().suits(program(f(y), y, **more))
+
+    def chain(y):
+        return ca.sum1(ca.exp(y[1:] - y[:-1])) + ca.sumsqr(y)
+
+    def dense(y):
+        return ca.exp(ca.sum1(y)) + ca.sumsqr(y)
+
+    assert suits(50, chain) > 0.8
+    assert suits(150, chain) == 0.0
+    assert suits(150, dense) > 0.8
+    assert suits(300, dense) > 0.8
+    assert suits(300, dense, lower=0.0) == 0.0
+    assert suits(2, lambda y: ca.fmax(y[0], y[1])) == 0.0
+    assert suits(2, lambda y: ca.sumsqr(y)) == 0.0
+
+
 # ---------------------------------------------------------------------------------------------- the numeric form
 
 
