@@ -78,10 +78,11 @@ class _FreeSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         self._form.at(parameters)
         self.iterations = 0
-        for y in start_of(self._program, start):
-            answer = self._from(y)
-            if answer is not None:
-                return answer
+        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen below
+            for y in start_of(self._program, start):
+                answer = self._from(y)
+                if answer is not None:
+                    return answer
         return Answer(Status.REFUSED, message="Newton's method does not settle")
 
     def _from(self, y: Array) -> Answer | None:

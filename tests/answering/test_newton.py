@@ -164,6 +164,26 @@ def test_a_start_outside_the_domain():
     assert newton(within)(NONE).y == pytest.approx(e / e.sum(), abs=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("f", "rows"),
+    [
+        (Y[0] ** 2 / 0 + ca.exp(Y[1]), None),
+        (ca.exp(Y[0]) + ca.sumsqr(Y), Y[0] ** 2 / 0),
+        (ca.exp(Y[0]) + ca.sumsqr(Y), ca.log(Y[1] - 9)),
+        (ca.exp(900 + Y[0]), Y[0] + Y[1]),
+    ],
+)
+def test_no_numbers_no_answer(f, rows):
+    """Neither a warning nor an optimum of nothing."""
+    asked = program(f, Y, rows=rows, high=None if rows is None else [0.0], lower=0.0)
+    assert newton(asked)(NONE).status is Status.REFUSED
+
+
+def test_an_infinite_derivative_at_the_start():
+    asked = program(ca.sumsqr(Y) - ca.sqrt(Y[0]), Y, rows=-ca.sqrt(Y[1]), high=[0.0], lower=0.0)
+    assert newton(asked)(NONE).y == pytest.approx([0.25 ** (2 / 3), 0.0], abs=1e-9)
+
+
 def test_several_optima_are_not_taken_for_one():
     share = np.array([0.2, 0.3, 0.5])
     y = ca.SX.sym("y", 3)
