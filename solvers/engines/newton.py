@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 
+import casadi as ca
 import numpy as np
 from scipy.linalg.lapack import dposv
 
@@ -30,8 +31,9 @@ from bilevel.solvers.engines.newton_steps import (
     surely_definite,
 )
 
-_LARGEST = 200  # variables: beyond, sparse linear algebra is for others
+_LARGEST, _LARGEST_FREE = 200, 500  # variables, with and without constraints
 _MOST_ROWS = 400
+_SPARSE = 100, 0.1  # variables beyond which a Hessian with fewer nonzeros, as a share, is for sparse linear algebra
 
 
 @register("newton")
@@ -41,14 +43,21 @@ class Newton(Engine):
     warms = True
 
     def suits(self, program: Program) -> float:
-        if not program.convex or program.discrete or program.n > _LARGEST or program.m > _MOST_ROWS:
+        largest = _LARGEST if program.has_inequalities or program.m else _LARGEST_FREE
+        if not program.convex or program.discrete or program.n > largest or program.m > _MOST_ROWS:
             return 0.0
         if program.shape is not Shape.NONLINEAR or program.kinked:
             return 0.0
-        return 0.85
+        return 0.0 if program.n > _SPARSE[0] and _density(program) < _SPARSE[1] else 0.85
 
     def prepare(self, program: Program) -> Solver:
         return RowsSolver(program) if program.m or program.bounded_variables.any() else _FreeSolver(program)
+
+
+def _density(program: Program) -> float:
+    """Share of the objective's Hessian that is not zero."""
+    pattern = ca.jacobian_sparsity(program.gradient, program.variables)
+    return float(pattern.nnz()) / program.n**2
 
 
 class _FreeSolver(Solver):
@@ -69,10 +78,11 @@ class _FreeSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         self._form.at(parameters)
         self.iterations = 0
-        for y in start_of(self._program, start):
-            answer = self._from(y)
-            if answer is not None:
-                return answer
+        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen below
+            for y in start_of(self._program, start):
+                answer = self._from(y)
+                if answer is not None:
+                    return answer
         return Answer(Status.REFUSED, message="Newton's method does not settle")
 
     def _from(self, y: Array) -> Answer | None:

@@ -70,14 +70,15 @@ class RowsSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         self._form.at(parameters)
         self.iterations = 0
-        for y in start_of(self._program, start):
-            answer = self._from(y)
-            if answer is not None:
-                return answer
+        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen below
+            for y in start_of(self._program, start):
+                answer = self._from(y)
+                if answer is not None:
+                    return answer
         return Answer(Status.REFUSED, message="sequential quadratic programming does not settle")
 
     def _evaluate(self, y: Array, weights: Array) -> float:
-        """Let the form hold the numbers at y; what the rows are broken by, summed with their penalties."""
+        """Let the form hold the numbers at y; what the rows are broken by, summed with their penalties, or NaN."""
         self._form(y, weights)
         if self._split:
             self._values[: self._split] = y
@@ -97,8 +98,7 @@ class RowsSolver(Solver):
         self._penalty = np.zeros(self._m)
         self._plain, self._best = False, math.inf
         multipliers: Array | None = None
-        self._evaluate(y, self._penalty)
-        if not math.isfinite(form.objective):
+        if not math.isfinite(self._evaluate(y, self._penalty) + form.objective):
             return None
         for _ in range(ITERATIONS):
             hessian = form.hessian
@@ -131,6 +131,8 @@ class RowsSolver(Solver):
         """Step and multipliers, those of the bounds first, or why there is none."""
         low, high = np.subtract(self._low, self._values, self._least), np.subtract(self._high, self._values, self._most)
         matrix, gradient = self._form.jacobian, self._form.gradient
+        if not math.isfinite(float(gradient.sum()) + float(matrix.sum())):
+            return Answer(Status.REFUSED)
         if not self._plain:  # rows that are long enough once are not looked at again
             diagonal = hessian.diagonal()
             largest = float(diagonal.max())
@@ -155,8 +157,6 @@ class RowsSolver(Solver):
 
         DAQP's own word is not enough where the Hessian is all but singular.
         """
-        if not (np.isfinite(matrix).all() and np.isfinite(self._values).all()):
-            return False
         split, infinite = self._split, 0.5 * _INFINITE
         low, high = low - self._slack, high + self._slack
         low, high = np.where(low > -infinite, low, -math.inf), np.where(high < infinite, high, math.inf)

@@ -90,9 +90,8 @@ def lifted(hessian: Array, gradient: Array) -> Array | None:
         added = np.full(len(diagonal), float(np.abs(gradient).max()))
     else:
         added = _LIFT * np.maximum(diagonal, _LIFT * largest)
-    if not (added > 0.0).all() or not math.isfinite(float(added.sum())):
-        return None
-    return hessian + np.diag(added)
+    found: Array = hessian + np.diag(added)
+    return found if (added > 0.0).all() and math.isfinite(float(found.sum())) else None
 
 
 def start_of(program: Program, start: Array | None) -> Iterator[Array]:

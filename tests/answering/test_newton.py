@@ -164,6 +164,26 @@ def test_a_start_outside_the_domain():
     assert newton(within)(NONE).y == pytest.approx(e / e.sum(), abs=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("f", "rows"),
+    [
+        (Y[0] ** 2 / 0 + ca.exp(Y[1]), None),
+        (ca.exp(Y[0]) + ca.sumsqr(Y), Y[0] ** 2 / 0),
+        (ca.exp(Y[0]) + ca.sumsqr(Y), ca.log(Y[1] - 9)),
+        (ca.exp(900 + Y[0]), Y[0] + Y[1]),
+    ],
+)
+def test_no_numbers_no_answer(f, rows):
+    """Neither a warning nor an optimum of nothing."""
+    asked = program(f, Y, rows=rows, high=None if rows is None else [0.0], lower=0.0)
+    assert newton(asked)(NONE).status is Status.REFUSED
+
+
+def test_an_infinite_derivative_at_the_start():
+    asked = program(ca.sumsqr(Y) - ca.sqrt(Y[0]), Y, rows=-ca.sqrt(Y[1]), high=[0.0], lower=0.0)
+    assert newton(asked)(NONE).y == pytest.approx([0.25 ** (2 / 3), 0.0], abs=1e-9)
+
+
 def test_several_optima_are_not_taken_for_one():
     share = np.array([0.2, 0.3, 0.5])
     y = ca.SX.sym("y", 3)
@@ -200,6 +220,26 @@ def test_dependent_equalities():
     answer = newton(asked)(NONE)
     assert answer.status is Status.OPTIMAL
     assert np.exp(answer.y[0]) == pytest.approx(2 * answer.y[1], rel=1e-9)
+
+
+def test_what_others_do_better_is_left_to_them():
+    def suits(n, f, **more):
+        y = ca.SX.sym("y", n)
+        return registry.get(Engine, "newton")().suits(program(f(y), y, **more))
+
+    def chain(y):
+        return ca.sum1(ca.exp(y[1:] - y[:-1])) + ca.sumsqr(y)
+
+    def dense(y):
+        return ca.exp(ca.sum1(y)) + ca.sumsqr(y)
+
+    assert suits(50, chain) > 0.8
+    assert suits(150, chain) == 0.0
+    assert suits(150, dense) > 0.8
+    assert suits(300, dense) > 0.8
+    assert suits(300, dense, lower=0.0) == 0.0
+    assert suits(2, lambda y: ca.fmax(y[0], y[1])) == 0.0
+    assert suits(2, lambda y: ca.sumsqr(y)) == 0.0
 
 
 # ---------------------------------------------------------------------------------------------- the numeric form
