@@ -20,9 +20,9 @@ from bilevel import Allowed, LowerLevel
 from bilevel.compiling import Compilation
 from bilevel.errors import OptionError
 from bilevel.problem import Problem
+from bilevel.processes import hearing_late
 from bilevel.response import Response
 from bilevel.solvers import outer_loop
-from bilevel.processes import hearing_late
 from bilevel.space import Space
 
 
