@@ -173,7 +173,7 @@ def _drawn(side: Interval, k: int, random: np.random.Generator) -> float:
         (low if math.isfinite(low) else min(-far, high - far)),
         (high if math.isfinite(high) else max(far, low + far)),
     )
-    return float(random.uniform(low, high))
+    return low + (high - low) * random.random()
 
 
 def _terms(expression: Any, sign: int) -> Iterator[tuple[Any, int]]:

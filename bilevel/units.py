@@ -36,7 +36,8 @@ def scale_of(f: ca.SX, variables: ca.SX, low: Array, high: Array, own: ca.SX | N
     """
     slopes = ca.Function("slopes", [variables], [ca.densify(ca.gradient(f, variables if own is None else own))])
     first, last = _reach(low, high)
-    points = np.random.default_rng(0).uniform(first, last, (_POINTS, len(first)))
+    # Not Generator.uniform, which refuses the interval from 0.0 to -0.0.
+    points = first + (last - first) * np.random.default_rng(0).random((_POINTS, len(first)))
     values = np.abs([slopes(point).full()[:, 0] for point in points])
     known = np.isfinite(values) & (values <= _EXPLODING)
     largest = values.max(axis=0, initial=0.0, where=known)

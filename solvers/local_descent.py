@@ -70,7 +70,7 @@ def _drawn(var: object, ends: tuple[float, float], around: float, rng: np.random
     if math.isfinite(low) and math.isfinite(high):
         if scale_of(var) == "log" and low > 0:
             return float(math.exp(rng.uniform(math.log(low), math.log(high))))
-        return float(rng.uniform(low, high))
+        return low + (high - low) * rng.random()
     return float(min(max(around + max(1.0, abs(around)) * rng.standard_normal(), low), high))
 
 

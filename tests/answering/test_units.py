@@ -66,3 +66,8 @@ def test_a_row_with_small_coefficients_is_not_passed_over():
 def test_an_objective_that_explodes_at_some_points_is_not_flattened_at_the_others():
     y = ca.SX.sym("y")
     assert scale_of((1e3 * y + 25) ** 2 + ca.exp(1e3 * y), y, [-np.inf], [np.inf]) > 1e-9
+
+
+def test_an_interval_from_zero_to_minus_zero_is_a_point():
+    y = ca.SX.sym("y", 2)
+    assert scale_of(y[0] ** 2 + y[1] ** 2, y, np.array([0.0, -1.0]), np.array([-0.0, 1.0])) == 1.0
