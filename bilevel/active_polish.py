@@ -68,9 +68,10 @@ class Polish:
             new = _revised(sides, rows, low, high, weights, self._equal, slack)
             new_bounds = _revised(bound_sides, y, self._lower, self._upper, of_bounds, self._fixed, slack)
             if (new == sides).all() and (new_bounds == bound_sides).all():
-                return Polished(
-                    np.clip(y, self._lower, self._upper), self._unique(sides, bound_sides, weights, of_bounds)
-                )
+                if not _within(rows, low, high):
+                    return None
+                unique = self._unique(sides, bound_sides, weights, of_bounds)
+                return Polished(np.clip(y, self._lower, self._upper), unique)
             sides, bound_sides = new, new_bounds
         return None
 
@@ -95,6 +96,12 @@ class Polish:
         if not (strict[sides != 0.0].all() and held[bound_sides != 0.0].all()):
             self._system.factorize(self._form.upper.data, self._form.matrix.data, strict, held)
         return self._system.definite
+
+
+def _within(values: Array, low: Array, high: Array) -> bool:
+    """Whether values keep their bounds, those that hold them included."""
+    edge = tolerances.FEASIBILITY / 100 * np.maximum(1.0, np.abs(values))
+    return bool((values >= low - edge).all() and (values <= high + edge).all())
 
 
 def _revised(sides: Array, values: Array, low: Array, high: Array, weights: Array, tied: Mask, slack: float) -> Array:

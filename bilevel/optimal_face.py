@@ -138,8 +138,8 @@ def _rows_of(program: Program, optimum: ca.SX, level: ca.SX) -> tuple[ca.SX, Arr
     if program.shape is Shape.LINEAR:
         return rows, np.array([-np.inf]), np.zeros(1)
     same_curvature = program.hessian @ (program.variables - optimum)
-    kept = [k for k in range(program.n) if program.hessian[k, :].nnz()]
+    kept = sorted(set(program.hessian.sparsity().row()))
     bounds = np.zeros(len(kept) + 1)
     low = bounds.copy()
     low[0] = -np.inf
-    return ca.vertcat(rows, *(same_curvature[k] for k in kept)), low, bounds
+    return ca.vertcat(rows, same_curvature[kept]) if kept else rows, low, bounds

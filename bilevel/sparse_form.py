@@ -7,6 +7,7 @@ nonzeros are kept, and of these only those that move with the parameters are com
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,13 @@ class SparseForm(QuadraticForm):
         self.constant_hessian, self.constant_gradient, _, self.constant_matrix, self.constant_rows = (
             not m for m in moved
         )
+        self._affine = _Affine.of(column, p, moving)
+        self._bent = self._places if self._affine is None else np.setdiff1d(self._places, self._affine.places)
         extra = ca.SX(0, 1) if companions is None else companions
-        wanted = len(self._places) or companions is not None
-        self._compiled = Compiled([p], [ca.vertcat(column[self._places.tolist()], extra)]) if wanted else None
+        wanted = len(self._bent) or companions is not None
+        self._compiled = Compiled([p], [ca.vertcat(column[self._bent.tolist()], extra)]) if wanted else None
         buffer = np.zeros(0) if self._compiled is None else self._compiled.outputs[0]
-        self._checked, self.companions = buffer[: len(self._places)], buffer[len(self._places) :]
+        self._checked, self.companions = buffer[: len(self._bent)], buffer[len(self._bent) :]
         h, self.gradient, self.constant, a, self.offset = np.split(self._values, self._ends[1:-1])
         self.upper: Matrix = sparse.csc_array((h, *indices(triangle)), shape=triangle.shape)
         self.matrix = sparse.csr_array((a, *indices(rows)), shape=program.jacobian.shape)
@@ -77,17 +80,18 @@ class SparseForm(QuadraticForm):
         """See :meth:`bilevel.program.QuadraticForm.at`."""
         if self._compiled is not None:
             self._compiled(parameters)
-            if not math.isfinite(self._checked.dot(self._checked)):
-                self._blame()
-            self._values[self._places] = self._checked
-            if not self.constant_hessian:
-                np.take(self.upper.data, self._mirror, out=self.hessian.data)
+            self._values[self._bent] = self._checked
+        if self._affine is not None:
+            self._values[self._affine.places] = self._affine.base + self._affine.slopes @ parameters
+        if not math.isfinite(self._values.dot(self._values)):
+            self._blame()
+        if not self.constant_hessian:
+            np.take(self.upper.data, self._mirror, out=self.hessian.data)
         return self
 
     def _blame(self) -> None:
         for name, start, end in zip(_BLOCKS, self._ends[:-1], self._ends[1:], strict=True):
-            own = (self._places >= start) & (self._places < end)
-            if not np.isfinite(self._checked[own]).all():
+            if not np.isfinite(self._values[start:end]).all():
                 raise FloatingPointError(f"{name} of {self._name} is no number at this point")
 
     @property
@@ -98,6 +102,32 @@ class SparseForm(QuadraticForm):
     @cached_property
     def _definiteness(self) -> Definiteness:
         return Definiteness(self.upper)
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """Entries that are affine in the parameters: ``base + slopes p``, of however many terms they are the sum."""
+
+    places: NDArray[np.int_]
+    base: Array
+    slopes: Matrix
+
+    @classmethod
+    def of(cls, column: ca.SX, parameters: ca.SX, moving: NDArray[np.bool_]) -> _Affine | None:
+        """Those of the moving entries of a column; None where there are none."""
+        if not moving.any():
+            return None
+        bent = np.array(ca.which_depends(column, parameters, 2, True), dtype=bool)
+        places = np.flatnonzero(moving & ~bent)
+        part = column[places.tolist()]
+        slope = ca.jacobian(part, parameters)
+        if not len(places) or ca.depends_on(slope, parameters):
+            return None
+        values = ca.Function("affine", [parameters], [part, column_of(slope)])(np.zeros(parameters.numel()))
+        base, slopes = (value.full()[:, 0] for value in values)
+        if not (np.isfinite(base).all() and np.isfinite(slopes).all()):
+            return None
+        return cls(places, base, sparse.csc_array((slopes, *indices(slope)), shape=slope.shape).tocsr())
 
 
 class DenseView(QuadraticForm):

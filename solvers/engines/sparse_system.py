@@ -64,11 +64,13 @@ class _SparseSolver(Solver):
         if not self._system.definite:
             return self._undecided(right)
         found = self._system.solve(-form.gradient[:, None], right[:, None])
-        if not found.error <= _RESIDUAL:
+        y = found.y[:, 0]
+        excess = float(np.abs(form.matrix @ y - right).max(initial=0.0))
+        met = excess <= tolerances.FEASIBILITY / 100 * tolerances.scale(float(np.abs(right).max(initial=0.0)))
+        if not (met and found.error <= _RESIDUAL):
             return self._contradiction(right) or Answer(
                 Status.REFUSED, message="the sparse system is too ill-conditioned"
             )
-        y = found.y[:, 0]
         objective = form.objective(y)
         return Answer(Status.OPTIMAL, y, objective, objective, True)
 

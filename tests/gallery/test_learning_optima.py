@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from model_files import GALLERY, diabetes, evaluate, load, set_values, standardised
+from scipy.linalg import solveh_banded
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
@@ -87,6 +88,31 @@ def test_ridge_line_rises_from_zero() -> None:
     assert evaluate(model.obj.expr) == pytest.approx(losses[-1], abs=1e-12)
     assert model.lower.slope.value == pytest.approx(1.99, abs=0.01)
     assert model.lower.intercept.value == pytest.approx(1.0, abs=0.01)
+
+
+def test_smooth_trend_optimum() -> None:
+    module = load("smooth_trend")
+    points, t = 500, np.linspace(0, 1, 500)
+    series = np.sin(9 * t) + 4 * np.abs(t - 0.6) + np.random.default_rng(7).normal(0, 0.25, points)
+    seen = np.arange(points) % 4 > 0
+    second = np.diff(np.eye(points), 2, axis=0)
+    bends, fit = np.zeros((3, points)), np.zeros((3, points))
+    fit[2] = seen
+    for k in range(3):
+        bends[2 - k, k:] = np.diag(second.T @ second, k)
+
+    def answer(penalty: float) -> Any:
+        return solveh_banded(fit + penalty * bends, series * seen)
+
+    def loss(penalty: float) -> float:
+        return float(np.mean((answer(penalty) - series)[~seen] ** 2))
+
+    objective, penalty = minimise_in_logarithms(loss, 1e-2, 1e6)
+    assert objective == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
+    assert penalty == pytest.approx(module.KNOWN["upper"]["penalty"], rel=1e-4)
+    model = module.create_model()
+    set_values(model, {"penalty": penalty, **{f"lower.y[{k}]": v for k, v in enumerate(answer(penalty))}})
+    assert evaluate(model.obj.expr) == pytest.approx(objective, abs=1e-12)
 
 
 def test_penalty_per_feature_is_stationary_at_the_best_known_point() -> None:
