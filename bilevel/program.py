@@ -120,6 +120,7 @@ class Program:
         """A copy with other fields."""
         return replace(self, **{"objective": self.short, **changes})
 
+    @cached_property
     def proved_convex(self) -> Program:
         """A copy that says so; what was found out about the program, and its numeric forms, both have in common."""
         self.__dict__.setdefault("_forms", {})

@@ -315,7 +315,7 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
         found = convexity_of(compilation.problem, compilation)
         for name, program in programs.items():
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
-                programs[name] = program.proved_convex()
+                programs[name] = program.proved_convex
     return programs
 
 

@@ -61,7 +61,7 @@ class NearestAnswers:
 
     def __init__(self, space: Space, names: list[str], lag: int) -> None:
         self._space, self._names, self._lag = space, names, lag
-        self._units = np.zeros((_FIRST, len(space.dimensions)))
+        self._units = np.zeros((len(space.dimensions), _FIRST))  # one row per dimension: sums go along the long side
         self._places = np.zeros(_FIRST, dtype=int)
         self._answers: list[Evaluation] = []
 
@@ -70,10 +70,10 @@ class NearestAnswers:
         if not evaluation.answered:
             return
         count = len(self._answers)
-        if count == len(self._units):
-            self._units = np.concatenate([self._units, np.zeros_like(self._units)])
+        if count == len(self._places):
+            self._units = np.hstack([self._units, np.zeros_like(self._units)])
             self._places = np.concatenate([self._places, np.zeros_like(self._places)])
-        self._units[count] = self._space.to_unit(evaluation.point)
+        self._units[:, count] = self._space.to_unit(evaluation.point)
         self._places[count] = evaluation.index
         self._answers.append(evaluation)
 
@@ -83,6 +83,6 @@ class NearestAnswers:
         if not count:
             return None
         first = max(0, count - _MOST)
-        away = self._units[first:count] - self._space.to_unit(point)
-        nearest = self._answers[first + int((away * away).sum(axis=1).argmin())]
+        away = self._units[:, first:count] - self._space.to_unit(point)[:, None]
+        nearest = self._answers[first + int((away * away).sum(axis=0).argmin())]
         return np.array([nearest.lower[name] for name in self._names])
