@@ -243,10 +243,47 @@ class Nonlinear:
         return r @ r
 
 
+class Logistic:
+    """Logistic ridge with 20 coefficients on 500 rows; by hand a call of nlpsol on matrices per point."""
+
+    n, rows = 20, 500
+
+    def __init__(self, _module=None):
+        from bilevel.solvers.engines.ipopt import OPTIONS
+
+        rng = np.random.default_rng(5)
+        X, truth = rng.standard_normal((self.rows + 100, self.n)), rng.standard_normal(self.n) / 2
+        labels = np.where(rng.random(len(X)) < 1 / (1 + np.exp(-X @ truth)), 1.0, -1.0)
+        self.Z = -labels[:, None] * X
+        y, x = ca.MX.sym("y", self.n), ca.MX.sym("x")
+        f = ca.sum1(ca.log(1 + ca.exp(ca.mtimes(ca.DM(self.Z[: self.rows]), y)))) / self.rows + x * ca.sumsqr(y)
+        options = {f"ipopt.{key}": value for key, value in OPTIONS.items()} | {"print_time": False}
+        self.solver = ca.nlpsol("f", "ipopt", {"x": y, "p": x, "f": f}, options)
+
+    def model(self):
+        m = pyo.ConcreteModel()
+        m.x = pyo.Var(bounds=(1e-3, 1), initialize=0.1)
+        m.lower = bilevel.LowerLevel()
+        m.lower.y = pyo.Var(range(self.n), initialize=0.0)
+        y, K = m.lower.y, range(self.n)
+        losses = [pyo.log(1 + pyo.exp(sum(row[j] * y[j] for j in K))) for row in self.Z]
+        m.lower.obj = pyo.Objective(expr=sum(losses[: self.rows]) / self.rows + m.x * sum(y[j] ** 2 for j in K))
+        m.obj = pyo.Objective(expr=sum(losses[self.rows :]) / 100)
+        return m
+
+    def numpy(self, x):
+        y = self.solver(x0=np.zeros(self.n), p=x)["x"].full()[:, 0]
+        return np.log(1 + np.exp(self.Z[self.rows :] @ y)).mean()
+
+
 BY_HAND = {"ridge_line": Line, "ridge": Ridge, "marketing_mix": MarketingMix, LARGE: LargeMix}
 
 
-AGAINST_SOLVERS = {"convex QP, 20 variables (DAQP)": Quadratic, "convex NLP, 6 variables (nlpsol)": Nonlinear}
+AGAINST_SOLVERS = {
+    "convex QP, 20 variables (DAQP)": Quadratic,
+    "convex NLP, 6 variables (nlpsol)": Nonlinear,
+    "logistic ridge, 20 coefficients x 500 rows (nlpsol)": Logistic,
+}
 
 
 def per_point(function, points):

@@ -1,10 +1,11 @@
-"""How the cost of an evaluation grows: with rows, coefficients, upper variables and channels.
+"""How the cost of an evaluation grows: with rows, coefficients, upper variables, channels, and sparse followers.
 
 Each line grows one size and holds the others. ``data`` is reading and factorizing the numbers, once per model;
 ``compile`` what building a Response takes; ``evaluation`` and ``gradient`` one upper point. The exponent is the slope
-of the logarithms by least squares over all sizes: 0 is free of the size, 1 is proportional.
+of the logarithms by least squares over all sizes: 0 is free of the size, 1 is proportional. Of sparse followers the
+same evaluation written by hand for that one problem is measured beside (``benchmarks/sparse_followers.py``).
 
-    python benchmarks/growth.py [--quick] [--json growth.json]
+    python benchmarks/growth.py [--quick] [--only follower] [--json growth.json]
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 import pyomo.environ as pyo
+import sparse_followers
 
 import bilevel
 from bilevel.loading import gallery, load_model
@@ -60,13 +62,15 @@ LINES = {
     "upper variables (4,000 rows, 400 coefficients)": (lambda d: regression(4000, 400, d), (4, 20, 100, 400)),
     "both: one penalty per coefficient": (lambda p: regression(4 * p, p, p), (50, 100, 200, 400, 1000)),
     "channels (200 days, 3 upper variables each)": (marketing, (2, 4, 8, 16)),
+    **sparse_followers.LINES,
 }
+BESIDE = {build for build, _ in sparse_followers.LINES.values()}  # give the model, and the same by hand
 
 
 def measure(build, size):
     """Seconds of each step at one size."""
     began = time.perf_counter()
-    model = build(size)
+    model, by_hand = build(size) if build in BESIDE else (build(size), None)
     built = time.perf_counter()
     response = bilevel.Response(model)
     compiled = time.perf_counter()
@@ -74,12 +78,16 @@ def measure(build, size):
     rng = np.random.default_rng(7)
     xs = [space.vector(space.draw(u)) for u in rng.random((POINTS, len(space.dimensions)))]
     response.gradient(xs[0])
-    return {
+    found = {
         "data": built - began,
         "compile": compiled - built,
         "evaluation": statistics.median(timed(response, x) for x in xs for _ in range(3)),
         "gradient": statistics.median(timed(response.gradient, x) for x in xs for _ in range(3)),
     }
+    if by_hand is not None:
+        assert abs(by_hand(xs[0]) - response(xs[0]).cost) <= 1e-5 * abs(response(xs[0]).cost)
+        found["by hand"] = statistics.median(timed(by_hand, x) for x in xs for _ in range(3))
+    return found
 
 
 def timed(function, x):
@@ -98,12 +106,15 @@ def main():
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="leave the largest size of each line out")
+    parser.add_argument("--only", default="", metavar="WORD", help="lines whose name holds this word")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     regression(100, 5, 1)  # imports
     found = {}
     print("| grows | sizes | step | at each size, ms | exponent |\n|---|---|---|---|---|")
     for name, (build, sizes) in LINES.items():
+        if arguments.only not in name:
+            continue
         used = sizes[:-1] if arguments.quick else sizes
         measure(build, used[0])
         lines = [measure(build, size) for size in used]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linprog, nnls
+from scipy import sparse
+from scipy.optimize import linprog, lsq_linear, nnls
 
 from bilevel.compiled import Array
 
@@ -19,7 +21,7 @@ class Active:
 
     Attributes
     ----------
-    matrix : ndarray of shape (k, n)
+    matrix : ndarray or csr_array of shape (k, n)
         Their gradients.
     owners : ndarray of int, shape (k,)
         The row each belongs to, -1 for a bound.
@@ -29,7 +31,7 @@ class Active:
         Whether no other constraint is active, with a zero multiplier.
     """
 
-    matrix: Array
+    matrix: Any
     owners: NDArray[np.int_]
     weights: Array
     strict: bool
@@ -47,7 +49,7 @@ class Ends:
         return np.where(values >= self._high, 1.0, np.where(values <= self._low, -1.0, 0.0))
 
 
-def basic_multipliers(matrix: Array, slope: Array, signs: Array, gain: Array) -> Array:
+def basic_multipliers(matrix: Any, slope: Array, signs: Array, gain: Array) -> Array:
     """Of active constraints with linearly dependent gradients: those of a basis, for a motion of x.
 
     Of all multipliers with ``matrix' m = -slope`` and the right signs (0 where any is right), those count for which
@@ -57,6 +59,9 @@ def basic_multipliers(matrix: Array, slope: Array, signs: Array, gain: Array) ->
     found = linprog(-gain, A_eq=matrix.T, b_eq=-slope, bounds=bounds)
     if found.status == 0:
         return np.asarray(found.x)
+    if sparse.issparse(matrix):
+        low, high = np.where(signs > 0.0, 0.0, -np.inf), np.where(signs < 0.0, 0.0, np.inf)
+        return np.asarray(lsq_linear(matrix.T, -slope, (low, high)).x)
     columns = np.vstack([np.where(signs == 0.0, 1.0, signs)[:, None] * matrix, -matrix[signs == 0.0]]).T
     parts = nonnegative(columns, -slope)
     least = np.where(signs == 0.0, 1.0, signs) * parts[: len(matrix)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bilevel import registry, tolerances
 from bilevel.compiled import Array
-from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
+from bilevel.contracts import Answer, Answers, ClosedForm, Engine, Solver, Status
 from bilevel.errors import ModelError, RefusedError
 from bilevel.problem import Follower
 from bilevel.program import Program
@@ -23,6 +23,12 @@ def ranked_engines(program: Program) -> list[tuple[float, str]]:
     """The engines that can take a program, best first."""
     ranked = [(registry.get(Engine, name)().suits(program), name) for name in registry.catalogue(Engine)]
     return sorted(((score, name) for score, name in ranked if score > 0.0), reverse=True)
+
+
+def gains_from_a_start(program: Program) -> bool:
+    """Whether the engine that suits a program best is faster from a point near its answer."""
+    ranked = ranked_engines(program)
+    return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
 
 
 class Answering(Solver):
@@ -55,10 +61,20 @@ class Answering(Solver):
         self._polisher = local[0] if local else None
         self._solvers: dict[str, Solver] = {}
         self._first = self._solver(self.engines[0])
+        self.uses = self._first.uses | {self.engines[0]}
+
+    @property
+    def warms(self) -> bool:
+        """Whether the first engine gains from a start."""
+        return registry.get(Engine, self.engines[0]).warms
 
     def closed_form(self) -> ClosedForm | None:
         """The first engine's answer as a formula, where it has one."""
         return registry.get(Engine, self.engines[0])().closed_form(self.program)
+
+    def many(self, parameters: Array) -> Answers | None:
+        """See :class:`bilevel.contracts.Solver`."""
+        return self._first.many(parameters)
 
     def _solver(self, name: str) -> Solver:
         if name not in self._solvers:

@@ -15,6 +15,8 @@ from bilevel.curvature import Curvature
 from bilevel.definiteness import definite, definite_on, interval_definite, numbers
 from bilevel.intervals import WORK, Box, Graph, covered
 from bilevel.qualification import middle_of
+from bilevel.sparse_factor import Definiteness
+from bilevel.sparse_form import column_of, few_nonzeros, pattern, with_diagonal
 
 if TYPE_CHECKING:
     from bilevel.convexity import Examination
@@ -64,7 +66,7 @@ class ClaimedHessian:
     def proof(self) -> str | None:
         """How it is shown to be positive semidefinite, in words that follow the component's name."""
         if len(self._live) > _MOST_VARIABLES:
-            return None
+            return "by its constant Hessian" if self.constant and self.smooth and self._sparsely() else None
         if self._live and not self.constant:
             if not ca.depends_on(self.matrix, self._y) and self.smooth and self._at_vertices():
                 return "by its Hessian, affine in x, at the vertices of the box"
@@ -80,6 +82,13 @@ class ClaimedHessian:
         if equalities is not None and definite_on(numbers(self.matrix), equalities):
             return "by its constant Hessian on the null space of the affine equalities"
         return None
+
+    def _sparsely(self) -> bool:
+        """Whether a large constant one is semidefinite, by the pivots of a sparse factor."""
+        upper = with_diagonal(ca.triu(self.matrix))
+        if not few_nonzeros(self.matrix.sparsity(), ca.Sparsity(0, self._y.numel())):
+            return False
+        return Definiteness(pattern(upper))(numbers(column_of(upper))[:, 0]) >= 0
 
     def _at_vertices(self) -> bool:
         """Where x has no bound, the matrix that multiplies it must be semidefinite by itself."""

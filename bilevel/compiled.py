@@ -13,8 +13,8 @@ from bilevel.native import LARGEST, SMALLEST, Native
 
 Array = NDArray[np.float64]
 
-_SECONDS_PER_INSTRUCTION = 1.5e-9  # of CasADi's interpreter; only decides when to ask for machine code
-_PATIENCE = 0.3  # seconds of interpreting after which machine code is asked for: what writing its source costs
+_SECONDS_PER_INSTRUCTION = 3e-9  # of CasADi's interpreter; only decides when to ask for machine code
+_PATIENCE = 0.05  # seconds of interpreting after which it is asked for: some hundred evaluations that more will follow
 _SHARED = 400_000  # instructions beyond which looking for those that occur twice takes longer than they do
 _AT_ONCE = 256  # points handed to a mapped function in one call
 

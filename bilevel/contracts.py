@@ -95,10 +95,13 @@ class Solver(ABC):
         yet).
     gap : float or None
         Absolute or relative gap at which an engine that has both may stop; its own where None.
+    uses : frozenset of str
+        Other engines that it asks in turn: who wants a second opinion avoids these as well.
     """
 
     watch: Callable[[float, float], None] | None = None
     gap: float | None = None
+    uses: frozenset[str] = frozenset()
 
     @abstractmethod
     def __call__(
@@ -118,6 +121,35 @@ class Solver(ABC):
         time_limit : float, optional
             Seconds.
         """
+
+    def many(self, parameters: NDArray[np.float64]) -> Answers | None:
+        """Solve the program at many values of its parameters in one call; None where that gains nothing.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (m, p)
+            One value a row.
+        """
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """An engine's replies to one program at m values of its parameters.
+
+    Attributes
+    ----------
+    y : ndarray of shape (m, n)
+        The optimal points.
+    objective : ndarray of shape (m,)
+        The objective there.
+    holds : ndarray of bool, shape (m,)
+        Where these are proved and the only optima; elsewhere the program is to be solved by itself.
+    """
+
+    y: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    holds: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -141,6 +173,10 @@ class ClosedForm:
 
 class Engine(Part):
     """Solves programs. A new one is a file in ``solvers/engines`` with ``@register("name")``."""
+
+    warms: ClassVar[bool] = False
+    """Whether a start near the answer saves time. Searches then look for one among the points already answered; a
+    solver that gets nowhere from it must try its own start before it gives up."""
 
     @abstractmethod
     def suits(self, program: Program) -> float:

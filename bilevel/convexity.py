@@ -30,6 +30,7 @@ from bilevel.curvature import curvatures
 from bilevel.definiteness import numbers
 from bilevel.intervals import ENTIRE, Box, Graph
 from bilevel.problem import Follower, Problem
+from bilevel.program import Program
 from bilevel.qualification import Slater
 from bilevel.refutation import Sampling
 
@@ -58,6 +59,17 @@ def convexity_of(problem: Problem, compilation: Compilation) -> dict[str, Convex
             found = {follower.name: _examined(problem, compilation, follower) for follower in problem.followers}
         problem.__dict__["_convexity"] = kept = compilation, found
     return dict(kept[1])
+
+
+def known_convex(compilation: Compilation, program: Program) -> Program:
+    """A large sparse program, marked where it is convex: then Ipopt proves its answer, which HiGHS takes too long to.
+
+    Others are returned as they are.
+    """
+    if not program.sparse or not program.has_inequalities or program.convex or program.integer.any():
+        return program
+    surely = program.surely_convex or convexity_of(compilation.problem, compilation)[program.name].verdict == "proved"
+    return program.proved_convex() if surely else program
 
 
 def _examined(problem: Problem, compilation: Compilation, follower: Follower) -> Convexity:

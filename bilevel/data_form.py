@@ -8,6 +8,7 @@ squares, which cost an evaluation one copy of a matrix.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import casadi as ca
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bilevel.compiled import Array, Compiled
 from bilevel.gram import Gram
+from bilevel.pencil import LARGEST, SMALLEST, Pencil
 from bilevel.program import QuadraticForm
 from bilevel.squares import Square
 
@@ -37,7 +39,7 @@ class DataForm(QuadraticForm):
     """
 
     def __init__(self, program: Program, companions: ca.SX | None = None) -> None:
-        self._name = program.name
+        self._name, self._parameters = program.name, int(program.parameters.numel())
         rest, n, p = program.rest, program.n, program.parameters
         zero = ca.SX.zeros(n, 1)
         slope, constant, offset = ca.substitute([rest.gradient, rest.objective, rest.rows], [program.variables], [zero])
@@ -58,7 +60,8 @@ class DataForm(QuadraticForm):
             if moving[1][k]:
                 self._weighed.append((k, square))
                 continue
-            _add(square, float(weight[k, 0]), self._base, self._slope)
+            _add_curvature(square, float(weight[k, 0]), self._base)
+            self._slope[square.places] += float(weight[k, 0]) * square.factor.at_zero
             self._constant += float(weight[k, 0]) * square.factor.level
 
         self._asked = [k for k, where in enumerate(moving) if where.any()]
@@ -69,6 +72,7 @@ class DataForm(QuadraticForm):
         outputs += [program.moving_weights] if self._grams else []
         outputs += [] if companions is None else [companions]
         self._compiled = Compiled([p], outputs) if outputs else None
+        self._symbols, self._blocks = p, [blocks[k] for k in self._asked]
         self.companions = np.zeros(0)
         self.constant_hessian = not (moving[0].any() or moving[1].any() or self._grams)
         self.constant_gradient = not (moving[1].any() or moving[2].any() or self._grams)
@@ -85,22 +89,82 @@ class DataForm(QuadraticForm):
         """See :meth:`bilevel.program.QuadraticForm.at`."""
         if self._compiled is None:
             return self
-        values = self._compiled(parameters)
-        self.companions = values[-1]
-        found = dict(zip(self._asked, values, strict=False))
+        numbers = self.without_hessian(parameters)
+        if not self.constant_hessian:
+            self.write_hessian(numbers, self.hessian)
+        if self._grams:
+            self._multiply(self._values[len(self._asked) :])
+        return self
+
+    def without_hessian(self, parameters: Array) -> Array:
+        """Evaluate all but the Hessian and the squares that move.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+            The numbers that :meth:`write_hessian` makes a Hessian of.
+
+        Raises
+        ------
+        FloatingPointError
+            If the data are no numbers there.
+        """
+        if self._compiled is None:
+            return np.zeros(0)
+        self._values = self._compiled(parameters)
+        self.companions = self._values[-1]
+        found = dict(zip(self._asked, self._values, strict=False))
         for k, value in found.items():
             if not np.isfinite(value).all():
                 raise FloatingPointError(f"{_BLOCKS[k]} of {self._name} is no number at this point")
-        if not self.constant_hessian:
-            np.copyto(self.hessian, self._base)
         if not self.constant_gradient:
             np.copyto(self.gradient, self._slope)
         self.constant[0] = self._constant
         for k, value in found.items():
             self._put(k, value)
-        if self._grams:
-            self._multiply(values[len(self._asked) :])
-        return self
+        return np.concatenate([found[k] for k in (0, 1) if k in found] or [np.zeros(0)])
+
+    def write_hessian(self, numbers: Array, out: Array) -> None:
+        """Write the Hessian that belongs to these numbers into an array of shape (n, n), Fortran order."""
+        np.copyto(out, self._base)
+        self.add_hessian(numbers, out)
+
+    def add_hessian(self, numbers: Array, out: Array) -> None:
+        """Add what is linear in the numbers."""
+        count = len(self._places)
+        out.reshape(-1, order="F")[self._places] += numbers[:count]
+        weights = numbers[count:]
+        for k, square in self._weighed:
+            _add_curvature(square, float(weights[k]), out)
+
+    def many(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """See :class:`bilevel.program.QuadraticForm`; not for squares that move."""
+        m, found = len(parameters), dict.fromkeys(range(len(_BLOCKS)), np.zeros((len(parameters), 0)))
+        if self._blocks:
+            ends = np.cumsum([block.numel() for block in self._blocks])[:-1].tolist()
+            found |= zip(self._asked, np.split(self._column.many(parameters), ends, axis=1), strict=True)
+        gradient, constant = np.tile(self._slope, (m, 1)), np.full(m, self._constant)
+        for k, square in self._weighed:
+            gradient[:, square.places] += np.multiply.outer(found[1][:, k], square.factor.at_zero)
+            constant += found[1][:, k] * square.factor.level
+        if 2 in self._asked:
+            gradient[:, self._where] += found[2][:, self._where]
+        if 3 in self._asked:
+            constant += found[3][:, 0]
+        return np.hstack([found[0], found[1]]), gradient, constant
+
+    @cached_property
+    def _column(self) -> Compiled:
+        """All that moves in one column, for many points in one call."""
+        return Compiled([self._symbols], [ca.vertcat(*(ca.vec(ca.densify(block)) for block in self._blocks))])
+
+    @cached_property
+    def pencil(self) -> Pencil | None:
+        """See :class:`bilevel.program.QuadraticForm`."""
+        n = len(self.gradient)
+        if self.constant_hessian or self._grams or not SMALLEST <= n <= LARGEST:
+            return None
+        return Pencil.of(self, n, self._parameters)
 
     def _multiply(self, values: tuple[Array, ...]) -> None:
         """Add the squares that move: their columns one after the other, then their weights."""
@@ -110,13 +174,11 @@ class DataForm(QuadraticForm):
             self.constant[0] += gram.add(columns, weight, self._flat, self.gradient)
 
     def _put(self, block: int, value: Array) -> None:
-        """Take over what one compiled block says."""
+        """Take over what one compiled block says of anything but the Hessian."""
         match _BLOCKS[block]:
-            case "entries":
-                self._flat[self._places] += value
             case "weights":
                 for k, square in self._weighed:
-                    _add(square, float(value[k]), self.hessian, self.gradient)
+                    self.gradient[square.places] += float(value[k]) * square.factor.at_zero
                     self.constant[0] += float(value[k]) * square.factor.level
             case "gradient":
                 self.gradient[self._where] += value[self._where]
@@ -136,11 +198,10 @@ def _moving(block: ca.SX, parameters: ca.SX) -> NDArray[np.bool_]:
     return np.array(ca.which_depends(column, parameters, 1, True), dtype=bool)
 
 
-def _add(square: Square, weight: float, hessian: Array, gradient: Array) -> None:
-    """Add the Hessian and the gradient at zero of ``weight`` times a term."""
-    places, factor = square.places, square.factor
+def _add_curvature(square: Square, weight: float, hessian: Array) -> None:
+    """Add ``weight`` times the Hessian of a term."""
+    places = square.places
     if isinstance(places, slice):
-        hessian[places, places] += weight * factor.hessian
+        hessian[places, places] += weight * square.factor.hessian
     else:
-        hessian[np.ix_(places, places)] += weight * factor.hessian
-    gradient[places] += weight * factor.at_zero
+        hessian[np.ix_(places, places)] += weight * square.factor.hessian

@@ -18,7 +18,7 @@ from bilevel.compiling import Compilation
 from bilevel.contracts import ClosedForm
 from bilevel.leader import Leader
 
-_LARGEST = 20_000  # instructions
+_LARGEST = 100_000  # instructions
 
 
 class Express:
@@ -70,5 +70,4 @@ class Express:
         head, y, rows = np.split(values, [self._first, self._last], axis=1)
         with np.errstate(invalid="ignore"):
             holds = (head[:, 0] > 0.0) & np.isfinite(head.sum(axis=1))
-        violation = np.array([self._leader.violation(row) for row in rows]) if rows.size else np.zeros(len(values))
-        return head[:, 1].copy(), violation, head[:, 2:], y, holds
+        return head[:, 1].copy(), self._leader.violations(rows), head[:, 2:], y, holds

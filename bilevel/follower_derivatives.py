@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import casadi as ca
 import numpy as np
+from scipy import sparse
 
 from bilevel.compiled import Array, Compiled
-from bilevel.program import Program
+from bilevel.program import Program, Shape
+from bilevel.smooth_form import smooth_form
+from bilevel.sparse_form import column_of, indices, pattern, with_diagonal
 from bilevel.squares import Square
+
+Matrix = Any
+"""A sparse matrix of scipy's, which has no types."""
 
 
 class Derivatives(Protocol):
@@ -50,43 +56,129 @@ class OfForm:
         """See :class:`Derivatives`."""
         form = self._program.quadratic_form
         known, self._stands = self._stands is x, None
-        return form.hessian if known else form.at(x).hessian
+        hessian: Array = form.hessian if known else form.at(x).hessian
+        return hessian
 
 
 class OfGraph:
     """The same of a nonlinear program."""
 
-    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX) -> None:
-        p, y = program.parameters, program.variables
-        self._first = Compiled([p, y], [program.gradient, program.jacobian, program.rows])
-        self._second = Compiled([p, y, weights], [ca.jacobian(slope, y)])
-        self._shape = program.jacobian.shape
-        self.fresh = True
+    fresh = True
+
+    def __init__(self, program: Program) -> None:
+        self._form = smooth_form(program)
+        self._none = np.zeros(program.m)
 
     def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """See :class:`Derivatives`."""
-        slope, jacobian, rows = self._first(x, y)
-        return slope, jacobian.reshape(self._shape, order="F"), rows
+        form = self._form.at(x)
+        form(y, self._none)
+        return form.gradient.copy(), form.jacobian.copy(), form.rows.copy()
 
     def curvature(self, x: Array, y: Array, weights: Array) -> Array:
         """See :class:`Derivatives`."""
-        return self._second(x, y, weights)[0].reshape(len(y), len(y))
+        self._form.at(x)(y, weights)
+        return self._form.hessian
+
+
+class SparseDerivatives(Derivatives, Protocol):
+    """The same with sparse matrices: the Jacobian by rows, of the curvature the upper triangle by columns."""
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Matrix, Array]:
+        """See :class:`Derivatives`."""
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Matrix:
+        """See :class:`Derivatives`."""
+
+    def patterns(self) -> tuple[Matrix, Matrix]:
+        """A curvature and a Jacobian with the patterns of all."""
+
+
+class OfSparseForm:
+    """Of a linear or quadratic program with a :class:`bilevel.sparse_form.SparseForm`."""
+
+    fresh = False
+
+    def __init__(self, program: Program) -> None:
+        self._form: Any = program.quadratic_form
+        self._stands: Array | None = None
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Matrix, Array]:
+        """See :class:`SparseDerivatives`."""
+        form, self._stands = self._form.at(x), x
+        return form.hessian @ y + form.gradient, form.matrix, form.matrix @ y + form.offset
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Matrix:
+        """See :class:`SparseDerivatives`."""
+        known, self._stands = self._stands is x, None
+        return self._form.upper if known else self._form.at(x).upper
+
+    def patterns(self) -> tuple[Matrix, Matrix]:
+        """See :class:`SparseDerivatives`."""
+        return self._form.upper, self._form.matrix
+
+
+class OfSparseGraph:
+    """Of a nonlinear program."""
+
+    fresh = False
+
+    def __init__(self, program: Program, slope: ca.SX, weights: ca.SX) -> None:
+        p, y = program.parameters, program.variables
+        rows = program.jacobian.T
+        upper = with_diagonal(ca.triu(ca.jacobian(slope, y, {"symmetric": True})))
+        self._first = Compiled([p, y], [program.gradient, column_of(rows), program.rows])
+        self._second = Compiled([p, y, weights], [column_of(upper)])
+        self._jacobian = sparse.csr_array((np.zeros(rows.nnz()), *indices(rows)), shape=program.jacobian.shape)
+        self._upper = pattern(upper)
+
+    def first(self, x: Array, y: Array) -> tuple[Array, Matrix, Array]:
+        """See :class:`SparseDerivatives`."""
+        slope, self._jacobian.data[:], rows = self._first(x, y)
+        return slope, self._jacobian, rows
+
+    def curvature(self, x: Array, y: Array, weights: Array) -> Matrix:
+        """See :class:`SparseDerivatives`."""
+        self._upper.data[:] = self._second(x, y, weights)[0]
+        return self._upper
+
+    def patterns(self) -> tuple[Matrix, Matrix]:
+        """See :class:`SparseDerivatives`."""
+        return self._upper, self._jacobian
+
+
+def derivatives_of(program: Program, slope: ca.SX, weights: ca.SX) -> Derivatives:
+    """Those of a program, from its form where it is linear or quadratic, sparse where it is sparse."""
+    if program.shape is Shape.NONLINEAR:
+        return OfSparseGraph(program, slope, weights) if program.sparse else OfGraph(program)
+    return OfSparseForm(program) if program.sparse else OfForm(program)
 
 
 class Crossing:
-    """``crossing(x, y, weights)`` gives ``L_yx``, shape (n, p), and the rows' derivative in x, shape (m, p)."""
+    """``crossing(x, y, weights)`` gives ``L_yx``, shape (n, p), and the rows' derivative in x, shape (m, p).
+
+    Sparse ones for a sparse program.
+    """
 
     def __init__(self, program: Program, slope: ca.SX, weights: ca.SX, squares: tuple[Square, ...]) -> None:
         p, y = program.parameters, program.variables
         self._squares = squares
         of_weights = ca.jacobian(program.weights, p) if squares else ca.SX(0, p.numel())
-        self._shapes = [(program.n, p.numel()), (program.m, p.numel()), of_weights.shape]
         blocks = [ca.jacobian(slope, p), ca.jacobian(program.rows, p), of_weights]
-        self._compiled = Compiled([p, y, weights], [ca.vec(ca.densify(block)) for block in blocks])
+        self._shapes = [block.shape for block in blocks]
+        self._indices = [indices(block) for block in blocks[:2]] if program.sparse else None
+        columns = map(column_of, blocks) if program.sparse else (ca.vec(ca.densify(block)) for block in blocks)
+        self._compiled = Compiled([p, y, weights], list(columns))
 
-    def __call__(self, x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+    def __call__(self, x: Array, y: Array, weights: Array) -> tuple[Any, Any]:
         """Both, with the rows weighed by their multipliers."""
         values = self._compiled(x, y, weights)
+        if self._indices is not None:
+            of_slope, of_rows = (
+                sparse.csc_array((value, *places), shape=shape).tocsr()
+                for value, places, shape in zip(values, self._indices, self._shapes, strict=False)
+            )
+            return of_slope, of_rows
         of_slope, of_rows, of_weights = (
             value.reshape(shape, order="F") for value, shape in zip(values, self._shapes, strict=True)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 
 import casadi as ca
 import numpy as np
@@ -45,6 +46,7 @@ class Leader:
         self.outputs = ca.vertcat(compilation.upper_short, rows)
         self.squares = compilation.upper_squares
         x, y = compilation.x, ca.vertcat(compilation.all_y, symbols_of(self.squares))
+        self._arguments = [x, y]
         self._shared: QuadraticForm | None = None
         first = next(iter(programs.values()), None)
         size = ca.Function("F", [x, y], [self.outputs]).n_instructions()
@@ -68,3 +70,20 @@ class Leader:
             return 0.0
         worst = float((np.maximum(self._low - rows, rows - self._high) / self._scale).max())
         return math.inf if math.isnan(worst) else max(0.0, worst)
+
+    def violations(self, rows: Array) -> Array:
+        """The same for many points, shape (k, m)."""
+        if not rows.size:
+            return np.zeros(len(rows))
+        worst: Array = (np.maximum(self._low - rows, rows - self._high) / self._scale).max(axis=1)
+        return np.where(np.isnan(worst), math.inf, np.maximum(worst, 0.0))
+
+    def many(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """F and the violations at many points, shapes (k, p) and (k, n)."""
+        values = self._column.many(np.hstack([x, y, *(square.values(y)[:, None] for square in self.squares)]))
+        return values[:, 0].copy(), self.violations(values[:, 1:])
+
+    @cached_property
+    def _column(self) -> Compiled:
+        """F and G as a function of one column."""
+        return Compiled([ca.vertcat(*self._arguments)], [self.outputs])

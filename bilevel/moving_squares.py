@@ -19,6 +19,9 @@ from bilevel.sums_of_squares import Factors, SumOfSquares, taken_apart
 SMALLEST = 50_000
 """Products in ``A'A``, rows times squared columns, below which writing them out costs less."""
 
+_FULL = 0.1  # of A's entries that are not zero, below which a product of dense matrices is mostly zeros
+_WORTH_KEEPING = 150  # variables from which what is translated already is not thrown away
+
 Translate = Callable[[Any], ca.SX]
 
 
@@ -70,7 +73,7 @@ class MovingSquare:
 def gathered(
     expression: Any, variables: dict[int, ca.SX], parameters: ca.SX, number: float, translate: Translate
 ) -> tuple[ca.SX, tuple[MovingSquare, ...]] | None:
-    """``number * expression`` in symbols, with its large moving squares apart; None where it has none.
+    """``number * expression`` in symbols, with its large moving squares apart; None where it is better whole.
 
     Parameters
     ----------
@@ -96,7 +99,7 @@ def gathered(
         square = _moving_square(rows, y, parameters)
         total += weight * (ca.sumsqr(rows) if square is None else square.symbol)
         squares += [] if square is None else [square]
-    if not squares:
+    if not squares and len(variables) < _WORTH_KEEPING:
         return None
     for term in others:
         total += _product(term.factors, term.number, translate) * translate(term.expression)
@@ -124,6 +127,8 @@ def _moving_square(rows: ca.SX, y: ca.SX, parameters: ca.SX) -> MovingSquare | N
     jacobian = ca.jacobian(rows, y)
     columns = sorted(set(jacobian.sparsity().get_triplet()[1]))
     if rows.numel() * len(columns) ** 2 < SMALLEST or not parameters.numel():
+        return None
+    if jacobian.nnz() < _FULL * rows.numel() * len(columns):  # a product of dense matrices would fill with zeros
         return None
     if ca.depends_on(jacobian, y) or not ca.depends_on(jacobian, parameters):
         return None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bilevel import tolerances
 from bilevel.compiled import Array, Compiled
 from bilevel.moving_squares import MovingSquare
+from bilevel.pencil import Pencil
 from bilevel.squares import Square, symbols_of, write_out
 from bilevel.units import scale_of
 
@@ -35,6 +36,9 @@ _KINKS = {
 
 SPREAD = 1e6
 """Of a Hessian's diagonal; see :func:`own_units`."""
+
+SPARSE_FROM = 150
+"""Variables from which sparse matrices are faster than dense ones of the same size."""
 
 
 class Shape(StrEnum):
@@ -115,6 +119,14 @@ class Program:
     def but(self, **changes: Any) -> Program:
         """A copy with other fields."""
         return replace(self, **{"objective": self.short, **changes})
+
+    def proved_convex(self) -> Program:
+        """A copy that says so; what was found out about the program, and its numeric forms, both have in common."""
+        self.__dict__.setdefault("_forms", {})
+        marked = self.but(convex=True)
+        known = {name: value for name, value in self.__dict__.items() if name != "surely_convex"}
+        marked.__dict__.update({name: value for name, value in known.items() if name not in marked.__dict__})
+        return marked
 
     @property
     def n(self) -> int:
@@ -218,7 +230,20 @@ class Program:
             return Shape.NONLINEAR
         if not (self.squares or self.moving) and not ca.depends_on(self.gradient, self.variables):
             return Shape.LINEAR
-        return Shape.NONLINEAR if ca.depends_on(self.rest.hessian, self.variables) else Shape.QUADRATIC
+        along = ca.jtimes(self.rest.gradient, self.variables, ca.SX.sym("along", self.n))  # cheaper than the Hessian
+        return Shape.NONLINEAR if ca.depends_on(along, self.variables) else Shape.QUADRATIC
+
+    @cached_property
+    def sparse(self) -> bool:
+        """Whether its matrices are kept sparse: it is large, and few of their entries are not zero.
+
+        Then :attr:`quadratic_form` has sparse ones, and so have the derivatives of its answer.
+        """
+        if self.n < SPARSE_FROM or self.squares or self.moving:
+            return False
+        from bilevel.sparse_form import few_nonzeros
+
+        return few_nonzeros(self.hessian.sparsity(), self.jacobian.sparsity())
 
     @cached_property
     def curved(self) -> NDArray[np.bool_]:
@@ -283,15 +308,30 @@ class Program:
         """The numeric form of a linear or quadratic program."""
         return self._form()
 
+    @cached_property
+    def dense_form(self) -> QuadraticForm:
+        """The same with matrices that are arrays, for those who need all of their entries."""
+        if not self.sparse:
+            return self.quadratic_form
+        from bilevel.sparse_form import DenseView
+
+        return DenseView(self.quadratic_form)
+
     def accompany(self, companions: ca.SX) -> QuadraticForm:
         """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""
         self.__dict__["quadratic_form"] = form = self._form(companions)
         return form
 
     def _form(self, companions: ca.SX | None = None) -> QuadraticForm:
-        from bilevel.data_form import DataForm
+        if self.squares or self.moving:
+            from bilevel.data_form import DataForm
 
-        return (DataForm if self.squares or self.moving else QuadraticForm)(self, companions)
+            return DataForm(self, companions)
+        if self.sparse:
+            from bilevel.sparse_form import SparseForm
+
+            return SparseForm(self, companions)
+        return QuadraticForm(self, companions)
 
     @cached_property
     def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:
@@ -377,8 +417,9 @@ class QuadraticForm:
             (next(parts) if m else next(values).full().reshape(-1, order="F")).reshape(b.shape, order="F")
             for b, m in zip(blocks, moving, strict=True)
         )
-        self.hessian, self.gradient, self.constant = np.asfortranarray(h), c.reshape(-1), k.reshape(-1)
-        self.matrix, self.offset = a, r.reshape(-1)
+        self.hessian: Any = np.asfortranarray(h)  # an array; sparse in a SparseForm, as is the matrix
+        self.matrix: Any = a
+        self.gradient, self.constant, self.offset = c.reshape(-1), k.reshape(-1), r.reshape(-1)
 
     def at(self, parameters: Array) -> QuadraticForm:
         """Evaluate in place; the attributes hold the numbers until the next call.
@@ -403,10 +444,49 @@ class QuadraticForm:
         """The objective at ``y`` for the parameters last evaluated."""
         return 0.5 * float(y.dot(self.hessian.dot(y))) + float(self.gradient.dot(y)) + float(self.constant[0])
 
+    @property
+    def smallest(self) -> float:
+        """Smallest eigenvalue of the Hessian last evaluated, relative to the largest; of sparse ones only its sign."""
+        return relative_smallest_eigenvalue(self.hessian)
+
+    @cached_property
+    def pencil(self) -> Pencil | None:
+        """The decomposition that replaces factorizing where the Hessian moves along a line, if that pays."""
+        return None
+
+    def without_hessian(self, parameters: Array) -> Array:
+        """Evaluate all but the Hessian; its numbers, as the :attr:`pencil` takes them."""
+        raise NotImplementedError
+
+    def divided(self, parameters: Array, right: Array) -> Array | None:
+        """``H^-1 right`` by the :attr:`pencil`; None where there is none, or it lacks the digits."""
+        if self.pencil is None:
+            return None
+        found, holds = self.pencil.solve(self.without_hessian(parameters)[None], right[None])
+        return found[0] if holds[0] else None
+
+    def many(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """What moves, at many values of the parameters, shape (m, p).
+
+        Returns
+        -------
+        ndarray of shape (m, k), (m, n), (m,)
+            The numbers of the Hessians as in :meth:`without_hessian`, the gradients and the constants; NaN where they
+            are no numbers.
+        """
+        found: dict[int, Array] = {}
+        if self._compiled is not None:
+            values = self._compiled.many(parameters)[:, : self._ends[-1]]
+            found = dict(zip(self._moving, np.split(values, self._ends[1:-1], axis=1), strict=True))
+        m = len(parameters)
+        gradient = found.get(1, np.broadcast_to(self.gradient, (m, len(self.gradient))))
+        constant = found.get(2, np.broadcast_to(self.constant, (m, 1)))
+        return found.get(0, np.zeros((m, 0))), gradient, constant[:, 0]
+
     @cached_property
     def definiteness(self) -> float:
-        """Smallest eigenvalue of a constant Hessian, relative to the largest; meaningless if the Hessian moves."""
-        return relative_smallest_eigenvalue(self.hessian)
+        """The same of a constant Hessian; meaningless if the Hessian moves."""
+        return self.smallest
 
 
 def own_units(hessian: Array) -> Array | None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 import casadi as ca
 import numpy as np
+from numpy.typing import NDArray
 
-from bilevel.answering import Answering, FunctionAnswering
+from bilevel.answering import Answering, FunctionAnswering, gains_from_a_start
 from bilevel.attitude import Attitude
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
@@ -28,6 +30,8 @@ from bilevel.problem import Problem
 from bilevel.program import Shape
 from bilevel.replies import Replies, Reply
 from bilevel.tie_break import CHOICES, Choice
+
+_AT_ONCE = 256  # points answered in one call
 
 
 class Response:
@@ -43,6 +47,13 @@ class Response:
         Engines to use last.
     warm : bool
         Start each solve from the last answer (only engines that iterate from a point make use of it).
+
+    Attributes
+    ----------
+    engines : dict of str
+        By follower, the engine that is asked first; ``response`` where a function answers.
+    asked : frozenset of str
+        All of these, and those they ask in turn.
 
     Raises
     ------
@@ -68,6 +79,7 @@ class Response:
         self._matters = {name: ca.depends_on(held, symbol) for name, symbol in self.compilation.y.items()}
         self._matters |= {multiplier.follower: True for multiplier in self.problem.multipliers}
         self.engines: dict[str, str] = {}
+        self.asked: frozenset[str] = frozenset()
         self._parts: list[tuple[str, slice, Answering | FunctionAnswering]] = []
         offset = 0
         for follower in self.problem.followers:
@@ -78,6 +90,7 @@ class Response:
                 else FunctionAnswering(follower)
             )
             self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
+            self.asked |= part.uses if isinstance(part, Answering) else frozenset()
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
         self._names = [var.name for var in self.problem.lower_variables]
@@ -85,10 +98,11 @@ class Response:
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
         self._hypergradient: Hypergradient | None = None
+        self._warms = [isinstance(part, Answering) and part.warms for _, _, part in self._parts]
         formulas = {name: part.closed_form() for name, _, part in self._parts if isinstance(part, Answering)}
         self._express = Express.of(self.compilation, self._leader, formulas)
 
-    def __call__(self, x: Array, upper: dict[str, Any] | None = None) -> Reply:
+    def __call__(self, x: Array, upper: dict[str, Any] | None = None, start: Array | None = None) -> Reply:
         """Answer at one upper point.
 
         Parameters
@@ -97,6 +111,8 @@ class Response:
             In the order of ``problem.variables``.
         upper : dict, optional
             The same by name, as response functions take them; made from x where a follower needs it.
+        start : ndarray of shape (number of followers' variables,), optional
+            An answer at a point nearby, for engines that gain from it; in place of the last one.
 
         Returns
         -------
@@ -108,18 +124,20 @@ class Response:
             if found is not None:
                 cost, violation, below, y = found
                 return Reply(Status.OPTIMAL, y, cost, below, violation, True)
-        return self._asked(x, upper)
+        return self._asked(x, upper, start)
 
-    def many(self, points: Any) -> Replies:
+    def many(self, points: Any, workers: int = 1) -> Replies:
         """Answer at many upper points: what one call each would answer, up to rounding.
 
         Where the followers' answers are formulas (unconstrained quadratics of few variables) all points go through the
-        compiled formula at once.
+        compiled formula at once; where their Hessians are constant or move along a line, through one factorization.
 
         Parameters
         ----------
         points : ndarray of shape (n, number of upper variables), or sequence of dict
             In the order of ``problem.variables``, or values by name.
+        workers : int
+            Processes that share the points where they are answered one by one; starting them takes seconds.
 
         Returns
         -------
@@ -127,16 +145,43 @@ class Response:
             A sequence of :class:`Reply`, with the arrays ``cost``, ``y`` and ``violation``.
         """
         rows = self._rows(points)
-        if self._express is None:
-            return Replies.of([self(x) for x in rows], len(self._parts), len(self._y))
-        cost, violation, lower, y, holds = self._express.many(rows)
+        if self._express is None and not self._stacks:
+            return Replies.of(self._one_by_one(rows, workers), len(self._parts), len(self._y))
+        found = [self._together(rows[k : k + _AT_ONCE]) for k in range(0, max(len(rows), 1), _AT_ONCE)]
+        cost, violation, lower, y, holds = (np.concatenate(columns) for columns in zip(*found, strict=True))
         others = {k: self._asked(rows[k], None) for k in np.flatnonzero(~holds).tolist()}
         return Replies(cost, violation, lower, y, others)
 
+    def _one_by_one(self, rows: Array, workers: int) -> list[Reply]:
+        if workers <= 1 or len(rows) < 2:
+            return [self(x) for x in rows]
+        from bilevel.processes import answers
+
+        return answers(self.problem, rows, workers)
+
+    def _together(self, rows: Array) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
+        """Cost, violation, f, y, and where all of it holds, of points answered in one call."""
+        if self._express is not None:
+            return self._express.many(rows)
+        answers = [part.many(rows) for _, _, part in self._parts if isinstance(part, Answering)]
+        known = [answer for answer in answers if answer is not None]
+        y, lower = np.hstack([a.y for a in known]), np.column_stack([a.objective for a in known])
+        cost, violation = self._leader.many(rows, y)
+        holds = np.isfinite(cost) & np.logical_and.reduce([a.holds for a in known])
+        return cost, violation, lower, y, holds
+
     @property
     def batches(self) -> bool:
-        """Whether :meth:`many` gains anything over one call after the other."""
+        """Whether :meth:`many` gains over one call after the other, and says the same to the last bit."""
         return self._express is not None
+
+    @cached_property
+    def _stacks(self) -> bool:
+        """Whether every follower answers many points in one call, if not to the last bit."""
+        none = np.zeros((0, len(self.problem.variables)))
+        return not self.problem.multipliers and all(
+            isinstance(part, Answering) and part.many(none) is not None for _, _, part in self._parts
+        )
 
     def _rows(self, points: Any) -> Array:
         """Upper points as an array, one per row."""
@@ -176,15 +221,18 @@ class Response:
             raise RefusedError(f"F has no gradient there: the lower level is {reply.status}: {reply.message}")
         return self._hypergradient(point, reply.y)
 
-    def _asked(self, x: Array, upper: dict[str, Any] | None) -> Reply:
+    def _asked(self, x: Array, upper: dict[str, Any] | None, start: Array | None = None) -> Reply:
         """Ask the engines."""
         y = self._y
         lower: list[float] = []
         tied: list[str] = []
         proved = True
-        for name, place, part in self._parts:
+        for (name, place, part), warms in zip(self._parts, self._warms, strict=True):
             if isinstance(part, Answering):
-                answer = part(x, self._last.get(name))
+                near = None if start is None or not warms else start[place]
+                answer = part(x, self._last.get(name) if near is None else near)
+                if near is not None and answer.status in (Status.FAILED, Status.REFUSED):
+                    answer = part(x)
                 if answer.bound < answer.objective:
                     proved = proved and answer.proved
             else:
@@ -252,6 +300,12 @@ class Response:
         return dict(zip(self._names, y.tolist(), strict=True))
 
 
+def warms(compilation: Compilation) -> bool:
+    """Whether any follower's engine gains from a start; known without making one ready."""
+    programs = [p for p in compilation.programs.values() if p.discrete or p.shape is Shape.NONLINEAR]
+    return bool(programs) and any(map(gains_from_a_start, _with_convexity(compilation).values()))
+
+
 def _with_convexity(compilation: Compilation) -> dict[str, Any]:
     """The followers' programs, those that are nonlinear marked where convexity is proved."""
     programs = dict(compilation.programs)
@@ -261,7 +315,7 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
         found = convexity_of(compilation.problem, compilation)
         for name, program in programs.items():
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
-                programs[name] = program.but(convex=True)
+                programs[name] = program.proved_convex()
     return programs
 
 

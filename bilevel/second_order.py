@@ -20,6 +20,8 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation
 from bilevel.program import Program, Shape
+from bilevel.sparse_factor import SparseFactor
+from bilevel.sparse_form import SparseForm
 from bilevel.squares import symbols_of
 
 Product = Callable[[Array], Array]
@@ -62,10 +64,10 @@ class SecondOrder:
         x, y = x.copy(), y.copy()
         factors = []
         for place, program in self._parts:
-            factor, failed = dpotrf(program.quadratic_form.at(x).hessian)
-            if failed:
+            solve = _factorized(program, x)
+            if solve is None:
                 return None
-            factors.append((place, factor))
+            factors.append((place, solve))
         q = np.array([square.value(y) for square in self._squares])
         pulls = [np.zeros(len(y)) for _ in self._squares]
         for square, pull in zip(self._squares, pulls, strict=True):
@@ -93,8 +95,18 @@ def _plain(program: Program) -> bool:
     return not program.squares or not ca.depends_on(program.weights, program.parameters)
 
 
-def _solve(factors: list[tuple[slice, Array]], right: Array) -> Array:
+def _factorized(program: Program, x: Array) -> Product | None:
+    """The function that divides by a program's Hessian at x; None where that is not definite."""
+    form = program.quadratic_form.at(x)
+    if isinstance(form, SparseForm):
+        sparse = SparseFactor(form.upper)
+        return sparse.solve if sparse.factorize(form.upper.data) and (sparse.pivots > 0.0).all() else None
+    factor, failed = dpotrf(form.hessian)
+    return None if failed else lambda right: np.asarray(dpotrs(factor, right)[0])
+
+
+def _solve(factors: list[tuple[slice, Product]], right: Array) -> Array:
     found = np.empty(len(right))
-    for place, factor in factors:
-        found[place] = dpotrs(factor, right[place])[0]
+    for place, solve in factors:
+        found[place] = solve(right[place])
     return found

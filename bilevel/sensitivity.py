@@ -22,17 +22,21 @@ others leave the system singular, the follower has several optima, and all that 
 
 from __future__ import annotations
 
+from typing import Any
+
 import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
-from scipy.linalg.lapack import dgesv, dposv, dpotrf
+from scipy.linalg.lapack import dposv, dpotrf
 
 from bilevel import tolerances
 from bilevel.active_constraints import Active, Ends, basic_multipliers, nonnegative
 from bilevel.compiled import Array, Compiled
-from bilevel.follower_derivatives import Crossing, Derivatives, OfForm, OfGraph
+from bilevel.follower_derivatives import Crossing, derivatives_of
+from bilevel.optimality_system import signed, stacked, system_of
 from bilevel.program import Program, Shape
+from bilevel.sparse_form import dense
 
 _WEAK = 1e-7  # a multiplier below this, relative to the objective's gradient, counts as zero
 _RANK = 1e-10  # curvature below this counts as none, relative to the constraints' gradients
@@ -60,7 +64,9 @@ class Sensitivity:
         self._program = program
         everywhere = np.full(program.parameters.numel(), np.inf)
         self._box = (-everywhere, everywhere) if box is None else box
-        numeric = program.shape is not Shape.NONLINEAR  # then the curvature comes from the quadratic form
+        self._numeric = numeric = (
+            program.shape is not Shape.NONLINEAR
+        )  # then the curvature comes from the quadratic form
         self._squares = program.squares if numeric else ()
         weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
         along = ca.SX.sym("along", len(self._squares))
@@ -71,14 +77,14 @@ class Sensitivity:
         self.symbols, self.total = (weights, v, w, along), total
         self._mixed: Compiled | None = None
         self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
-        self._derivatives: Derivatives = OfForm(program) if numeric else OfGraph(program, slope, weights)
+        self._derivatives = derivatives_of(program, slope, weights)
+        self._system = system_of(program, self._derivatives)
         self._free = not program.has_inequalities and not program.m
         self._bounds = Ends(program.lower, program.upper)
         self._row_bounds = Ends(program.row_lower, program.row_upper)
         self._nothing = Active(np.zeros((0, program.n)), np.zeros(0, dtype=int), np.zeros(program.m), True)
         self._fixed = np.concatenate([program.equality, program.lower == program.upper])
         self._owners = np.concatenate([np.arange(program.m), np.full(program.n, -1)])
-        self._normals = np.zeros((0, 0)) if self._free else np.eye(program.m + program.n, program.n, -program.m)
 
     def __call__(self, x: Array, y: Array, slopes: Array) -> tuple[Array, bool]:
         """``slopes' dy/dx`` at the optimum y for x, and whether the point is regular.
@@ -105,7 +111,7 @@ class Sensitivity:
         if self._mixed is None:
             p = self._program.parameters
             self._mixed = Compiled([p, self._program.variables, *self.symbols], [ca.gradient(self.total, p)])
-        v, w, regular = self._solve(x, y, active, slopes, None)
+        v, w, regular = self._system.solve(x, y, active, slopes, None)
         found = np.empty((slopes.shape[1], len(x)))
         for k in range(len(found)):
             np.negative(self._mixed(x, y, *self._values(y, active, v[:, k], w[:, k]))[0], out=found[k])
@@ -117,13 +123,16 @@ class Sensitivity:
         With them the function's derivative through y is minus that of :attr:`total` in the parameters, v and w held.
         Last, whether the point is regular.
         """
-        if self._free:
+        if self._free and not self._program.sparse:
+            along = self._program.quadratic_form.divided(x, slope) if self._numeric else None
+            if along is not None:
+                return self._values(y, self._nothing, along, np.zeros(0)), True
             curvature = self._derivatives.curvature(x, y, self._nothing.weights)
             _, v, failed = dposv(curvature, slope, overwrite_a=self._derivatives.fresh)
             if not failed:
                 return self._values(y, self._nothing, v, np.zeros(0)), True
         active = self._nothing if self._free else self._active(x, y)
-        v, w, regular = self._solve(x, y, active, slope[:, None], None)
+        v, w, regular = self._system.solve(x, y, active, slope[:, None], None)
         return self._values(y, active, v[:, 0], w[:, 0]), regular and active.strict
 
     def _values(self, y: Array, active: Active, v: Array, w: Array) -> tuple[Array, ...]:
@@ -135,57 +144,30 @@ class Sensitivity:
     def _motion(self, x: Array, y: Array, active: Active) -> tuple[Array, bool]:
         """``dy/dx``, shape (n, p), by solving for it."""
         of_slope, of_active = self._crossed(x, y, active)
-        moved, _, regular = self._solve(x, y, active, -of_slope, -of_active)
+        moved, _, regular = self._system.solve(x, y, active, -dense(of_slope), -dense(of_active))
         return moved, regular and active.strict
 
-    def _crossed(self, x: Array, y: Array, active: Active) -> tuple[Array, Array]:
+    def _crossed(self, x: Array, y: Array, active: Active) -> tuple[Any, Any]:
         """``L_yx``, shape (n, p), and the active constraints' derivative in x, shape (k, p)."""
         if not isinstance(self._cross, Crossing):
             self._cross = Crossing(self._program, *self._cross, self._squares)
         of_slope, of_rows = self._cross(x, y, active.weights)
-        of_active = np.zeros((len(active.owners), len(x)))
-        of_active[active.owners >= 0] = of_rows[active.owners[active.owners >= 0]]
-        return of_slope, of_active
-
-    def _solve(
-        self, x: Array, y: Array, active: Active, right: Array, below: Array | None
-    ) -> tuple[Array, Array, bool]:
-        """The symmetric system for right sides (right, below), shapes (n, k) and (active, k); ``below`` zero if None.
-
-        By least squares where it is singular, and then not regular.
-        """
-        curvature = self._derivatives.curvature(x, y, active.weights)
-        n, k = len(right), len(active.matrix)
-        if not k:
-            _, v, failed = dposv(curvature, right, overwrite_a=self._derivatives.fresh)
-            if not failed:
-                return v, np.zeros((0, right.shape[1])), True
-            curvature = self._derivatives.curvature(x, y, active.weights)
-        system = np.zeros((n + k, n + k))
-        system[:n, :n], system[:n, n:], system[n:, :n] = curvature, active.matrix.T, active.matrix
-        target = np.zeros((n + k, right.shape[1]))
-        target[:n] = right
-        if below is not None:
-            target[n:] = below
-        _, _, solution, failed = dgesv(system, target)
-        limit = 1e-6 * tolerances.scale(float(np.abs(target).max(initial=0.0)))
-        regular = not failed and float(np.abs(system @ solution - target).max(initial=0.0)) <= limit
-        if not regular:
-            solution = np.linalg.lstsq(system, target, rcond=None)[0]
-        return solution[:n], solution[n:], regular
+        of_rows = of_rows[np.maximum(active.owners, 0)] if self._program.m else np.zeros((len(active.owners), len(x)))
+        return of_slope, signed((active.owners >= 0).astype(float), of_rows)
 
     def _active(self, x: Array, y: Array) -> Active:
         """The constraints that hold y, with their multipliers."""
         program = self._program
         slope, jacobian, rows = self._derivatives.first(x, y)
-        self._normals[: program.m] = jacobian
-        every = np.concatenate([self._row_bounds.side(rows) * jacobian.any(axis=1), self._bounds.side(y)])
+        touched = abs(jacobian).sum(axis=1) > 0.0 if program.sparse else jacobian.any(axis=1)
+        every = np.concatenate([self._row_bounds.side(rows) * touched, self._bounds.side(y)])
         places = np.flatnonzero(every)
+        matrix, owners = self._system.gradients(jacobian, places), self._owners[places]
         if not len(places):
             return self._nothing
-        matrix, owners, fixed, sides = self._normals[places], self._owners[places], self._fixed[places], every[places]
-        multipliers, _, rank, _ = np.linalg.lstsq(matrix.T, -slope, rcond=None)
-        if rank < len(matrix):
+        fixed, sides = self._fixed[places], every[places]
+        multipliers, independent = self._system.multipliers(matrix, owners, slope)
+        if not independent:
             gain = self._crossed(x, y, Active(matrix, owners, np.zeros(program.m), False))[1] @ self._inward(x)
             multipliers = basic_multipliers(matrix, slope, np.where(fixed, 0.0, sides), gain)
         strict = fixed | (np.abs(multipliers) > _WEAK * tolerances.scale(float(np.abs(slope).max(initial=0.0))))
@@ -195,17 +177,17 @@ class Sensitivity:
         if strict.all():
             return Active(matrix, owners, weights, True)
         active = Active(matrix[strict], owners[strict], weights, False)
-        weak = Active(sides[~strict, None] * matrix[~strict], owners[~strict], weights, False)
+        weak = Active(signed(sides[~strict], matrix[~strict]), owners[~strict], weights, False)
         met = self._met(x, y, active, weak, sides[~strict])
         owned = np.concatenate([active.owners, weak.owners[met]])
-        return Active(np.vstack([active.matrix, matrix[~strict][met]]), owned, weights, False)
+        return Active(stacked(active.matrix, matrix[~strict][met]), owned, weights, False)
 
     def _met(self, x: Array, y: Array, active: Active, weak: Active, sides: Array) -> NDArray[np.bool_]:
         """Which of the weakly active constraints the answer meets as x moves into its box."""
-        met = np.zeros(len(weak.matrix), dtype=bool)
+        met = np.zeros(len(sides), dtype=bool)
         direction = self._inward(x)
         of_slope, of_active = self._crossed(x, y, active)
-        moved, _, regular = self._solve(
+        moved, _, regular = self._system.solve(
             x, y, active, -(of_slope @ direction)[:, None], -(of_active @ direction)[:, None]
         )
         if not regular:  # there are several optima: the leader's choice among them rests on the others
@@ -214,7 +196,7 @@ class Sensitivity:
         broken = weak.matrix @ moved[:, 0] + of_weak
         if (broken <= _WEAK * tolerances.scale(float(np.abs(broken).max()))).all():
             return met
-        pushed, _, _ = self._solve(x, y, active, weak.matrix.T, None)
+        pushed, _, _ = self._system.solve(x, y, active, dense(weak.matrix.T), None)
         gram = weak.matrix @ pushed
         open_ = np.flatnonzero(gram.diagonal() > _RANK * (weak.matrix**2).sum(axis=1))  # not held by the others anyway
         gram = gram[np.ix_(open_, open_)]

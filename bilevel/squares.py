@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import casadi as ca
+import numpy as np
 
 from bilevel.compiled import Array
 from bilevel.squared_distance import Factor
@@ -73,6 +74,11 @@ class Square:
     def value(self, y: Array) -> float:
         """The term at a point, shape (n,)."""
         return self.factor(y[self.places])
+
+    def values(self, y: Array) -> Array:
+        """The term at many points, shape (m, n)."""
+        residuals = y[:, self.places] @ self.factor.matrix.T - self.factor.target
+        return np.asarray(np.einsum("ij,ij->i", residuals, residuals))
 
     def add_slope(self, weight: float, y: Array, total: Array) -> None:
         """Add ``weight`` times the gradient to ``total``, shape (n,)."""

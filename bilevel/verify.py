@@ -19,6 +19,7 @@ from bilevel.attitude import Attitude
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation, is_category
 from bilevel.contracts import Answer, Status
+from bilevel.convexity import known_convex
 from bilevel.problem import Follower, Problem
 from bilevel.response import Response
 from bilevel.result import Finding, Verdict
@@ -100,9 +101,8 @@ class Verifier:
         self._response = response
         self._deadline = deadline
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
-        used = set(response.engines.values())
         self._answering = {
-            follower.name: Answering(response.programs[follower.name], avoid=used)
+            follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
             for follower in self.problem.followers
             if follower.name in response.programs
         }

@@ -1,7 +1,7 @@
 """Which evaluations carry dF/dx: all for a search that needs it, those where it helps for one that welcomes it.
 
 A search that goes by values is only helped by a gradient that tells where F falls. So it is given none where upper
-constraints involve y (F's own gradient leaves the feasible set), none where a follower is so large that the dense
+constraints involve y (F's own gradient leaves the feasible set), none where a follower is so large that a dense
 adjoint system would take longer than its solve, and none at a kink, where the gradient is that of one piece. None
 either where a follower is not proved convex: going down leads to where its answer is about to jump, and there a y that
 is no optimum passes for one within any tolerance.
@@ -86,4 +86,4 @@ def _convex(compilation: Compilation) -> bool:
 
 
 def _small(program: Program) -> bool:
-    return program.n <= (_LARGEST if program.has_inequalities or program.m else _LARGEST_FREE)
+    return program.sparse or program.n <= (_LARGEST if program.has_inequalities or program.m else _LARGEST_FREE)

@@ -5,7 +5,8 @@ point was answered with a proof is a proof itself: full enumeration.
 
 With workers several points are out at once, and they are told in the order in which they were asked for, however long
 each takes: point i is asked for when i - w + 1 outcomes are told, where w is the number of workers. So a history
-depends on the seed and on w alone, and on the seed alone where the search does not learn.
+depends on the seed and on w alone, and on the seed alone where the search does not learn. What an evaluation starts
+from below is a function of the history as well (:mod:`bilevel.solvers.anchors`).
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ import numpy as np
 
 from bilevel import registry
 from bilevel.archive import Archive, Evaluation
+from bilevel.compiled import Array
 from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Point, Search, Settings, Status
 from bilevel.errors import BilevelError, OptionError, SpaceError, StudyError
 from bilevel.hypergradient import Gradient
 from bilevel.identity import identity_of
 from bilevel.problem import Problem
+from bilevel.processes import deaf
 from bilevel.registry import register
 from bilevel.replies import Reply
-from bilevel.response import Response
+from bilevel.response import Response, warms
 from bilevel.result import Finding, Termination, Verdict
 from bilevel.second_order import SecondOrder
+from bilevel.solvers.anchors import LAG, Anchors, NearestAnswers, NoAnchors
 from bilevel.solvers.gradients import Differentiate, Gradients, differentiator, granted
-from bilevel.solvers.workers import Alone, Crew, Workers, deaf
+from bilevel.solvers.workers import Alone, Crew, Workers
 from bilevel.space import Space
 from bilevel.study import NoStudy, Study
 
@@ -63,12 +67,13 @@ class OuterLoop(Path):
             search = _make(space, settings, budget, study)
             gradients = granted(search, compilation)
             _equip(search, compilation, gradients)
+            anchors = _anchors(search, compilation, space)
             study.begin(
                 identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
-                _window(search, settings),
+                _window(search, settings, anchors),
             )
             crew = _crew(compilation, space, settings, gradients, study)
-            return _Run(search, space, crew, study, observer).until(problem, budget, _deadline(settings))
+            return _Run(search, space, crew, study, anchors, observer).until(problem, budget, _deadline(settings))
         finally:
             study.close()
 
@@ -85,11 +90,20 @@ def _equip(search: Search, compilation: Compilation, gradients: Gradients) -> No
         search.curvature = SecondOrder(compilation)
 
 
-def _window(search: Search, settings: Settings) -> int:
+def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
+    """What points start from below."""
+    if not warms(compilation):
+        return NoAnchors()
+    names = [variable.name for follower in compilation.problem.followers for variable in follower.variables]
+    return NearestAnswers(space, names, 0 if search.learns else LAG)
+
+
+def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
     """How many points may be out at once; many where one call answers them, and no study remembers the number."""
     if search.learns:
         return settings.workers
-    return _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
+    most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
+    return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
 def _deadline(settings: Settings) -> float:
@@ -99,7 +113,7 @@ def _deadline(settings: Settings) -> float:
 def _crew(
     compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Study | NoStudy
 ) -> Crew:
-    """Who evaluates: this process or others. An outcome depends on its point alone, so nothing starts from the last."""
+    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, study.add)
     response = Response(compilation.problem, compilation=compilation, warm=False)
@@ -140,12 +154,12 @@ class Evaluate:
             replies = self._response.many(np.array([self._space.vector(point) for point in points]))
             self._ready = dict(zip(points, replies, strict=True))
 
-    def __call__(self, point: Point, index: int) -> Evaluation:
-        """Evaluate; whatever goes wrong below is data."""
+    def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
+        """Evaluate, from a start below if given; whatever goes wrong there is data."""
         began = time.perf_counter()
         upper = self._space.values(point)
         x = self._space.vector(point)
-        reply = self._ready.pop(point, None) or self._response(x, upper)
+        reply = self._ready.pop(point, None) or self._response(x, upper, start)
         evaluation = Evaluation(index, point, upper, status=reply.status, message=reply.message, proved=reply.proved)
         if reply.status is Status.OPTIMAL and reply.y is not None:
             evaluation.lower = self._response.lower_values(reply.y)
@@ -173,9 +187,17 @@ def _differentiate(evaluation: Evaluation, gradient: Gradient | None) -> None:
 class _Run:
     """One run of a search: what is out, what is known, and what becomes of it."""
 
-    def __init__(self, search: Search, space: Space, crew: Crew, study: Study | NoStudy, observer: Observer) -> None:
+    def __init__(
+        self,
+        search: Search,
+        space: Space,
+        crew: Crew,
+        study: Study | NoStudy,
+        anchors: Anchors,
+        observer: Observer,
+    ) -> None:
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
-        self._study = study
+        self._study, self._anchors = study, anchors
         self._archive = Archive()
         self._out: deque[Point] = deque()
         self._replayed = 0
@@ -211,6 +233,7 @@ class _Run:
                 return Termination.TIME_LIMIT
             self._out.popleft()
             self._archive.add(evaluation)
+            self._anchors.add(evaluation)
             self._search.tell(evaluation)
             self._observer.evaluated(self._archive)
             if time.monotonic() > deadline:
@@ -239,7 +262,7 @@ class _Run:
         self._out.append(point)
         stored = self._study.evaluations.get(index)
         if stored is None:
-            self._crew.submit(point, index)
+            self._crew.submit(point, index, self._anchors.start(point, index))
         elif stored.point != point:
             raise StudyError(
                 f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"

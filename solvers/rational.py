@@ -37,6 +37,7 @@ from bilevel.registry import register
 from bilevel.result import Finding, Termination, Verdict
 
 _FIRST_PIECES = 16
+_LARGEST = 2000  # variables of a follower
 _ROUNDS = 200
 
 
@@ -94,10 +95,12 @@ def refusal_of(compilation: Compilation) -> str | None:
 def _not_ridge_like(program: Program, x: ca.SX, low: float, high: float) -> str | None:
     if program.shape is not Shape.QUADRATIC or program.m or program.bounded_variables.any() or program.discrete:
         return "must be an unconstrained quadratic program"
+    if program.n > _LARGEST:
+        return f"has more than {_LARGEST} variables, too many for a dense diagonalization"
     if program.moving or not _affine(_data(program), x):
         return "must have a Hessian and a gradient affine in the upper variable"
     for end in (low, high):  # affine in x: definite at both ends is definite between them
-        if not is_definite(program.quadratic_form.at(np.array([end])).hessian):
+        if not is_definite(program.dense_form.at(np.array([end])).hessian):
             return f"has a singular or indefinite Hessian at {end:g}"
     return None
 
@@ -161,7 +164,7 @@ def _reduce(compilation: Compilation, low: float, high: float) -> _Reduced:
     """Diagonalize every follower at the end where its Hessian is larger, and rewrite F in that basis."""
     bases, alphas, betas, mus = [], [], [], []
     for program in compilation.programs.values():
-        form = program.quadratic_form
+        form = program.dense_form
         h0, c0 = (np.array(v) for v in (form.at(np.array([low])).hessian, form.gradient))
         h1, c1 = (np.array(v) for v in (form.at(np.array([high])).hessian, form.gradient))
         slope, tilt = (h1 - h0) / (high - low), (c1 - c0) / (high - low)
@@ -170,7 +173,7 @@ def _reduce(compilation: Compilation, low: float, high: float) -> _Reduced:
         alphas.append(basis.T @ c1)
         betas.append(basis.T @ tilt)
         mus.append(mu)
-    form = compilation.upper_program.quadratic_form
+    form = compilation.upper_program.dense_form
     at_low, at_high = (_numbers(form.at(np.array([end]))) for end in (low, high))
     slopes = [(h - v) / (high - low) for h, v in zip(at_high, at_low, strict=True)]
     basis = block_diag(*bases)

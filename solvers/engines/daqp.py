@@ -45,7 +45,7 @@ class Daqp(Engine):
 
 class _DaqpSolver(Solver):
     def __init__(self, program: Program) -> None:
-        self._form: QuadraticForm = program.quadratic_form
+        self._form: QuadraticForm = program.dense_form
         self._program = program
         self._has_bounds = bool(program.bounded_variables.any())
         self._lower = np.where(np.isfinite(program.lower), program.lower, -_INFINITE)

@@ -14,12 +14,13 @@ from scipy import sparse
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, QuadraticForm, Shape, relative_smallest_eigenvalue
+from bilevel.program import Program, QuadraticForm, Shape
 from bilevel.quiet_highs import quiet_highs
 from bilevel.registry import register
 
 _MODEL = highspy.HighsModelStatus
 _DUAL_ZERO = 1e-7
+_LARGEST = 1000  # variables of a quadratic program from which its active-set method takes minutes
 
 
 @register("highs")
@@ -33,7 +34,9 @@ class Highs(Engine):
             return 0.9
         form = program.quadratic_form
         indefinite = form.constant_hessian and form.definiteness < -tolerances.DEFINITE
-        return 0.0 if program.discrete or indefinite else 0.7
+        if program.discrete or indefinite:
+            return 0.0
+        return 0.7 if program.n <= _LARGEST else 0.6
 
     def prepare(self, program: Program) -> Solver:
         return _HighsSolver(program)
@@ -80,7 +83,7 @@ class _HighsSolver(Solver):
         form = self._form.at(parameters)
         definite = self._definite
         if self._quadratic and not self._form.constant_hessian:
-            smallest = relative_smallest_eigenvalue(form.hessian)
+            smallest = form.smallest
             if smallest < -tolerances.DEFINITE:
                 return Answer(Status.REFUSED, message="the Hessian is indefinite at this point")
             definite = smallest > tolerances.DEFINITE
@@ -127,7 +130,7 @@ class _HighsSolver(Solver):
             kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
             lp.integrality_ = [kinds[int(i)] for i in program.integer]
         if self._quadratic:
-            lower = sparse.csc_matrix(np.tril(form.hessian))
+            lower = sparse.tril(form.hessian, format="csc")
             model.hessian_.dim_ = program.n
             model.hessian_.format_ = highspy.HessianFormat.kTriangular
             model.hessian_.start_, model.hessian_.index_, model.hessian_.value_ = (

@@ -17,6 +17,8 @@ from bilevel.compiled import Array, Compiled
 from bilevel.contracts import Answer, Engine, Solver, Status
 from bilevel.program import Program
 from bilevel.registry import register
+from bilevel.sparse_factor import Definiteness
+from bilevel.sparse_form import column_of, pattern, with_diagonal
 
 OPTIONS: dict[str, Any] = {
     "tol": tolerances.ENGINE,
@@ -146,6 +148,8 @@ class _IpoptSolver(Solver):
 
     def _strict(self, parameters: Array, y: Array, multipliers: Array) -> bool:
         """Whether the Lagrangian's Hessian is definite at ``y``: a convex program then has no other optimum."""
+        if self.program.sparse:
+            return self._sparsely_strict(parameters, y, multipliers)
         if self._curvature is None:
             program = self.program
             weights = ca.SX.sym("w", program.m)
@@ -157,6 +161,17 @@ class _IpoptSolver(Solver):
         return bool(np.isfinite(hessian).all()) and bool(
             np.linalg.eigvalsh(hessian)[0] > 1e-8 * max(1.0, float(np.abs(hessian).max()))
         )
+
+    def _sparsely_strict(self, parameters: Array, y: Array, multipliers: Array) -> bool:
+        """The same of a large one, by the pivots of a sparse factor."""
+        if self._curvature is None:
+            program = self.program
+            weights = ca.SX.sym("w", program.m)
+            lagrangian = program.objective + ca.dot(weights, program.rows)
+            upper = with_diagonal(ca.triu(ca.hessian(lagrangian, program.variables)[0]))
+            self._curvature = Compiled([program.parameters, program.variables, weights], [column_of(upper)])
+            self._definiteness = Definiteness(pattern(upper))
+        return self._definiteness(self._curvature(parameters, y, multipliers)[0]) == 1
 
 
 class _CasadiSolver(_IpoptSolver):

@@ -7,23 +7,24 @@ identity.
 
 from __future__ import annotations
 
-import casadi as ca
 import numpy as np
 from scipy.linalg import null_space
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from bilevel import tolerances
 from bilevel.compiled import Array
-from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
-from bilevel.program import Program, Shape, own_units
+from bilevel.contracts import Answer, Answers, ClosedForm, Engine, Solver, Status
+from bilevel.program import Program, QuadraticForm, Shape, own_units
 from bilevel.registry import register
+
+from .symbolic_ldl import closed_form
 
 _SMALLEST_PIVOT = 1e-14
 """Of a Cholesky factor, squared, relative to the matrix's own entry on the diagonal: the rounding of that. The same
 whatever the units of the variables, as the factorization is (Higham, *Accuracy and Stability*, theorem 10.6)."""
 
 
-_LARGEST_CLOSED = 20  # variables up to which the operations one by one are faster than a call of LAPACK
+_LARGEST_DENSE = 2000  # variables of a sparse program that are worth a dense factorization
 
 
 @register("linear_system")
@@ -32,22 +33,22 @@ class LinearSystem(Engine):
 
     def suits(self, program: Program) -> float:
         plain = program.shape is Shape.QUADRATIC and not program.has_inequalities and not program.discrete
+        if plain and program.sparse:  # after the sparse engines, for the singular systems that these leave
+            return 0.75 if program.n <= _LARGEST_DENSE else 0.0
         return 1.0 if plain else 0.0
 
     def prepare(self, program: Program) -> Solver:
         return _Reduced(program) if program.m else _Unconstrained(program)
 
     def closed_form(self, program: Program) -> ClosedForm | None:
-        if program.m or program.squares or program.n > _LARGEST_CLOSED:
-            return None
-        return _closed_form(program)
+        return None if program.squares else closed_form(program)
 
 
 class _Unconstrained(Solver):
-    """``H y = -c``; the factorization is kept where H does not depend on the parameters."""
+    """``H y = -c``; one factorization for all parameters where H is constant or moves along a line."""
 
     def __init__(self, program: Program) -> None:
-        self._form = program.quadratic_form
+        self._form = program.dense_form
         self._factor = None
         self._moves = not self._form.constant_hessian  # then the next point writes it anew
         if self._form.constant_hessian:
@@ -56,6 +57,12 @@ class _Unconstrained(Solver):
             self._factor = factor if good else None
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        pencil = self._form.pencil
+        if pencil is not None:
+            numbers = self._form.without_hessian(parameters)
+            found, holds = pencil.solve(numbers[None], -self._form.gradient[None])
+            if holds[0]:
+                return self._optimal(self._form, found[0])
         form = self._form.at(parameters)
         if self._factor is not None:
             y, failed = dpotrs(self._factor, -form.gradient)
@@ -66,6 +73,24 @@ class _Unconstrained(Solver):
         if failed:
             form = form.at(parameters)  # the factor stands in the place of a Hessian that moves
             return _semidefinite(form.hessian, form.gradient, np.zeros(len(form.gradient)), None, form.constant[0])
+        return self._optimal(form, y)
+
+    def many(self, parameters: Array) -> Answers | None:
+        pencil = self._form.pencil
+        if self._factor is None and pencil is None:
+            return None
+        numbers, gradient, constant = self._form.many(parameters)
+        if self._factor is not None:
+            y = dpotrs(self._factor, -gradient.T)[0].T
+            holds = np.ones(len(y), dtype=bool)
+        else:
+            assert pencil is not None
+            y, holds = pencil.solve(numbers, -gradient)
+        objective = constant + 0.5 * np.einsum("ij,ij->i", gradient, y)
+        return Answers(y, objective, holds & np.isfinite(objective))
+
+    @staticmethod
+    def _optimal(form: QuadraticForm, y: Array) -> Answer:
         objective = float(form.constant[0] + 0.5 * form.gradient.dot(y))
         return Answer(Status.OPTIMAL, y, objective, objective, True)
 
@@ -74,7 +99,7 @@ class _Reduced(Solver):
     """The same on the null space of the equality rows."""
 
     def __init__(self, program: Program) -> None:
-        self._form = program.quadratic_form
+        self._form = program.dense_form
         self._target = program.row_lower
         self._basis = null_space(self._form.matrix) if self._form.constant_matrix else None
 
@@ -98,29 +123,6 @@ class _Reduced(Solver):
                 Status.INFEASIBLE, message=f"the equality constraints contradict each other by {residual:.3g}"
             )
         return _semidefinite(form.hessian, form.gradient, particular, basis, form.constant[0])
-
-
-def _closed_form(program: Program) -> ClosedForm:
-    """``H = L D L'`` and two substitutions, operation by operation; the least pivot says where it holds."""
-    n, zero = program.n, ca.SX.zeros(program.n, 1)
-    slope, level = ca.substitute([program.gradient, program.objective], [program.variables], [zero])
-    hessian = ca.densify(program.hessian)
-    lower = ca.SX.eye(n)
-    pivots: list[ca.SX] = []
-    for j in range(n):
-        weighed = [lower[j, k] * pivots[k] for k in range(j)]
-        pivots.append(hessian[j, j] - sum(lower[j, k] * weighed[k] for k in range(j)))
-        for i in range(j + 1, n):
-            lower[i, j] = (hessian[i, j] - sum(lower[i, k] * weighed[k] for k in range(j))) / pivots[j]
-    y = [-slope[j] for j in range(n)]
-    for j in range(n):
-        y[j] -= sum(lower[j, k] * y[k] for k in range(j))
-    y = [value / pivot for value, pivot in zip(y, pivots, strict=True)]
-    for j in reversed(range(n)):
-        y[j] -= sum(lower[k, j] * y[k] for k in range(j + 1, n))
-    answer = ca.vertcat(*y)
-    margin = ca.mmin(ca.vertcat(*(pivots[j] - _SMALLEST_PIVOT * hessian[j, j] for j in range(n))))
-    return ClosedForm(answer, level + 0.5 * ca.dot(slope, answer), margin)
 
 
 def _well_conditioned(factor: Array, diagonal: Array) -> bool:

@@ -131,12 +131,13 @@ class ScipSolver(Solver):
         return held
 
     def _value_at(self, parameters: Array, point: Array | None) -> float | None:
-        """The objective at a point; None if that is not feasible."""
+        """The objective at a point; None if that is not feasible, or if it has none there."""
         if point is None or not np.isfinite(point).all():
             return None
         if self.program.violation(parameters, point) > tolerances.GLOBAL_FEASIBILITY:
             return None
-        return float(self.program.evaluate(parameters, point)[0][0])
+        value = float(self.program.evaluate(parameters, point)[0][0])
+        return value if math.isfinite(value) else None
 
     def _solve(
         self, parameters: Array, start: Array | None, time_limit: float, cutoff: float | None

@@ -1,5 +1,7 @@
 """Many points at once, and answers by formula: the same as the engines give one by one."""
 
+import os
+
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -96,10 +98,10 @@ def nonlinear():
     return model
 
 
-def function():
+def function(response=lambda x: {"y": 1 / x["x[1]"] + x["x[2]"]}):
     model = pyo.ConcreteModel()
     model.x = pyo.Var([1, 2], bounds=(-1.0, 2.0))
-    model.lower = LowerLevel(response=lambda x: {"y": 1 / x["x[1]"] + x["x[2]"]})
+    model.lower = LowerLevel(response=response)
     model.lower.y = pyo.Var()
     model.obj = pyo.Objective(expr=model.lower.y**2)
     return model
@@ -159,6 +161,29 @@ def test_where_a_formula_does_not_hold_the_engines_speak():
     assert replies.status == ["optimal", "optimal", "unbounded", "failed", "optimal"]
     assert replies.cost[1] == pytest.approx(1.0, abs=1e-6)  # y[1] is free there: the leader's choice, 0
     assert np.isnan(replies.y[2]).all()
+
+
+@pytest.mark.parametrize("build", [bounded, function])
+def test_workers_answer_the_same_to_the_last_bit(build):
+    X = points(20)
+    alone, shared = Response(build(), warm=False).many(X), Response(build()).many(X, workers=2)
+    assert alone.status == shared.status
+    np.testing.assert_array_equal(alone.cost, shared.cost)
+    np.testing.assert_array_equal(alone.y, shared.y)
+
+
+def dies(x):
+    """A simulator that takes its process with it, once in a while."""
+    if x["x[1]"] > 1.9:
+        os._exit(1)
+    return {"y": x["x[1]"]}
+
+
+def test_a_worker_that_dies_loses_only_its_own_points():
+    replies = Response(function(dies)).many([[k / 10, 0.0] for k in range(21)], workers=2)
+    assert {Status.OPTIMAL, Status.FAILED} == set(replies.status)
+    assert replies.status[0] is Status.OPTIMAL
+    assert "died" in replies[20].message
 
 
 def test_dicts_and_nothing_and_wrong_shapes():

@@ -20,9 +20,9 @@ from bilevel import Allowed, LowerLevel
 from bilevel.compiling import Compilation
 from bilevel.errors import OptionError
 from bilevel.problem import Problem
+from bilevel.processes import hearing_late
 from bilevel.response import Response
 from bilevel.solvers import outer_loop
-from bilevel.solvers.workers import hearing_late
 from bilevel.space import Space
 
 
@@ -37,15 +37,15 @@ class Scrambled:
         self.evaluate = outer_loop.Evaluate(space, response, outer_loop.differentiator(compilation, gradients))
         self.arrived, self.waiting, self.done = arrived, [], {}
 
-    def submit(self, point, index):
-        self.waiting.append((point, index))
+    def submit(self, point, index, start):
+        self.waiting.append((point, index, start))
         Scrambled.most = max(Scrambled.most, len(self.waiting) + len(self.done))
 
     def take(self, deadline):
-        oldest = min([i for _, i in self.waiting] + list(self.done))
+        oldest = min([i for _, i, _ in self.waiting] + list(self.done))
         while oldest not in self.done:
-            point, index = self.waiting.pop()
-            self.done[index] = self.evaluate(point, index)
+            point, index, start = self.waiting.pop()
+            self.done[index] = self.evaluate(point, index, start)
             self.arrived(self.done[index])
         return self.done.pop(oldest)
 

@@ -1,0 +1,130 @@
+"""Newton's method: smooth convex programs of moderate size, to the last digits and in microseconds.
+
+Without constraints steps are ``H d = -g`` by Cholesky's factorization, shortened until f falls (Boyd and Vandenberghe
+2004, *Convex Optimization*, 9.5); with bounds or rows each step is a convex quadratic program
+(:mod:`bilevel.solvers.engines.newton_rows`). How far the optimum is off is measured as that method's theory does, by
+``d'Hd``, in which neither the units of y nor those of f count. Where it is not sure of its answer (f falls for ever,
+has no value at the start, or is too flat for a Newton step to say where its optimum is) it refuses.
+"""
+
+from __future__ import annotations
+
+import math
+
+import casadi as ca
+import numpy as np
+from scipy.linalg.lapack import dposv
+
+from bilevel.compiled import Array
+from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.program import Program, Shape
+from bilevel.registry import register
+from bilevel.smooth_form import smooth_form
+from bilevel.solvers.engines.newton_rows import RowsSolver
+from bilevel.solvers.engines.newton_steps import (
+    DESCENT,
+    ITERATIONS,
+    Progress,
+    lifted,
+    settled,
+    start_of,
+    surely_definite,
+)
+
+_LARGEST, _LARGEST_FREE = 200, 500  # variables, with and without constraints
+_MOST_ROWS = 400
+_SPARSE = 100, 0.1  # variables beyond which a Hessian with fewer nonzeros, as a share, is for sparse linear algebra
+
+
+@register("newton")
+class Newton(Engine):
+    """Smooth convex programs of up to some hundred variables, by Newton's method with exact derivatives."""
+
+    warms = True
+
+    def suits(self, program: Program) -> float:
+        largest = _LARGEST if program.has_inequalities or program.m else _LARGEST_FREE
+        if not program.convex or program.discrete or program.n > largest or program.m > _MOST_ROWS:
+            return 0.0
+        if program.shape is not Shape.NONLINEAR or program.kinked:
+            return 0.0
+        return 0.0 if program.n > _SPARSE[0] and _density(program) < _SPARSE[1] else 0.85
+
+    def prepare(self, program: Program) -> Solver:
+        return RowsSolver(program) if program.m or program.bounded_variables.any() else _FreeSolver(program)
+
+
+def _density(program: Program) -> float:
+    """Share of the objective's Hessian that is not zero."""
+    pattern = ca.jacobian_sparsity(program.gradient, program.variables)
+    return float(pattern.nnz()) / program.n**2
+
+
+class _FreeSolver(Solver):
+    """Without bounds and rows.
+
+    Attributes
+    ----------
+    iterations : int
+        Of the last call.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._form = smooth_form(program)
+        self._none = np.zeros(0)
+        self.iterations = 0
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        self._form.at(parameters)
+        self.iterations = 0
+        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen below
+            for y in start_of(self._program, start):
+                answer = self._from(y)
+                if answer is not None:
+                    return answer
+        return Answer(Status.REFUSED, message="Newton's method does not settle")
+
+    def _from(self, y: Array) -> Answer | None:
+        """Iterate; None where it comes to nothing."""
+        form, progress = self._form, Progress()
+        form(y, self._none)
+        if not math.isfinite(form.objective):
+            return None
+        for _ in range(ITERATIONS):
+            gradient, objective = form.gradient, form.objective
+            hessian = form.hessian
+            factor, step, failed = dposv(hessian, gradient)
+            sure = not failed and surely_definite(factor, hessian)
+            if not sure:
+                definite = lifted(hessian, form.gradient)
+                if definite is None:
+                    return None
+                hessian = definite
+                _, step, failed = dposv(hessian, gradient)
+                if failed:
+                    return None
+            slope = float(gradient @ step)
+            if progress.ended(slope, y, step, hessian, objective):
+                if not settled(y, step, slope, objective):
+                    return None
+                return Answer(Status.OPTIMAL, y, objective, objective, sure)
+            self.iterations += 1
+            moved = self._along(y, step, slope, objective)
+            if moved is None:
+                return None
+            y = moved
+        return None
+
+    def _along(self, y: Array, step: Array, slope: float, objective: float) -> Array | None:
+        """A point along the step at which f is lower; the form then holds its numbers."""
+        form, length = self._form, 1.0
+        while length > DESCENT.shortest:
+            point = y - length * step
+            form(point, self._none)
+            if DESCENT.falls(form.objective, objective, length * slope):
+                return point
+            if slope <= DESCENT.blind * max(1.0, abs(objective)) and abs(float(form.gradient @ step)) <= 0.5 * slope:
+                return point  # where f is all rounding its slope says more
+            length = DESCENT.shorter(length, form.objective, objective, slope)
+        return None
