@@ -32,6 +32,7 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
         history=list(finding.archive),
         notes=list(finding.notes),
         space=finding.space,
+        conditions=finding.conditions,
     )
     if finding.upper is None:
         if finding.claim.holds_a_point:

@@ -21,6 +21,7 @@ from bilevel.contracts import Point, Surrogate
 
 if TYPE_CHECKING:
     from bilevel.archive import Evaluation
+    from bilevel.conditions import Condition
     from bilevel.space import Dimension
 
 Array = NDArray[np.float64]
@@ -40,6 +41,8 @@ class Landscape:
         Of the space.
     history : sequence of Evaluation
         At least ``FEWEST`` of them answered; the best and the latest few hundred are used.
+    conditions : sequence of Condition
+        Which dimensions matter only sometimes: elsewhere F does not move with them.
 
     Attributes
     ----------
@@ -49,8 +52,10 @@ class Landscape:
         The dimensions that have more than one value.
     """
 
-    def __init__(self, dimensions: Sequence[Dimension], history: Sequence[Evaluation]) -> None:
-        self.dimensions = tuple(dimensions)
+    def __init__(
+        self, dimensions: Sequence[Dimension], history: Sequence[Evaluation], conditions: Sequence[Condition] = ()
+    ) -> None:
+        self.dimensions, self._conditions = tuple(dimensions), tuple(conditions)
         self.free = [k for k, d in enumerate(dimensions) if d.size > 1]
         answered = [e for e in history if e.answered]
         ranked = sorted(answered, key=lambda e: (not e.feasible, e.cost))
@@ -66,7 +71,8 @@ class Landscape:
         return np.array([d.to_unit(c) for d, c in zip(self.dimensions, point, strict=True)])
 
     def _features(self, units: Array) -> Array:
-        """Unit coordinates, a category's levels as indicators."""
+        """Unit coordinates, those that do not matter where they rest, a category's levels as indicators."""
+        units, _ = self._at_rest(units)
         parts = [np.zeros((len(units), 0))]
         for k in self.free:
             d = self.dimensions[k]
@@ -76,6 +82,23 @@ class Landscape:
             else:
                 parts.append(units[:, k : k + 1])
         return np.hstack(parts)
+
+    def _at_rest(self, units: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Unit coordinates with the inactive ones at rest, and which those are."""
+        units, inactive = units.copy(), np.zeros(units.shape, dtype=bool)
+        for condition in self._conditions:
+            on, place = self.dimensions[condition.on], self.dimensions[condition.place]
+            rests = np.ones(len(units), dtype=bool)
+            if condition.when:  # of a variable with a finite domain
+                taken = on.lower + np.rint(units[:, condition.on] * (on.size - 1))
+                rests = inactive[:, condition.on] | ~np.isin(taken, list(condition.when))
+            inactive[:, condition.place] |= rests
+            units[rests, condition.place] = place.to_unit(condition.rest)
+        return units, inactive
+
+    def matters(self, k: int) -> bool:
+        """Whether a dimension is active at the incumbent."""
+        return not self._at_rest(self.best[None])[1][0, k]
 
     def predict(self, units: Array) -> tuple[Array, Array, Array]:
         """The predicted cost, and the ends of the band of two standard deviations, each of shape (m,)."""

@@ -208,7 +208,9 @@ def plot_result(result: Result, path: str | Path | None = None, known: float | N
     if path is not None:
         check_format(path)
     answered = [e for e in result.history if e.answered]
-    land = Landscape(result.space, result.history) if result.space and len(answered) >= FEWEST else None
+    land = (
+        Landscape(result.space, result.history, result.conditions) if result.space and len(answered) >= FEWEST else None
+    )
     if land is None or not land.free:
         figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
         _draw_run(figure.add_subplot(), result, known)
@@ -372,6 +374,8 @@ def _draw_slice(axes: Axes, picture: _Picture, k: int, legend: bool) -> None:
     axes.plot([best.point[k]], [best.upper_objective], "*", color=_STYLES[1]["color"],
               markersize=13, markeredgecolor="white", label="incumbent")  # fmt: skip
     _scale(axes.xaxis, axes.set_xscale, dimension)
+    if not land.matters(k):
+        axes.set_xlabel(f"{dimension.name} (inactive here)")
     axes.set_ylabel("F")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bilevel.archive import Archive, Evaluation
 
 if TYPE_CHECKING:
+    from bilevel.conditions import Condition
     from bilevel.space import Dimension
 
 
@@ -72,6 +73,8 @@ class Finding:
         What a reader of the result should know: which treatment, which engine, why no certificate.
     space : tuple of Dimension
         In which the archive's points are coordinates; empty where it was no search over a space.
+    conditions : tuple of Condition
+        Which of its dimensions matter only sometimes.
     """
 
     termination: Termination
@@ -83,6 +86,7 @@ class Finding:
     convexity: str = "unknown"
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = ()
+    conditions: tuple[Condition, ...] = ()
 
 
 @dataclass
@@ -120,6 +124,8 @@ class Result:
         What a reader should know.
     space : tuple of Dimension
         In which the history's points are coordinates; empty where the method is no search over upper points.
+    conditions : tuple of Condition
+        Which of its dimensions matter only sometimes (``ActiveWhen``).
     """
 
     method: str
@@ -140,6 +146,7 @@ class Result:
     history: list[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
+    conditions: tuple[Condition, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         from bilevel.report import as_text, result_report
@@ -148,7 +155,8 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names; numbers that are not finite become None."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("history", "space")}
+        own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
+        plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]

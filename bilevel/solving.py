@@ -252,7 +252,7 @@ def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     best = searched.archive.incumbent
     exact.notes += searched.notes
     if not len(exact.archive):
-        exact.space = searched.space
+        exact.space, exact.conditions = searched.space, searched.conditions
     exact.archive.extend(searched.archive)
     if searched.termination is Termination.INTERRUPTED:
         exact.termination = Termination.INTERRUPTED

@@ -100,7 +100,7 @@ class Verifier:
         self.problem = compilation.problem
         self._response = response
         self._deadline = deadline
-        self._known: dict[str, tuple[bytes, Answer]] = {}  # a point and its candidate are at the same x
+        self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
         self._answering = {
             follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
             for follower in self.problem.followers
@@ -207,13 +207,13 @@ class Verifier:
 
     def _afresh(self, name: str, x: Array) -> Answer:
         """The independent answer, asked for once at each x."""
-        key = x.tobytes()
-        if self._known.get(name, (b"",))[0] != key:
+        key = name, x.tobytes()
+        if key not in self._known:
             answering = self._answering[name]
             longest = _SECOND_OPINION if answering.program.convex else _PROOF
             left = min(longest, max(_LEAST, self._deadline - time.monotonic()))
-            self._known[name] = key, answering(x, None, left)
-        return self._known[name][1]
+            self._known[key] = answering(x, None, left)
+        return self._known[key]
 
     def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:
         """Ask a response function again: an answer that does not repeat cannot be verified."""

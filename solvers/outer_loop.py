@@ -294,7 +294,7 @@ def _insist(space: Space, search: Search, point: Point) -> None:
 def _finding(problem: Problem, space: Space, archive: Archive, termination: Termination) -> Finding:
     best = archive.incumbent
     finding = Finding(termination, Verdict.BEST_FOUND if best is not None else Verdict.FAILED, archive=archive)
-    finding.space = space.dimensions
+    finding.space, finding.conditions = space.dimensions, space.conditions
     if best is not None:
         finding.upper, finding.lower = best.upper, best.lower
     if _enumerated(space, archive):

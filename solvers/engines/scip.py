@@ -154,12 +154,12 @@ class ScipSolver(Solver):
             objective, rows = Builder(model, self._instructions).build(parameters, variables)
         except (ArithmeticError, ValueError) as error:  # a division by zero, a logarithm of a negative number ...
             return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
-        broken = self._add_rows(model, rows)
-        if broken is not None:
-            return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
         objective = objective / program.unit  # SCIP's gap is absolute
         try:
             with silence():
+                broken = self._add_rows(model, rows)
+                if broken is not None:
+                    return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
                 self._set_objective(model, objective)
                 if margin is not None and not isinstance(objective, float):
                     model.addCons(objective <= margin / program.unit)

@@ -561,3 +561,18 @@ def test_a_linear_program_is_answered_alike_whatever_was_solved_before():
     second = [back(x).y for x in points[::-1]][::-1]
     assert forth.engines["lower"] == "highs"
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("place", ["objective", "row"])
+def test_a_coefficient_beyond_scips_infinity_is_a_failure_and_nothing_is_printed(place, capfd):
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var()
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(bounds=(0, 1))
+    model.lower.row = pyo.Constraint(expr=model.lower.y * (model.x if place == "row" else 1) >= -1)
+    model.lower.obj = pyo.Objective(expr=(model.x if place == "objective" else 1) * model.lower.y)
+    model.obj = pyo.Objective(expr=model.lower.y)
+    program = Response(model).programs["lower"]
+    answer = registry.get(Engine, "scip")().prepare(program)(np.array([1e30]))
+    assert answer.status is Status.FAILED
+    assert capfd.readouterr() == ("", "")

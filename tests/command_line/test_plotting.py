@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyomo.environ as pyo
@@ -163,3 +164,27 @@ def test_the_axis_of_an_integer_has_no_halves():
     axes = [axis for a in figure.findobj(Axes) for axis in (a.xaxis, a.yaxis) if axis.get_label_text() == "i"]
     assert len(axes) >= 2
     assert all(float(tick).is_integer() for axis in axes for tick in axis.get_ticklocs())
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_a_variable_that_does_not_matter_moves_nothing(fixed):
+    model = pyo.ConcreteModel()
+    model.kind = pyo.Var(within=pyo.Set(initialize=["a", "b"]))
+    model.b = pyo.Var(within=pyo.Binary)
+    model.degree = pyo.Var(bounds=(0, 4))
+    model.only = bilevel.ActiveWhen(model.degree, model.b if fixed else model.kind, [1] if fixed else ["b"])
+    if fixed:
+        model.b.fix(0)
+    model.lower = bilevel.LowerLevel(response=lambda x: {"y": x["kind"] == "b" and 1 + (x["degree"] - 1) ** 2})
+    model.lower.y = pyo.Var()
+    model.obj = pyo.Objective(expr=model.lower.y)
+    result = bilevel.solve(model, "random", budget=20 - 18 * fixed)
+    (k,) = (k for k, d in enumerate(result.space) if d.name == "degree")
+    if not fixed:
+        assert "degree (inactive here)" in words(result.plot())
+    assert "conditions" not in result.to_dict()
+    history = [replace(e, index=i) for e in result.history for i in range(4)]
+    land = Landscape(result.space, history, result.conditions)
+    assert not land.matters(k)
+    means = land.predict(land.along(k, np.linspace(0, 1, 5)))[0]
+    assert np.ptp(means) < 1e-12
