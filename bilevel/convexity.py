@@ -69,7 +69,7 @@ def known_convex(compilation: Compilation, program: Program) -> Program:
     if not program.sparse or not program.has_inequalities or program.convex or program.integer.any():
         return program
     surely = program.surely_convex or convexity_of(compilation.problem, compilation)[program.name].verdict == "proved"
-    return program.proved_convex() if surely else program
+    return program.proved_convex if surely else program
 
 
 def _examined(problem: Problem, compilation: Compilation, follower: Follower) -> Convexity:
