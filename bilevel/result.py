@@ -160,6 +160,7 @@ class Result:
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]
+        plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
         cleaned: dict[str, Any] = _finite(plain)
         return cleaned
 

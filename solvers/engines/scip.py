@@ -269,6 +269,8 @@ def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
     # Tolerances that SoPlex cannot meet: it complains of each on stderr, and its LPs fail more often, not less.
     model.setParam("propagating/obbt/dualfeastol", 1e-7)
     model.setParam("constraints/nonlinear/tightenlpfeastol", False)
+    # Products with binaries made linear by presolving: SCIP 10 then cuts optima off and calls the rest optimal.
+    model.setParam("constraints/nonlinear/reformbinprods", 0)
     model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
     model.setParam("limits/time", time_limit)
 

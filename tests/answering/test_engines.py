@@ -576,3 +576,17 @@ def test_a_coefficient_beyond_scips_infinity_is_a_failure_and_nothing_is_printed
     answer = registry.get(Engine, "scip")().prepare(program)(np.array([1e30]))
     assert answer.status is Status.FAILED
     assert capfd.readouterr() == ("", "")
+
+
+def test_products_of_a_binary_and_an_integer_below():
+    """By enumeration: y = (2, 0, 0) with f = -4, the next best is worth -2. SCIP's presolving cuts it off."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 1))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(range(3), within=pyo.Integers, bounds=lambda _, k: (0, [2, 1, 3][k]))
+    a, b, c = model.lower.y.values()
+    model.lower.obj = pyo.Objective(expr=-2 * a - c + 7 * b**2 - 8 * b * c + 5 * c**2)
+    model.obj = pyo.Objective(expr=b - 2 * c - model.x)
+    reply = Response(model)([1.0])
+    assert reply.y.tolist() == [2.0, 0.0, 0.0]
+    assert reply.lower == (-4.0,)

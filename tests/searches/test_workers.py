@@ -263,7 +263,7 @@ def test_ctrl_c_while_workers_start_is_heard_when_they_have():
 
     def interrupted():
         with hearing_late():
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             reached.append(True)
 
     with pytest.raises(KeyboardInterrupt):
