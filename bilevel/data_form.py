@@ -73,7 +73,7 @@ class DataForm(QuadraticForm):
         outputs += [] if companions is None else [companions]
         self._compiled = Compiled([p], outputs) if outputs else None
         self._symbols, self._blocks = p, [blocks[k] for k in self._asked]
-        self.companions = np.zeros(0)
+        self.companions = np.zeros(0) if companions is None or self._compiled is None else self._compiled.outputs[-1]
         self.constant_hessian = not (moving[0].any() or moving[1].any() or self._grams)
         self.constant_gradient = not (moving[1].any() or moving[2].any() or self._grams)
         self.constant_matrix, self.constant_rows = not moving[4].any(), not moving[5].any()
@@ -112,7 +112,6 @@ class DataForm(QuadraticForm):
         if self._compiled is None:
             return np.zeros(0)
         self._values = self._compiled(parameters)
-        self.companions = self._values[-1]
         found = dict(zip(self._asked, self._values, strict=False))
         for k, value in found.items():
             if not np.isfinite(value).all():

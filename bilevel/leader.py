@@ -22,7 +22,7 @@ class Leader:
     """``leader(x, y)`` gives F and the largest violation of G.
 
     Where F repeats work over x that the first follower's data need too, it is a function of the values at a cut, which
-    that follower's form evaluates: F then belongs to the x that its engine was last asked for.
+    that follower's form evaluates along with its own.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Leader:
         """F, minimised, and the largest relative violation of a coupling constraint."""
         if self.squares:
             y = np.concatenate([y, [square.value(y) for square in self.squares]])
-        (values,) = self._compiled(x if self._shared is None else self._shared.companions, y)
+        (values,) = self._compiled(x if self._shared is None else self._shared.companions_at(x), y)
         return float(values[0]), self.violation(values[1:]) if self._coupled else 0.0
 
     def violation(self, rows: Array) -> float:

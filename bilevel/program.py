@@ -436,6 +436,12 @@ class QuadraticForm:
                 self._blame()
         return self
 
+    def companions_at(self, parameters: Array) -> Array:
+        """The companions' values, evaluated only where nobody asked the form for these parameters just before."""
+        if self._compiled is not None and not self._compiled.holds(parameters):
+            self._compiled(parameters)
+        return self.companions
+
     def _blame(self) -> None:
         for k, start, end in zip(self._moving, self._ends[:-1], self._ends[1:], strict=True):
             if not np.isfinite(self._checked[start:end]).all():

@@ -152,3 +152,23 @@ def test_the_verification_asks_others_than_those_inside():
     response = Response(compilation.problem, compilation=compilation)
     assert response.asked == {"components", "daqp"}
     assert Verifier(compilation, response)._answering["lower"].engines[0] not in response.asked
+
+
+def test_what_the_leader_shares_with_the_follower_is_that_of_this_x():
+    """F repeats the work over x of the follower's data, whose form no engine asks here: it is the leader's to ask."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(3), bounds=(0.1, 2))
+    model.lower = LowerLevel()
+    y = model.lower.y = pyo.Var(range(60), bounds=(0, 1))
+    feature = [sum(pyo.exp(-k * model.x[j]) * pyo.sin(k + model.x[j]) for j in range(3)) for k in range(60)]
+    model.lower.obj = pyo.Objective(expr=sum((y[k] - feature[k]) ** 2 + 0.1 * y[k] for k in range(60)))
+    model.obj = pyo.Objective(expr=sum((feature[k] - 0.5) ** 2 * y[k] for k in range(60)))
+    response = Response(model)
+    assert response.engines["lower"] == "components"
+    assert response._leader._shared is not None
+    for x in np.random.default_rng(0).uniform(0.1, 2, (3, 3)):
+        reply = response(x)
+        k = np.arange(60)[:, None]
+        feature_at = (np.exp(-k * x) * np.sin(k + x)).sum(axis=1)
+        np.testing.assert_allclose(reply.y, np.clip(feature_at - 0.05, 0, 1), atol=1e-9)
+        assert reply.cost == pytest.approx((feature_at - 0.5) ** 2 @ reply.y)
