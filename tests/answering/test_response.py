@@ -365,3 +365,21 @@ def test_every_upper_variable_is_the_functions_to_read():
     model.obj = pyo.Objective(expr=model.lower.y)
     result = bilevel.solve(model, "grid", budget=5)
     assert result.upper == {"x": 3.0}
+
+
+def test_the_leader_sees_this_x_whoever_answers():
+    """F repeats work over x of the follower's data; SCIP, which answers here, never asks their form."""
+    n = 45
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(3), bounds=(0.1, 2))
+    model.lower = LowerLevel()
+    y = model.lower.y = pyo.Var(range(n), bounds=(0, 1))
+    waves = [sum(pyo.cos(k * model.x[j] + j) * pyo.exp(model.x[j]) for j in range(3)) for k in range(n)]
+    model.lower.obj = pyo.Objective(expr=sum(-((y[k] - waves[k]) ** 2) for k in range(n)))
+    model.obj = pyo.Objective(expr=sum((waves[k] - 0.5) ** 2 * y[k] for k in range(n)))
+    response = Response(model)
+    assert response.engines["lower"] == "scip"
+    for x in np.random.default_rng(0).uniform(0.1, 2, (2, 3)):
+        at = (np.cos(np.arange(n)[:, None] * x + np.arange(3)) * np.exp(x)).sum(axis=1)
+        reply = response(x)
+        assert reply.cost == pytest.approx((at - 0.5) ** 2 @ reply.y)
