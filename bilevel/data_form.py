@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from bilevel.compiled import Array, Compiled
 from bilevel.gram import Gram
 from bilevel.pencil import LARGEST, SMALLEST, Pencil
-from bilevel.program import QuadraticForm
+from bilevel.quadratic_form import QuadraticForm
 from bilevel.squares import Square
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _BLOCKS = ("entries", "weights", "gradient", "constant", "matrix", "offset")
 
 
 class DataForm(QuadraticForm):
-    """See :class:`bilevel.program.QuadraticForm`.
+    """See :class:`bilevel.quadratic_form.QuadraticForm`.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class DataForm(QuadraticForm):
         self._where = np.flatnonzero(moving[2])
 
     def at(self, parameters: Array) -> QuadraticForm:
-        """See :meth:`bilevel.program.QuadraticForm.at`."""
+        """See :meth:`bilevel.quadratic_form.QuadraticForm.at`."""
         if self._compiled is None:
             return self
         numbers = self.without_hessian(parameters)
@@ -137,7 +137,7 @@ class DataForm(QuadraticForm):
             _add_curvature(square, float(weights[k]), out)
 
     def many(self, parameters: Array) -> tuple[Array, Array, Array]:
-        """See :class:`bilevel.program.QuadraticForm`; not for squares that move."""
+        """See :class:`bilevel.quadratic_form.QuadraticForm`; not for squares that move."""
         m, found = len(parameters), dict.fromkeys(range(len(_BLOCKS)), np.zeros((len(parameters), 0)))
         if self._blocks:
             ends = np.cumsum([block.numel() for block in self._blocks])[:-1].tolist()
@@ -159,7 +159,7 @@ class DataForm(QuadraticForm):
 
     @cached_property
     def pencil(self) -> Pencil | None:
-        """See :class:`bilevel.program.QuadraticForm`."""
+        """See :class:`bilevel.quadratic_form.QuadraticForm`."""
         n = len(self.gradient)
         if self.constant_hessian or self._grams or not SMALLEST <= n <= LARGEST:
             return None

@@ -11,7 +11,8 @@ import numpy as np
 
 from bilevel.compiled import Array, Compiled
 from bilevel.compiling import Compilation
-from bilevel.program import Program, QuadraticForm, Shape
+from bilevel.program import Program, Shape
+from bilevel.quadratic_form import QuadraticForm
 from bilevel.squares import symbols_of
 from bilevel.staging import split
 

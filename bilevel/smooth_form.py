@@ -1,7 +1,7 @@
 """The numeric form of a smooth program: values, first and second derivatives at a point in one compiled call.
 
-What :class:`bilevel.program.QuadraticForm` is to a quadratic program. Terms ``||R w - t||^2`` with a constant R stay
-matrices, and where the objective is a sum over many affine functions of y its derivatives go through these
+What :class:`bilevel.quadratic_form.QuadraticForm` is to a quadratic program. Terms ``||R w - t||^2`` with a constant R
+stay matrices, and where the objective is a sum over many affine functions of y its derivatives go through these
 (:mod:`bilevel.affine_arguments`): neither compiling nor evaluating then sees rows times n^2 operations.
 """
 

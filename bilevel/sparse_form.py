@@ -1,7 +1,7 @@
 """The numeric form of a large linear or quadratic program with few nonzeros: matrices that stay sparse.
 
-The same as :class:`bilevel.program.QuadraticForm`, entry by entry: of the Hessian's upper triangle and of the rows only
-nonzeros are kept, and of these only those that move with the parameters are compiled.
+The same as :class:`bilevel.quadratic_form.QuadraticForm`, entry by entry: of the Hessian's upper triangle and of the
+rows only nonzeros are kept, and of these only those that move with the parameters are compiled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bilevel.compiled import Array, Compiled
-from bilevel.program import QuadraticForm
+from bilevel.quadratic_form import QuadraticForm
 from bilevel.sparse_factor import Definiteness, Matrix
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _FEW = 0.1  # of the triangle of the optimality system that its factor fills
 
 
 class SparseForm(QuadraticForm):
-    """See :class:`bilevel.program.QuadraticForm`.
+    """See :class:`bilevel.quadratic_form.QuadraticForm`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class SparseForm(QuadraticForm):
         self.hessian, self._mirror = mirrored(self.upper)
 
     def at(self, parameters: Array) -> QuadraticForm:
-        """See :meth:`bilevel.program.QuadraticForm.at`."""
+        """See :meth:`bilevel.quadratic_form.QuadraticForm.at`."""
         if self._compiled is not None:
             self._compiled(parameters)
             self._values[self._bent] = self._checked
@@ -148,7 +148,7 @@ class DenseView(QuadraticForm):
         self.hessian, self.matrix = np.asfortranarray(dense(form.hessian)), dense(form.matrix)
 
     def at(self, parameters: Array) -> QuadraticForm:
-        """See :meth:`bilevel.program.QuadraticForm.at`."""
+        """See :meth:`bilevel.quadratic_form.QuadraticForm.at`."""
         form = self._form.at(parameters)
         if not form.constant_hessian:
             self.hessian = np.asfortranarray(dense(form.hessian))

@@ -32,7 +32,8 @@ from bilevel.compiling import Compilation
 from bilevel.contracts import Observer, Path, Settings
 from bilevel.errors import RefusedError
 from bilevel.problem import Problem
-from bilevel.program import Program, QuadraticForm, Shape, is_definite
+from bilevel.program import Program, Shape
+from bilevel.quadratic_form import QuadraticForm, is_definite
 from bilevel.registry import register
 from bilevel.result import Finding, Termination, Verdict
 

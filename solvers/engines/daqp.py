@@ -16,7 +16,8 @@ from scipy.optimize import linprog
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import SPREAD, Program, QuadraticForm, Shape, own_units, relative_smallest_eigenvalue
+from bilevel.program import Program, Shape
+from bilevel.quadratic_form import SPREAD, QuadraticForm, own_units, relative_smallest_eigenvalue
 from bilevel.registry import register
 
 _INFINITE = 1e30

@@ -14,7 +14,8 @@ from scipy import sparse
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, QuadraticForm, Shape
+from bilevel.program import Program, Shape
+from bilevel.quadratic_form import QuadraticForm
 from bilevel.quiet_highs import quiet_highs
 from bilevel.registry import register
 

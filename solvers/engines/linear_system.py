@@ -14,7 +14,8 @@ from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Answers, ClosedForm, Engine, Solver, Status
-from bilevel.program import Program, QuadraticForm, Shape, own_units
+from bilevel.program import Program, Shape
+from bilevel.quadratic_form import QuadraticForm, own_units
 from bilevel.registry import register
 
 from .symbolic_ldl import closed_form

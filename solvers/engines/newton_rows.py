@@ -21,7 +21,8 @@ from scipy.optimize import linprog
 from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.contracts import Answer, Solver, Status
-from bilevel.program import SPREAD, Program
+from bilevel.program import Program
+from bilevel.quadratic_form import SPREAD
 from bilevel.smooth_form import smooth_form
 from bilevel.solvers.engines.newton_steps import (
     DESCENT,

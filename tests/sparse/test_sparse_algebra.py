@@ -10,7 +10,7 @@ from structures import KINDS, SHAPES, model_of
 
 from bilevel.compiling import Compilation
 from bilevel.problem import Problem
-from bilevel.program import QuadraticForm
+from bilevel.quadratic_form import QuadraticForm
 from bilevel.sparse_factor import Definiteness, SparseFactor
 from bilevel.sparse_form import DenseView, SparseForm, few_nonzeros
 from bilevel.sparse_kkt import KktSystem
