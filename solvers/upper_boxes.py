@@ -2,8 +2,8 @@
 
 The single-level model of the KKT path grows with the followers, and a global solver branches on all of it. Where x has
 one to three entries it is enough to branch on those: on a box the followers' answers lie in a tube around a polynomial
-in x (:mod:`bilevel.solvers.answer_tubes`), along which F and G are polynomials of degree 2 with a proved remainder
-(:mod:`bilevel.solvers.leader_models`). The least value of the polynomial less the remainder bounds F on the box, and a
+in x (:mod:`.boxes.answer_tubes`), along which F and G are polynomials of degree 2 with a proved remainder
+(:mod:`.boxes.leader_models`). The least value of the polynomial less the remainder bounds F on the box, and a
 box is left out if its bound reaches the incumbent or a row of G is out of reach (Hansen and Walster 2004, *Global
 Optimization Using Interval Analysis*, chapters 12 and 14).
 
@@ -33,9 +33,9 @@ from bilevel.errors import RefusedError
 from bilevel.problem import Problem
 from bilevel.registry import register
 from bilevel.result import Finding, Termination, Verdict
-from bilevel.solvers.answer_tubes import AnswerTubes
-from bilevel.solvers.box_search import BoxSearch
-from bilevel.solvers.leader_models import LeaderModels
+from bilevel.solvers.boxes.answer_tubes import AnswerTubes
+from bilevel.solvers.boxes.box_search import BoxSearch
+from bilevel.solvers.boxes.leader_models import LeaderModels
 from bilevel.taylor import Taylor
 
 DEFAULT_TIME_LIMIT = 60.0

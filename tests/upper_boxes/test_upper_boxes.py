@@ -173,7 +173,7 @@ def test_infeasible_coupling_is_proved():
 
 
 def test_a_first_batch_without_a_feasible_point_says_nothing_of_the_boxes_to_come(monkeypatch):
-    monkeypatch.setattr("bilevel.solvers.box_search._BATCH", 8)
+    monkeypatch.setattr("bilevel.solvers.boxes.box_search._BATCH", 8)
     model = coupled()
     model.limit.set_value(model.lower.y >= 3.9)  # the last of the 36 first boxes alone has such points
     result = bilevel.solve(model, "upper_boxes", time_limit=2)

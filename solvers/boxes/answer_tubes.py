@@ -17,7 +17,7 @@ and nothing has to be proved about the active set. Where that changes in the box
 that change sign leave over, of first order. A variable that stays at a bound takes the bound's multiplier, for which
 only the wrong sign of its slope is a residual.
 
-H comes from :mod:`bilevel.solvers.hessian_below`. Where f is not quadratic it is taken on a box of y around p, and
+H comes from :mod:`.hessian_below`. Where f is not quadratic it is taken on a box of y around p, and
 holds if the tube stays inside: the answer over that box alone then lies in its interior, which for a convex f makes it
 the answer.
 """
@@ -33,8 +33,8 @@ from bilevel import tolerances
 from bilevel.compiled import Array
 from bilevel.errors import RefusedError
 from bilevel.program import Program
-from bilevel.solvers.hessian_below import Bends, Flags, inverses, scatter
-from bilevel.solvers.polynomial_answer import PolynomialAnswer
+from bilevel.solvers.boxes.hessian_below import Bends, Flags, inverses, scatter
+from bilevel.solvers.boxes.polynomial_answer import PolynomialAnswer
 from bilevel.taylor import Taylor
 from bilevel.taylor_graph import TaylorGraph
 

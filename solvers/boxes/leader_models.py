@@ -1,6 +1,6 @@
 """F and G along tubes of answers: polynomials in x on a box, and what the tubes' width may add.
 
-With ``y(x) = p(x) + e``, ``|e|_H <= delta`` (:mod:`bilevel.solvers.answer_tubes`), the mean value theorem in y gives
+With ``y(x) = p(x) + e``, ``|e|_H <= delta`` (:mod:`.answer_tubes`), the mean value theorem in y gives
 
     |F(x, y(x)) - F(x, p(x))|  <=  |c|_{H^-1} delta + sum_i w_i |e_i|,
 
@@ -18,7 +18,7 @@ import numpy as np
 from bilevel.compiled import Array
 from bilevel.compiling import Compilation
 from bilevel.errors import RefusedError
-from bilevel.solvers.answer_tubes import Tube
+from bilevel.solvers.boxes.answer_tubes import Tube
 from bilevel.squares import Square, symbols_of
 from bilevel.taylor import Taylor
 from bilevel.taylor_graph import TaylorGraph

@@ -22,11 +22,11 @@ from bilevel.errors import RefusedError
 from bilevel.replies import Replies
 from bilevel.response import Response
 from bilevel.result import Termination
-from bilevel.solvers.answer_tubes import AnswerTubes
-from bilevel.solvers.box_cutting import BoxCutting
-from bilevel.solvers.box_minimum import box_minimum
-from bilevel.solvers.hessian_below import Flags
-from bilevel.solvers.leader_models import LeaderModels
+from bilevel.solvers.boxes.answer_tubes import AnswerTubes
+from bilevel.solvers.boxes.box_cutting import BoxCutting
+from bilevel.solvers.boxes.box_minimum import box_minimum
+from bilevel.solvers.boxes.hessian_below import Flags
+from bilevel.solvers.boxes.leader_models import LeaderModels
 from bilevel.taylor import Taylor
 
 _BATCH = 256

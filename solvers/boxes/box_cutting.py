@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bilevel.compiled import Array
-from bilevel.solvers.answer_tubes import Tube
+from bilevel.solvers.boxes.answer_tubes import Tube
 from bilevel.taylor import Taylor
 
 _FIRST = {1: 16, 2: 6, 3: 4}  # pieces of each side to begin with

@@ -2,7 +2,7 @@
 
 Newton's method on the optimality conditions with the active set of the box's centre, all coefficients at once: two
 steps from the centre's answer get those of degree 2 right. Whatever comes out keeps to the follower's constraints on
-the whole box, and multipliers to their sign. How good it is, :mod:`bilevel.solvers.answer_tubes` measures.
+the whole box, and multipliers to their sign. How good it is, :mod:`bilevel.solvers.boxes.answer_tubes` measures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from bilevel.compiled import Array
 from bilevel.program import Program
-from bilevel.solvers.hessian_below import Bends, Flags
+from bilevel.solvers.boxes.hessian_below import Bends, Flags
 from bilevel.taylor import Taylor
 
 _NEAR = 1e-7  # distance from a bound or a row, relative to its size, that starts as active
