@@ -35,17 +35,26 @@ _MOST = 300
 class GaussianProcessStep:
     """Proposes by the Gaussian process.
 
+    Parameters
+    ----------
+    pool : Pool
+        Shared with the other steps.
+    acquisition : callable
+        What makes a point worth trying.
+    trend : bool
+        Whether the process has a quadratic trend.
+
     Attributes
     ----------
     promise : float
         Logarithm of the acquisition at the last proposal, in deviations of the transformed costs.
     """
 
-    def __init__(self, pool: Pool, acquisition: Acquisition) -> None:
+    def __init__(self, pool: Pool, acquisition: Acquisition, trend: bool = False) -> None:
         self._pool = pool
         self._acquisition = acquisition
         groups = pool.encoding.groups
-        self._cost, self._breach = GaussianProcess(groups), GaussianProcess(groups)
+        self._cost, self._breach = GaussianProcess(groups, trend), GaussianProcess(groups)
         plain = pool.encoding.movable & ~pool.encoding.categorical
         self._real = np.flatnonzero(pool.encoding.real)
         self._columns = np.flatnonzero(pool.encoding.real[plain])
