@@ -3,7 +3,7 @@
 Three searches on one course (:mod:`.model_based.course`): cubic radial functions with DYCORS candidates (Regis and
 Shoemaker 2013), a Gaussian process with logarithmic expected improvement (Jones et al. 1998; Ament et al. 2023), and
 both in turn. The radial functions are the surer guide to the first improvements and the process to the last digits;
-in turn with them it has a quadratic trend, which makes the first dozens of points go further.
+in turn with them it has a quadratic trend while there are values only, so that the first dozens of points go further.
 Where there are categories a step of its own chooses among them first (:mod:`.model_based.category_step`).
 """
 

@@ -42,7 +42,7 @@ class GaussianProcessStep:
     acquisition : callable
         What makes a point worth trying.
     trend : bool
-        Whether the process has a quadratic trend.
+        Whether the process has a quadratic trend while evaluations carry values only.
 
     Attributes
     ----------
@@ -55,6 +55,7 @@ class GaussianProcessStep:
         self._acquisition = acquisition
         groups = pool.encoding.groups
         self._cost, self._breach = GaussianProcess(groups, trend), GaussianProcess(groups)
+        self._trend = trend
         plain = pool.encoding.movable & ~pool.encoding.categorical
         self._real = np.flatnonzero(pool.encoding.real)
         self._columns = np.flatnonzero(pool.encoding.real[plain])
@@ -109,6 +110,9 @@ class GaussianProcessStep:
     def fit(self) -> None:
         """Fit to all that was told; pending points are believed."""
         memory, encoding = self._pool.memory, self._pool.encoding
+        if self._trend and len(self._real) and np.isfinite(memory.slopes).all(axis=1).any():
+            # Descents know which way is down; what is left to the process is where a trend misleads.
+            self._trend, self._cost = False, GaussianProcess(encoding.groups)
         chosen = memory.telling(_MOST)
         known, waiting = encoding.features(memory.units[chosen]), encoding.features(memory.waiting)
         feasible = memory.feasible[chosen]
