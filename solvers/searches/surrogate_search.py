@@ -2,7 +2,8 @@
 
 Three searches on one course (:mod:`.model_based.course`): cubic radial functions with DYCORS candidates (Regis and
 Shoemaker 2013), a Gaussian process with logarithmic expected improvement (Jones et al. 1998; Ament et al. 2023), and
-both in turn. The radial functions are the surer guide to the first improvements and the process to the last digits.
+both in turn. The radial functions are the surer guide to the first improvements and the process to the last digits;
+in turn with them it has a quadratic trend while there are values only, so that the first dozens of points go further.
 Where there are categories a step of its own chooses among them first (:mod:`.model_based.category_step`).
 """
 
@@ -157,12 +158,15 @@ class SurrogateSearch(Search):
         options = _options(budget, initial, polish, stop_when, tolerance)
         self._course = course = Course(space, rng, budget, options, lambda: self.curvature)
         self.welcomes_gradients = course.descends
-        process, radial = GaussianProcessStep(course.pool, chosen), RadialBasisStep(course.pool)
+        # Where there are categories a trend gained nothing.
+        named = bool(course.encoding.categorical.any())
+        process = GaussianProcessStep(course.pool, chosen, trend=not named)
+        radial = RadialBasisStep(course.pool)
         course.steps = [process, radial]
         if few_combinations(course.encoding):
             # Only the process knows when no improvement is to be expected.
             course.steps = [CategoryStep(course.pool, process), radial, radial, process]
-        elif course.encoding.categorical.any():
+        elif named:
             # The process learns how much each category matters, the radial functions cannot.
             course.steps = [process, process, radial]
 

@@ -80,4 +80,5 @@ def test_a_good_one_tried_often_gives_way():
 def test_where_it_is_used():
     assert not few_combinations(Encoding(Box(Dimension("u", 0.0, 1.0))))
     assert few_combinations(Encoding(Box(names("c", 3), Dimension("u", 0.0, 1.0))))
-    assert not few_combinations(Encoding(Box(names("c", 12), names("d", 12), names("e", 12))))
+    assert few_combinations(Encoding(Box(names("c", 5), names("d", 3), Dimension("u", 0.0, 1.0))))
+    assert not few_combinations(Encoding(Box(*(names(c, 2) for c in "cdef"), Dimension("u", 0.0, 1.0))))

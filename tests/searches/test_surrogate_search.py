@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyomo.environ as pyo
@@ -18,7 +19,12 @@ from bilevel.compiling import Compilation
 from bilevel.contracts import Search, Status
 from bilevel.errors import OptionError
 from bilevel.problem import Problem
+from bilevel.solvers.acquisition import ACQUISITIONS
 from bilevel.solvers.outer_loop import _neighbourhood
+from bilevel.solvers.searches.model_based.encoding import Encoding
+from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
+from bilevel.solvers.searches.model_based.memory import Memory
+from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.space import Space
 
 MODELS = ["rbf", "gp", "surrogate"]
@@ -352,6 +358,24 @@ def test_a_model_of_the_violation_pays(name):
     knowing, not_knowing = ([best(tell, seed) for seed in range(4)] for tell in (aware, blind))
     # The best is 1.3 at (1, 0, 0, 0.3).
     assert np.median(knowing) - 1.3 < 0.75 * (np.median(not_knowing) - 1.3)
+
+
+def test_the_trend_is_for_values_only():
+    """Its proposals differ from those without one, and no longer do once gradients are told."""
+    space = box(3)
+
+    def next_point(trend: bool, graded: bool):
+        encoding = Encoding(space)
+        memory = Memory(encoding)
+        pool = Pool(encoding, memory, np.random.default_rng(2))
+        step = GaussianProcessStep(pool, ACQUISITIONS["log_ei"], trend)
+        for index, unit in enumerate(np.random.default_rng(1).random((12, 3))):
+            told = outcome(space, space.from_unit(unit), index)
+            memory.tell(replace(told, gradient=(0.1, 0.2, 0.3)) if graded else told)
+        return step.propose(False)
+
+    assert next_point(True, False) != next_point(False, False)
+    assert next_point(True, True) == next_point(False, True)
 
 
 @pytest.mark.parametrize("acquisition", ["log_ei", "pi", "lcb"])

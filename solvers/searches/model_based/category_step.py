@@ -24,8 +24,9 @@ from .encoding import Array, Encoding
 from .gaussian_process_step import GaussianProcessStep
 from .pool import Pool
 
-_MOST = 256
-"""So many combinations are few enough for each to be a choice of its own."""
+_MOST = 15
+"""So many combinations are few enough for each to be a choice of its own: a few dozen evaluations try each more than
+once. Of more (four flags have sixteen) the process learns which levels are good, whatever they are combined with."""
 _OPTIMISM = 2.0
 _TRIED = 8
 _LOOKS = 32

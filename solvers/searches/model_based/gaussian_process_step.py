@@ -35,17 +35,27 @@ _MOST = 300
 class GaussianProcessStep:
     """Proposes by the Gaussian process.
 
+    Parameters
+    ----------
+    pool : Pool
+        Shared with the other steps.
+    acquisition : callable
+        What makes a point worth trying.
+    trend : bool
+        Whether the process has a quadratic trend while evaluations carry values only.
+
     Attributes
     ----------
     promise : float
         Logarithm of the acquisition at the last proposal, in deviations of the transformed costs.
     """
 
-    def __init__(self, pool: Pool, acquisition: Acquisition) -> None:
+    def __init__(self, pool: Pool, acquisition: Acquisition, trend: bool = False) -> None:
         self._pool = pool
         self._acquisition = acquisition
         groups = pool.encoding.groups
-        self._cost, self._breach = GaussianProcess(groups), GaussianProcess(groups)
+        self._cost, self._breach = GaussianProcess(groups, trend), GaussianProcess(groups)
+        self._trend = trend
         plain = pool.encoding.movable & ~pool.encoding.categorical
         self._real = np.flatnonzero(pool.encoding.real)
         self._columns = np.flatnonzero(pool.encoding.real[plain])
@@ -100,6 +110,9 @@ class GaussianProcessStep:
     def fit(self) -> None:
         """Fit to all that was told; pending points are believed."""
         memory, encoding = self._pool.memory, self._pool.encoding
+        if self._trend and len(self._real) and np.isfinite(memory.slopes).all(axis=1).any():
+            # Descents know which way is down; what is left to the process is where a trend misleads.
+            self._trend, self._cost = False, GaussianProcess(encoding.groups)
         chosen = memory.telling(_MOST)
         known, waiting = encoding.features(memory.units[chosen]), encoding.features(memory.waiting)
         feasible = memory.feasible[chosen]
