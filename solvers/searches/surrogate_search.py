@@ -76,7 +76,7 @@ class GaussianProcessSearch(Search):
     ----------
     initial : int, optional
         Size of the initial design; by default 10, or a third of a smaller budget.
-    acquisition : {"log_ei", "pi", "lcb"}
+    acquisition : {"log_ei", "ei", "pi", "lcb"}
         What makes a point worth trying.
     polish : bool, optional
         False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
@@ -130,7 +130,7 @@ class SurrogateSearch(Search):
     ----------
     initial : int, optional
         Size of the initial design; by default 10, or a third of a smaller budget.
-    acquisition : {"log_ei", "pi", "lcb"}
+    acquisition : {"log_ei", "ei", "pi", "lcb"}
         What makes a point worth trying to the Gaussian process.
     polish : bool, optional
         False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
@@ -203,6 +203,7 @@ def _options(
 
 
 def _acquisition(name: str, stop_when: str | None) -> Acquisition:
+    name = "log_ei" if name == "ei" else name  # the same points are best
     if name not in ACQUISITIONS:
         raise OptionError(f"acquisition={name!r}: it is one of {', '.join(ACQUISITIONS)}")
     if stop_when == "improvement" and name != "log_ei":

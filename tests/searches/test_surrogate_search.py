@@ -378,7 +378,7 @@ def test_the_trend_is_for_values_only():
     assert next_point(True, True) == next_point(False, True)
 
 
-@pytest.mark.parametrize("acquisition", ["log_ei", "pi", "lcb"])
+@pytest.mark.parametrize("acquisition", ["log_ei", "ei", "pi", "lcb"])
 def test_every_acquisition_finds_the_bowl(acquisition):
     space = box(2)
     points = walk(make("gp", space, 30, acquisition=acquisition), space, 30)
