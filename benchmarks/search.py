@@ -10,7 +10,8 @@ of
     min(2, (best so far - best known) / (random's median - best known))
 
 so that 0 is the best value known and 1 is random search. The second: evaluations until F is within 1 % of the proved
-optimum, the median over seeds. The problems were not used to tune ours (``search_gallery.py``). Optuna's samplers run
+optimum, the median over seeds. No constant of ours was tuned on the problems (``search_gallery.py``); that
+the trend of ``surrogate`` goes once gradients are told was decided by one of them. Optuna's samplers run
 behind the same door as ours, which spares them duplicates and points that break a constraint over x; pySOT and SMAC
 are asked as they come, and rounded. Evaluations carry dF/dx where ``solve`` gives it, and count the same;
 ours alone read it. Every search has the seeds 0, 1, ...; a run is 100 evaluations with one BLAS
