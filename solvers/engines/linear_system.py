@@ -25,6 +25,7 @@ _SMALLEST_PIVOT = 1e-14
 whatever the units of the variables, as the factorization is (Higham, *Accuracy and Stability*, theorem 10.6)."""
 
 
+_LARGEST_MOVING = 20  # variables of squares that move up to which a formula may be small enough
 _LARGEST_DENSE = 2000  # variables of a sparse program that are worth a dense factorization
 
 
@@ -42,7 +43,10 @@ class LinearSystem(Engine):
         return _Reduced(program) if program.m else _Unconstrained(program)
 
     def closed_form(self, program: Program) -> ClosedForm | None:
-        return None if program.squares else closed_form(program)
+        # The Hessian of squares that move is a product of matrices, large and full: not written out to be refused.
+        if program.squares or (program.moving and program.n > _LARGEST_MOVING):
+            return None
+        return closed_form(program)
 
 
 class _Unconstrained(Solver):
