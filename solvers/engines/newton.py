@@ -25,9 +25,9 @@ from bilevel.solvers.engines.newton_steps import (
     DESCENT,
     ITERATIONS,
     Progress,
+    from_starts,
     lifted,
     settled,
-    start_of,
     surely_definite,
 )
 
@@ -78,12 +78,8 @@ class _FreeSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         self._form.at(parameters)
         self.iterations = 0
-        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen below
-            for y in start_of(self._program, start):
-                answer = self._from(y)
-                if answer is not None:
-                    return answer
-        return Answer(Status.REFUSED, message="Newton's method does not settle")
+        answer = from_starts(self._program, start, self._from)
+        return answer or Answer(Status.REFUSED, message="Newton's method does not settle")
 
     def _from(self, y: Array) -> Answer | None:
         """Iterate; None where it comes to nothing."""

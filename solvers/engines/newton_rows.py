@@ -28,9 +28,9 @@ from bilevel.solvers.engines.newton_steps import (
     DESCENT,
     ITERATIONS,
     Progress,
+    from_starts,
     lifted,
     settled,
-    start_of,
     surely_definite,
 )
 
@@ -71,12 +71,8 @@ class RowsSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         self._form.at(parameters)
         self.iterations = 0
-        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen below
-            for y in start_of(self._program, start):
-                answer = self._from(y)
-                if answer is not None:
-                    return answer
-        return Answer(Status.REFUSED, message="sequential quadratic programming does not settle")
+        answer = from_starts(self._program, start, self._from)
+        return answer or Answer(Status.REFUSED, message="sequential quadratic programming does not settle")
 
     def _evaluate(self, y: Array, weights: Array) -> float:
         """Let the form hold the numbers at y; what the rows are broken by, summed with their penalties, or NaN."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from bilevel import tolerances
 from bilevel.compiled import Array
+from bilevel.contracts import Answer
 from bilevel.program import Program
 
 ITERATIONS = 60
@@ -106,3 +107,13 @@ def start_of(program: Program, start: Array | None) -> Iterator[Array]:
     if (inside != own).any():
         yield inside
     yield np.clip(own + 1.0, program.lower + width, program.upper - width)
+
+
+def from_starts(program: Program, start: Array | None, attempt: Callable[[Array], Answer | None]) -> Answer | None:
+    """What the first start that comes to something leads to; None where none does."""
+    with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen there
+        for y in start_of(program, start):
+            answer = attempt(y)
+            if answer is not None:
+                return answer
+    return None
