@@ -29,7 +29,7 @@ import pyomo.environ as pyo
 from scipy.signal import lfilter
 
 import bilevel
-from bilevel.space import Space
+from bilevel.upper.space import Space
 
 TUTORIAL_POINTS = 8
 LARGE = "marketing_mix, 20 channels x 1,000 days"
@@ -39,7 +39,7 @@ FEWER = 10  # times fewer points where there are settings
 
 def load(name, settings=None):
     """A gallery module and its model."""
-    from bilevel.loading import gallery, load_model
+    from bilevel.files.model_files import gallery, load_model
 
     source = gallery()[name.partition(",")[0]]
     import importlib.util

@@ -26,8 +26,8 @@ import pyomo.environ as pyo
 import sparse_followers
 
 import bilevel
-from bilevel.loading import gallery, load_model
-from bilevel.space import Space
+from bilevel.files.model_files import gallery, load_model
+from bilevel.upper.space import Space
 
 POINTS = 7
 

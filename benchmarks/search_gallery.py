@@ -15,16 +15,16 @@ from typing import Any
 import pyomo.environ as pyo
 
 import bilevel
-from bilevel.archive import Evaluation
-from bilevel.compiling import Compilation
-from bilevel.contracts import Point
-from bilevel.loading import load_model
-from bilevel.problem import Problem
-from bilevel.response import Response
-from bilevel.second_order import SecondOrder
-from bilevel.solvers.gradients import differentiator, granted
-from bilevel.solvers.outer_loop import Evaluate
-from bilevel.space import Space
+from bilevel.contracts.engine import Point
+from bilevel.files.model_files import load_model
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.sensitivity.second_order import SecondOrder
+from bilevel.solvers.loop.granted_gradients import differentiator, granted
+from bilevel.solvers.paths.search import Evaluate
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
 
 _WELCOMING: Any = SimpleNamespace(name="benchmark", uses_gradients=False, welcomes_gradients=True)
 

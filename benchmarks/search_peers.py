@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from bilevel.archive import Evaluation
-from bilevel.contracts import Point
-from bilevel.inversion import Inversion
-from bilevel.space import Space
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.descent.inversion import Inversion
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
 
 Proposals = Generator[Point | None, Evaluation, None]
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bilevel.archive import Evaluation
-from bilevel.contracts import Point, Status
-from bilevel.space import Dimension, Space
+from bilevel.contracts.engine import Point, Status
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Dimension, Space
 
 Array = NDArray[np.float64]
 Cost = Callable[[Sequence[Any]], float | tuple[float, float]]

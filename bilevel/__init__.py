@@ -10,54 +10,54 @@ from pathlib import Path as _FilePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bilevel.comparison import compare as compare
-    from bilevel.conditions import ActiveWhen as ActiveWhen
-    from bilevel.contracts import Engine as Engine
-    from bilevel.contracts import Observer as Observer
-    from bilevel.contracts import Path as Path
-    from bilevel.contracts import Search as Search
-    from bilevel.contracts import Treatment as Treatment
-    from bilevel.domains import Allowed as Allowed
-    from bilevel.domains import discretize as discretize
-    from bilevel.domains import set_scale as set_scale
-    from bilevel.duals import dual_of as dual_of
+    from bilevel.api.explaining import explain as explain
+    from bilevel.api.solving import solve as solve
+    from bilevel.contracts.engine import Engine as Engine
+    from bilevel.contracts.engine import Observer as Observer
+    from bilevel.contracts.engine import Path as Path
+    from bilevel.contracts.engine import Search as Search
+    from bilevel.contracts.engine import Treatment as Treatment
     from bilevel.errors import BilevelError as BilevelError
-    from bilevel.explaining import explain as explain
-    from bilevel.expressions import least_squares as least_squares
-    from bilevel.expressions import maximum as maximum
-    from bilevel.loading import load_model as load_model
-    from bilevel.lower_level import LowerLevel as LowerLevel
-    from bilevel.problem import Problem as Problem
+    from bilevel.files.model_files import load_model as load_model
+    from bilevel.language.domains import Allowed as Allowed
+    from bilevel.language.domains import discretize as discretize
+    from bilevel.language.domains import set_scale as set_scale
+    from bilevel.language.formulas import least_squares as least_squares
+    from bilevel.language.formulas import maximum as maximum
+    from bilevel.language.lower_level import LowerLevel as LowerLevel
+    from bilevel.reading.multipliers import dual_of as dual_of
+    from bilevel.reading.problem import Problem as Problem
     from bilevel.registry import register as register
-    from bilevel.response import Response as Response
-    from bilevel.result import Result as Result
-    from bilevel.solving import solve as solve
+    from bilevel.response.response import Response as Response
+    from bilevel.results.comparison import compare as compare
+    from bilevel.results.result import Result as Result
+    from bilevel.upper.conditions import ActiveWhen as ActiveWhen
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "ActiveWhen": "conditions",
-    "Allowed": "domains",
+    "ActiveWhen": "upper.conditions",
+    "Allowed": "language.domains",
     "BilevelError": "errors",
-    "Engine": "contracts",
-    "LowerLevel": "lower_level",
-    "Observer": "contracts",
-    "Path": "contracts",
-    "Problem": "problem",
-    "Response": "response",
-    "Result": "result",
-    "Search": "contracts",
-    "Treatment": "contracts",
-    "compare": "comparison",
-    "discretize": "domains",
-    "dual_of": "duals",
-    "explain": "explaining",
-    "least_squares": "expressions",
-    "load_model": "loading",
-    "maximum": "expressions",
+    "Engine": "contracts.engine",
+    "LowerLevel": "language.lower_level",
+    "Observer": "contracts.engine",
+    "Path": "contracts.engine",
+    "Problem": "reading.problem",
+    "Response": "response.response",
+    "Result": "results.result",
+    "Search": "contracts.engine",
+    "Treatment": "contracts.engine",
+    "compare": "results.comparison",
+    "discretize": "language.domains",
+    "dual_of": "reading.multipliers",
+    "explain": "api.explaining",
+    "least_squares": "language.formulas",
+    "load_model": "files.model_files",
+    "maximum": "language.formulas",
     "register": "registry",
-    "set_scale": "domains",
-    "solve": "solving",
+    "set_scale": "language.domains",
+    "solve": "api.solving",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path as FilePath
 from typing import TypeVar
 
-from bilevel.contracts import Engine, Part, Path, Search, Surrogate, Treatment
+from bilevel.contracts.engine import Engine, Part, Path, Search, Surrogate, Treatment
 from bilevel.errors import UnknownNameError
 
 ROOMS: dict[type[Part], str] = {
-    Path: "",
+    Path: "paths",
     Search: "searches",
     Surrogate: "surrogates",
     Treatment: "complementarity",
@@ -58,7 +58,7 @@ def register(name: str) -> Callable[[type[P]], type[P]]:
     Raises
     ------
     TypeError
-        If the class implements no contract of :mod:`bilevel.contracts`.
+        If the class implements no contract of :mod:`bilevel.contracts.engine`.
     """
 
     def enter(part: type[P]) -> type[P]:

@@ -12,17 +12,17 @@ from typing import Any
 
 
 class _CallableModule(ModuleType):
-    """The module once it is imported; calling it calls :func:`bilevel.solving.solve`."""
+    """The module once it is imported; calling it calls :func:`bilevel.api.solving.solve`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Solve; see :func:`bilevel.solving.solve`."""
-        from bilevel.solving import solve
+        """Solve; see :func:`bilevel.api.solving.solve`."""
+        from bilevel.api.solving import solve
 
         return solve(*args, **kwargs)
 
 
 if __name__ == "__main__":
-    from bilevel.command_line import main
+    from bilevel.command_line.main import main
 
     sys.exit(main())
 else:

@@ -11,14 +11,14 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.archive import Archive, Evaluation
-from bilevel.compiling import Compilation
-from bilevel.contracts import Status
-from bilevel.judging import judged as judged_as
-from bilevel.problem import Problem
-from bilevel.response import Response
-from bilevel.result import Finding, Termination, Verdict
-from bilevel.verify import Check, Verifier, verdict_of
+from bilevel.contracts.engine import Status
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.results.result import Finding, Termination, Verdict
+from bilevel.upper.archive import Archive, Evaluation
+from bilevel.verify.judging import judged as judged_as
+from bilevel.verify.verifier import Check, Verifier, verdict_of
 
 
 def toy(sense=pyo.minimize):
@@ -369,11 +369,11 @@ def test_a_wrong_engine_is_found_out():
         def __call__(self, x, start=None, time_limit=None):
             import numpy as np
 
-            from bilevel.contracts import Answer, Status
+            from bilevel.contracts.engine import Answer, Status
 
             return Answer(Status.OPTIMAL, np.array([0.5]), 20.25, 20.25, True)
 
-    from bilevel.answering import Answering
+    from bilevel.response.answering import Answering
 
     response._parts = [
         (name, place, _like(part, Wrong()) if isinstance(part, Answering) else part)

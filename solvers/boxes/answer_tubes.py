@@ -30,13 +30,13 @@ import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.compiled import Array
 from bilevel.errors import RefusedError
-from bilevel.program import Program
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.taylor import Taylor
+from bilevel.graphs.taylor_graph import TaylorGraph
+from bilevel.programs.program import Program
 from bilevel.solvers.boxes.hessian_below import Bends, Flags, inverses, scatter
 from bilevel.solvers.boxes.polynomial_answer import PolynomialAnswer
-from bilevel.taylor import Taylor
-from bilevel.taylor_graph import TaylorGraph
 
 LARGEST = 200  # variables of a follower: dense matrices for every box
 _INFLATED = 1.0 + 1e-4  # what H^-1 may be off by, were H as ill-conditioned as is allowed

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bilevel.compiled import Array
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.taylor import Taylor
 from bilevel.solvers.boxes.answer_tubes import Tube
-from bilevel.taylor import Taylor
 
 _FIRST = {1: 16, 2: 6, 3: 4}  # pieces of each side to begin with
 _DECADES = 10.0  # a side whose ends differ by this factor is cut at the geometric mean

@@ -9,8 +9,8 @@ import itertools
 
 import numpy as np
 
-from bilevel.compiled import Array
-from bilevel.taylor import Taylor
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.taylor import Taylor
 
 
 def box_minimum(taylor: Taylor, model: Array) -> tuple[Array, Array]:

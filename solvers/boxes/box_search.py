@@ -15,19 +15,19 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bilevel import tolerances
-from bilevel.compiled import Array, Compiled
-from bilevel.compiling import Compilation
-from bilevel.contracts import Observer, Status
+from bilevel.contracts.engine import Observer, Status
 from bilevel.errors import RefusedError
-from bilevel.replies import Replies
-from bilevel.response import Response
-from bilevel.result import Termination
+from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.taylor import Taylor
+from bilevel.programs.compilation import Compilation
+from bilevel.response.replies import Replies
+from bilevel.response.response import Response
+from bilevel.results.result import Termination
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_cutting import BoxCutting
 from bilevel.solvers.boxes.box_minimum import box_minimum
 from bilevel.solvers.boxes.hessian_below import Flags
 from bilevel.solvers.boxes.leader_models import LeaderModels
-from bilevel.taylor import Taylor
 
 _BATCH = 256
 _ROOM = 40_000_000  # numbers held at once

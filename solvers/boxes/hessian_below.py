@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.compiled import Array
-from bilevel.taylor import Taylor
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.taylor import Taylor
 
 Flags = NDArray[np.bool_]
 Places = tuple[NDArray[np.int_], NDArray[np.int_]]

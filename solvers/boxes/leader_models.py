@@ -15,13 +15,13 @@ from collections.abc import Sequence
 import casadi as ca
 import numpy as np
 
-from bilevel.compiled import Array
-from bilevel.compiling import Compilation
 from bilevel.errors import RefusedError
+from bilevel.expressions.squares import Square, symbols_of
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.taylor import Taylor
+from bilevel.graphs.taylor_graph import TaylorGraph
+from bilevel.programs.compilation import Compilation
 from bilevel.solvers.boxes.answer_tubes import Tube
-from bilevel.squares import Square, symbols_of
-from bilevel.taylor import Taylor
-from bilevel.taylor_graph import TaylorGraph
 
 
 class LeaderModels:

@@ -11,10 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from bilevel.compiled import Array
-from bilevel.program import Program
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.taylor import Taylor
+from bilevel.programs.program import Program
 from bilevel.solvers.boxes.hessian_below import Bends, Flags
-from bilevel.taylor import Taylor
 
 _NEAR = 1e-7  # distance from a bound or a row, relative to its size, that starts as active
 _ROUNDS = 4  # in which rows and bounds that the polynomial would leave are held

@@ -2,7 +2,8 @@
 
 Fortuny-Amat and McCarl (1981, doi 10.1057/jors.1981.156): ``s <= M_s z, mu <= M_mu (1 - z)`` with z binary. With a
 wrong M it is a wrong answer that calls itself optimal (Pineda and Morales 2019, doi 10.1109/TPWRS.2019.2892607); the M
-here come from :mod:`bilevel.solvers.complementarity.proved_bounds`, with their proofs, or there is no big-M model.
+here come from :mod:`bilevel.solvers.complementarity.proofs.proved_bounds`, with their proofs, or there is no big-M
+model.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.contracts import Treatment
+from bilevel.contracts.engine import Treatment
 from bilevel.registry import register
-from bilevel.solvers.complementarity.proof_of_pairs import impose_cuts, proofs_of, refuse_unproved, why_no_cuts
+from bilevel.solvers.complementarity.proofs.proof_of_pairs import impose_cuts, proofs_of, refuse_unproved, why_no_cuts
 
 
 @register("big_m")

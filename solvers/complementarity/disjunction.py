@@ -12,9 +12,9 @@ from typing import Any
 import pyomo.environ as pyo
 import pyomo.gdp as gdp
 
-from bilevel.contracts import Treatment
+from bilevel.contracts.engine import Treatment
 from bilevel.registry import register
-from bilevel.solvers.complementarity.proof_of_pairs import proofs_of, refuse_unproved
+from bilevel.solvers.complementarity.proofs.proof_of_pairs import proofs_of, refuse_unproved
 
 
 @register("disjunction")

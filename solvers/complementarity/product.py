@@ -12,9 +12,9 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.contracts import Treatment
+from bilevel.contracts.engine import Treatment
 from bilevel.registry import register
-from bilevel.solvers.complementarity.proof_of_pairs import bound_multipliers
+from bilevel.solvers.complementarity.proofs.proof_of_pairs import bound_multipliers
 
 
 @register("product")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.contracts import Treatment
+from bilevel.contracts.engine import Treatment
 from bilevel.registry import register
-from bilevel.solvers.complementarity.compiled_conditions import CompiledConditions
-from bilevel.solvers.complementarity.dual_objective import state_by_duals
-from bilevel.solvers.complementarity.duality_rows import why_no_duality
-from bilevel.solvers.complementarity.proof_of_pairs import bound_multipliers, impose_cuts, why_no_cuts
+from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions
+from bilevel.solvers.complementarity.proofs.dual_objective import state_by_duals
+from bilevel.solvers.complementarity.proofs.duality_rows import why_no_duality
+from bilevel.solvers.complementarity.proofs.proof_of_pairs import bound_multipliers, impose_cuts, why_no_cuts
 
 
 @register("sos1")
@@ -44,8 +44,9 @@ class SOS1Cut(Treatment):
 
     Source:      as ``sos1``
     Target:      as ``sos1``, and the rows ``complementarity.cut`` of
-                 :mod:`bilevel.solvers.complementarity.duality_rows`; products of x and y in F by the dual objective
-                 where :mod:`bilevel.solvers.complementarity.dual_objective` has a form with fewer of them
+                 :mod:`bilevel.solvers.complementarity.proofs.duality_rows`; products of x and y in F by the dual
+                 objective where :mod:`bilevel.solvers.complementarity.proofs.dual_objective` has a form with fewer of
+                 them
     Exact when:  always: the cuts hold at every bilevel-feasible point
     Refuses:     constraints that are not affine in y; followers for which there is no such row
     """

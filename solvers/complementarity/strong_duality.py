@@ -2,7 +2,7 @@
 
 For linear and convex quadratic lower levels (Fortuny-Amat and McCarl 1981 have the pairs; the row is in Zare, Borrero,
 Zeng and Prokopyev 2019, doi 10.1007/s10479-017-2704-5, where it beats them when followers are large and the leader's
-linking variables few and discrete). The algebra stands in :mod:`bilevel.solvers.complementarity.duality_rows`.
+linking variables few and discrete). The algebra stands in :mod:`bilevel.solvers.complementarity.proofs.duality_rows`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import casadi as ca
 import pyomo.environ as pyo
 
 from bilevel import tolerances
-from bilevel.contracts import Treatment
-from bilevel.intervals import Graph
+from bilevel.contracts.engine import Treatment
+from bilevel.graphs.intervals import Graph
 from bilevel.registry import register
-from bilevel.solvers.complementarity.compiled_conditions import CompiledConditions, Part
-from bilevel.solvers.complementarity.duality_rows import gap, why_no_duality
-from bilevel.solvers.complementarity.proof_of_pairs import bound_multipliers
+from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions, Part
+from bilevel.solvers.complementarity.proofs.duality_rows import gap, why_no_duality
+from bilevel.solvers.complementarity.proofs.proof_of_pairs import bound_multipliers
 
 
 @register("strong_duality")

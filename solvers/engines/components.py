@@ -15,11 +15,11 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from bilevel import tolerances
-from bilevel.answering import Answering
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, Shape
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program, Shape
 from bilevel.registry import register
+from bilevel.response.answering import Answering
 
 _SMALLEST = 40  # continuous variables up to which one call for all is as fast
 _WORTH = 16  # integer variables from which branching on all of them together is the slower way

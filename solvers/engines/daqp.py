@@ -14,10 +14,10 @@ from scipy.linalg.lapack import dpotrf
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, Shape
-from bilevel.quadratic_form import SPREAD, QuadraticForm, own_units, relative_smallest_eigenvalue
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program, Shape
+from bilevel.programs.quadratic_form import SPREAD, QuadraticForm, own_units, relative_smallest_eigenvalue
 from bilevel.registry import register
 
 _INFINITE = 1e30

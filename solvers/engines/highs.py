@@ -12,12 +12,12 @@ import numpy as np
 from scipy import sparse
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, Shape
-from bilevel.quadratic_form import QuadraticForm
-from bilevel.quiet_highs import quiet_highs
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program, Shape
+from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.registry import register
+from bilevel.solvers.libraries.quiet_highs import quiet_highs
 
 _MODEL = highspy.HighsModelStatus
 _DUAL_ZERO = 1e-7

@@ -13,12 +13,12 @@ import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.compiled import Array, Compiled
-from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.graphs.compiled import Array, Compiled
+from bilevel.linear_algebra.sparse_factor import Definiteness
+from bilevel.programs.program import Program
+from bilevel.programs.sparse_form import column_of, pattern, with_diagonal
 from bilevel.registry import register
-from bilevel.sparse_factor import Definiteness
-from bilevel.sparse_form import column_of, pattern, with_diagonal
 
 OPTIONS: dict[str, Any] = {
     "tol": tolerances.ENGINE,

@@ -12,13 +12,12 @@ from scipy.linalg import null_space
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Answers, ClosedForm, Engine, Solver, Status
-from bilevel.program import Program, Shape
-from bilevel.quadratic_form import QuadraticForm, own_units
+from bilevel.contracts.engine import Answer, Answers, ClosedForm, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program, Shape
+from bilevel.programs.quadratic_form import QuadraticForm, own_units
 from bilevel.registry import register
-
-from .symbolic_ldl import closed_form
+from bilevel.solvers.engines.symbolic_ldl import closed_form
 
 _SMALLEST_PIVOT = 1e-14
 """Of a Cholesky factor, squared, relative to the matrix's own entry on the diagonal: the rounding of that. The same

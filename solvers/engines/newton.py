@@ -15,11 +15,11 @@ import casadi as ca
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program, Shape
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program, Shape
+from bilevel.programs.smooth_form import smooth_form
 from bilevel.registry import register
-from bilevel.smooth_form import smooth_form
 from bilevel.solvers.engines.newton_rows import RowsSolver
 from bilevel.solvers.engines.newton_steps import (
     DESCENT,

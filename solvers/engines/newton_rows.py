@@ -19,11 +19,11 @@ from scipy.linalg.lapack import dpotrf
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Solver, Status
-from bilevel.program import Program
-from bilevel.quadratic_form import SPREAD
-from bilevel.smooth_form import smooth_form
+from bilevel.contracts.engine import Answer, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program
+from bilevel.programs.quadratic_form import SPREAD
+from bilevel.programs.smooth_form import smooth_form
 from bilevel.solvers.engines.newton_steps import (
     DESCENT,
     ITERATIONS,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer
-from bilevel.program import Program
+from bilevel.contracts.engine import Answer
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program
 
 ITERATIONS = 60
 

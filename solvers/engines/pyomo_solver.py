@@ -18,10 +18,10 @@ import pyomo.environ as pyo
 from pyomo.opt import TerminationCondition
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
 from bilevel.errors import RefusedError
-from bilevel.program import Program
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program
 from bilevel.registry import register
 
 _OPERATIONS: dict[int, Callable[..., Any]] = {

@@ -19,13 +19,13 @@ import pyscipopt
 from numpy.typing import NDArray
 
 from bilevel import tolerances
-from bilevel.boxes import box_below, box_of_rows
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, Engine, Solver, Status
-from bilevel.program import Program
+from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.programs.extents import box_below, box_of_rows
+from bilevel.programs.program import Program
 from bilevel.registry import register
 from bilevel.solvers.engines.scip_expressions import HARMLESS, Builder, degree, instructions
-from bilevel.solvers.engines.scip_silence import silence
+from bilevel.solvers.libraries.scip_silence import silence
 
 _LONGEST = 20.0  # seconds for one lower level where nobody set a limit: a search must not hang at one point
 _FAR = 1e15  # SCIP takes 1e20 for infinite, and a point there for an optimum
@@ -74,7 +74,7 @@ class ScipSolver(Solver):
         self._instructions = instructions(program.graph)
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
-        """See :class:`bilevel.contracts.Solver`."""
+        """See :class:`bilevel.contracts.engine.Solver`."""
         began = time.monotonic()
         limit = _LONGEST if time_limit is None else max(time_limit, 0.01)
         cutoff = self._value_at(parameters, start) if self.program.loose.any() else None

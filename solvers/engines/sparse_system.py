@@ -1,9 +1,9 @@
 """One sparse linear system: large quadratic programs with few nonzeros and without inequalities.
 
-``H y + A'm = -c,  A y = b`` by an ``L D L'`` factorization whose order is found once (:mod:`bilevel.sparse_kkt`). The
-inertia says whether H is definite where the rows leave room (Nocedal and Wright, *Numerical Optimization*, theorem
-16.3). What it does not decide (singular Hessians, rows that contradict each other by little) is refused, for another
-engine.
+``H y + A'm = -c,  A y = b`` by an ``L D L'`` factorization whose order is found once
+(:mod:`bilevel.linear_algebra.saddle_system`). The inertia says whether H is definite where the rows leave room (Nocedal
+and Wright, *Numerical Optimization*, theorem 16.3). What it does not decide (singular Hessians, rows that contradict
+each other by little) is refused, for another engine.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import numpy as np
 from scipy.sparse.linalg import lsqr
 
 from bilevel import tolerances
-from bilevel.compiled import Array
-from bilevel.contracts import Answer, ClosedForm, Engine, Solver, Status
-from bilevel.program import Program, Shape
+from bilevel.contracts.engine import Answer, ClosedForm, Engine, Solver, Status
+from bilevel.graphs.compiled import Array
+from bilevel.linear_algebra.saddle_system import KktSystem
+from bilevel.programs.program import Program, Shape
+from bilevel.programs.sparse_form import SparseForm
 from bilevel.registry import register
-from bilevel.sparse_form import SparseForm
-from bilevel.sparse_kkt import KktSystem
-
-from .symbolic_ldl import closed_form
+from bilevel.solvers.engines.symbolic_ldl import closed_form
 
 _RESIDUAL = 1e-10  # of the system, relative, above which its solution is none
 _BENT = 1e-11  # curvature below minus this, relative to the terms it is the sum of, is negative

@@ -12,8 +12,8 @@ from __future__ import annotations
 import casadi as ca
 import numpy as np
 
-from bilevel.contracts import ClosedForm
-from bilevel.program import Program
+from bilevel.contracts.engine import ClosedForm
+from bilevel.programs.program import Program
 
 _ALWAYS = 4_000  # operations that are faster than any call of LAPACK
 _MOST = 25_000  # beyond which building the formula takes a second, more than the faster answers give back

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bilevel.contracts import Point, Search
+from bilevel.contracts.engine import Point, Search
 from bilevel.registry import register
-
-from .model_based.encoding import Array, Encoding
-from .model_based.initial_design import initial_design
-from .model_based.memory import Memory
-from .model_based.pool import Pool
+from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.solvers.searches.model_based.initial_design import initial_design
+from bilevel.solvers.searches.model_based.memory import Memory
+from bilevel.solvers.searches.model_based.pool import Pool
 
 if TYPE_CHECKING:
-    from bilevel.archive import Evaluation
-    from bilevel.space import Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Space
 
 __all__ = ["DifferentialEvolutionSearch"]
 

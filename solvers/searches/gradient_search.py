@@ -1,15 +1,15 @@
 """Multi-start descent on the hypergradient, where both levels are smooth.
 
 dF/dx through the follower's optimality costs a few evaluations whatever the number of upper variables
-(:mod:`bilevel.hypergradient`), and those of the coupling constraints G(x, y(x)) an adjoint more each; so Newton's and
-quasi-Newton methods get far in few points (:mod:`bilevel.solvers.searches.descent`). Sobol starts look for the basin,
-the best ones are polished in turn, with fresh starts when those are used up. Starts that break coupling constraints
-come last, the least broken first, and are led to feasible points.
+(:mod:`bilevel.sensitivity.hypergradient`), and those of the coupling constraints G(x, y(x)) an adjoint more each; so
+Newton's and quasi-Newton methods get far in few points (:mod:`bilevel.solvers.searches.descent.local_solve`). Sobol
+starts look for the basin, the best ones are polished in turn, with fresh starts when those are used up. Starts that
+break coupling constraints come last, the least broken first, and are led to feasible points.
 
 F and G have kinks where the follower's active set changes. The gradient there is that of one piece, and the descent
-goes on with the pieces seen on all sides (:mod:`bilevel.solvers.searches.kink_steps`). Where a follower with several
-optima jumps from one to another there is no derivative across the jump, and what is found is the best of the pieces
-that were started in. Discrete coordinates are drawn with the start and held.
+goes on with the pieces seen on all sides (:mod:`bilevel.solvers.searches.descent.kink_steps`). Where a follower with
+several optima jumps from one to another there is no derivative across the jump, and what is found is the best of the
+pieces that were started in. Discrete coordinates are drawn with the start and held.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bilevel.contracts import Point, Search
+from bilevel.contracts.engine import Point, Search
 from bilevel.errors import RefusedError
-from bilevel.inversion import Inversion
 from bilevel.registry import register
-from bilevel.solvers.searches.coupling_rows import sides_of
-from bilevel.solvers.searches.descent import Descent, is_useful, merit
+from bilevel.solvers.searches.descent.coupling_rows import sides_of
+from bilevel.solvers.searches.descent.inversion import Inversion
+from bilevel.solvers.searches.descent.local_solve import Descent, is_useful, merit
 
 if TYPE_CHECKING:
-    from bilevel.archive import Evaluation
-    from bilevel.space import Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Space
 
 
 @register("gradient")

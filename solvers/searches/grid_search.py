@@ -11,7 +11,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from bilevel.contracts import Point, Search
+from bilevel.contracts.engine import Point, Search
 from bilevel.registry import register
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from bilevel.archive import Evaluation
-    from bilevel.space import Dimension, Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Dimension, Space
 
 _LISTED = 1_000_000
 _PROJECTIONS = 300

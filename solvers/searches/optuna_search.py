@@ -15,19 +15,18 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bilevel.contracts import Point, Search
+from bilevel.contracts.engine import Point, Search
 from bilevel.errors import OptionError
 from bilevel.registry import register
-
-from .model_based.encoding import Encoding
-from .model_based.memory import Memory
-from .model_based.pool import Pool
+from bilevel.solvers.searches.model_based.encoding import Encoding
+from bilevel.solvers.searches.model_based.memory import Memory
+from bilevel.solvers.searches.model_based.pool import Pool
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bilevel.archive import Evaluation
-    from bilevel.space import Dimension, Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Dimension, Space
 
 __all__ = ["OptunaSearch"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bilevel.contracts import Point, Search
+from bilevel.contracts.engine import Point, Search
 from bilevel.errors import OptionError
 from bilevel.registry import register
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bilevel.archive import Evaluation
-    from bilevel.space import Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Space
 
 _PATIENCE = 2000  # draws in a row that bring nothing new
 _PROJECTION = 20  # what a projection that found nothing counts for: it takes as long as many draws

@@ -13,21 +13,20 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bilevel.contracts import Point, Search
+from bilevel.contracts.engine import Point, Search
 from bilevel.errors import OptionError
 from bilevel.registry import register
-from bilevel.solvers.acquisition import ACQUISITIONS, Acquisition
-
-from .model_based.category_step import CategoryStep, few_combinations
-from .model_based.course import Course, Options
-from .model_based.gaussian_process_step import GaussianProcessStep
-from .model_based.radial_basis_step import RadialBasisStep
+from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS, Acquisition
+from bilevel.solvers.searches.model_based.category_step import CategoryStep, few_combinations
+from bilevel.solvers.searches.model_based.course import Course, Options
+from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
+from bilevel.solvers.searches.model_based.radial_basis_step import RadialBasisStep
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bilevel.archive import Evaluation
-    from bilevel.space import Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Space
 
 __all__ = ["GaussianProcessSearch", "RadialBasisSearch", "SurrogateSearch"]
 

@@ -21,10 +21,9 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from bilevel.contracts import Surrogate
+from bilevel.contracts.engine import Surrogate
 from bilevel.registry import register
-
-from .quadratic_trend import quadratic, quadratic_slope
+from bilevel.solvers.surrogates.quadratic_trend import quadratic, quadratic_slope
 
 __all__ = ["GaussianProcess"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lu_factor, lu_solve
 
-from bilevel.contracts import Surrogate
+from bilevel.contracts.engine import Surrogate
 from bilevel.registry import register
 
 __all__ = ["RadialBasis"]

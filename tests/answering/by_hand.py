@@ -14,8 +14,8 @@ import pyomo.environ as pyo
 from scipy.optimize import linprog
 
 from bilevel import LowerLevel
-from bilevel.compiling import Compilation
-from bilevel.problem import Problem
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
 
 TOLERANCE = 1e-7
 

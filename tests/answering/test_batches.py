@@ -8,7 +8,7 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response, registry
-from bilevel.contracts import Engine, Search, Status
+from bilevel.contracts.engine import Engine, Search, Status
 from bilevel.errors import ModelError
 
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from bilevel import LowerLevel, registry
-from bilevel.compiling import Compilation
-from bilevel.contracts import Engine, Status
-from bilevel.problem import Problem
-from bilevel.response import Response
+from bilevel.contracts.engine import Engine, Status
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
 from bilevel.solvers.engines.components import _parts
-from bilevel.verify import Verifier
+from bilevel.verify.verifier import Verifier
 
 X = np.array([0.5, -0.25])
 

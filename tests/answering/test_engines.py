@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from bilevel import LowerLevel, registry, tolerances
-from bilevel.answering import Answering, ranked_engines
-from bilevel.contracts import Answer, Engine, Status
+from bilevel.contracts.engine import Answer, Engine, Status
 from bilevel.errors import RefusedError
-from bilevel.response import Response
+from bilevel.response.answering import Answering, ranked_engines
+from bilevel.response.response import Response
 
 ENGINES = [*(name for name in registry.catalogue(Engine) if name != "pyomo"), "pyomo:highs", "pyomo:scip_direct"]
 SPARSE = ("sparse_system", "piqp")  # of programs that are large and sparse

@@ -7,8 +7,8 @@ import pytest
 import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import RefusedError
-from bilevel.hypergradient import Hypergradient
-from bilevel.response import Response
+from bilevel.response.response import Response
+from bilevel.sensitivity.hypergradient import Hypergradient
 
 
 def base():

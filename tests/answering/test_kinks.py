@@ -5,7 +5,7 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel
-from bilevel.response import Response
+from bilevel.response.response import Response
 
 
 def two_sides(bounds=(-1, 1), objective=lambda a, b: a - b):

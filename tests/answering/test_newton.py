@@ -8,13 +8,13 @@ import pytest
 from scipy.optimize import linprog
 
 from bilevel import registry
-from bilevel.affine_arguments import affine_arguments
-from bilevel.answering import Answering
-from bilevel.contracts import Engine, Status
-from bilevel.program import Program
-from bilevel.smooth_form import SmoothForm
-from bilevel.squared_distance import Factor
-from bilevel.squares import square_of
+from bilevel.contracts.engine import Engine, Status
+from bilevel.expressions.squares import square_of
+from bilevel.language.squared_distance import Factor
+from bilevel.programs.affine_arguments import affine_arguments
+from bilevel.programs.program import Program
+from bilevel.programs.smooth_form import SmoothForm
+from bilevel.response.answering import Answering
 
 NONE = np.zeros(1)
 

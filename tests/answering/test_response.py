@@ -8,9 +8,9 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts import Status
+from bilevel.contracts.engine import Status
 from bilevel.errors import ModelError
-from bilevel.response import Response
+from bilevel.response.response import Response
 
 
 def toy(sense=pyo.minimize, lower_sense=pyo.minimize):

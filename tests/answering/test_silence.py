@@ -11,8 +11,8 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response
-from bilevel.contracts import Status
-from bilevel.solvers.engines.scip_silence import silence
+from bilevel.contracts.engine import Status
+from bilevel.solvers.libraries.scip_silence import silence
 
 
 def test_a_derivative_in_x_that_is_no_number_is_not_complained_of(capfd):

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bilevel import LowerLevel
-from bilevel.compiling import Compilation
-from bilevel.problem import Problem
-from bilevel.response import Response
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
 from bilevel.solvers.engines.symbolic_ldl import closed_form
 
 

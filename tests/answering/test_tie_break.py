@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts import Status
-from bilevel.response import Response
+from bilevel.contracts.engine import Status
+from bilevel.response.response import Response
 
 ZERO = np.zeros(2)
 

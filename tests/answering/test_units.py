@@ -6,7 +6,7 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel, Response
-from bilevel.units import scale_of
+from bilevel.graphs.steepness import scale_of
 
 N, ROWS, DECADES = 4, 3, 5
 

@@ -7,11 +7,11 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.command_line import main
-from bilevel.compiling import Compilation
+from bilevel.command_line.main import main
+from bilevel.convexity.uniqueness import not_unique
 from bilevel.errors import OptionError, RefusedError
-from bilevel.problem import Problem
-from bilevel.uniqueness import not_unique
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
 
 TOLL = """\
 import pyomo.environ as pyo
@@ -103,7 +103,7 @@ def test_a_response_function_gives_the_one_answer_it_gives():
 
 
 def bilevel_attitudes():
-    from bilevel.attitude import Attitude
+    from bilevel.language.attitude import Attitude
 
     return list(Attitude)
 

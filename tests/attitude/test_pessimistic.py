@@ -6,9 +6,10 @@ import pyomo.environ as pyo
 import pytest
 
 import bilevel
-from bilevel import LowerLevel, tie_break
-from bilevel.problem import Problem
-from bilevel.response import Response
+from bilevel import LowerLevel
+from bilevel.reading.problem import Problem
+from bilevel.response import tie_break
+from bilevel.response.response import Response
 
 STEPS = pyo.RangeSet(0, 1, 0.25)
 

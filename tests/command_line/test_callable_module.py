@@ -10,7 +10,7 @@ import pytest
 # In a process of its own, for import order is what is tested; without Pyomo, which would only make it slow.
 PROGRAM = """
 import sys, types
-solving = sys.modules["bilevel.solving"] = types.ModuleType("bilevel.solving")
+solving = sys.modules["bilevel.api.solving"] = types.ModuleType("bilevel.api.solving")
 solving.solve = lambda *arguments, **options: (arguments, options)
 {head}
 assert {name}(3, method="kkt") == ((3,), {{"method": "kkt"}})

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 import bilevel
-from bilevel import solving
-from bilevel.command_line import main
-from bilevel.contracts import Observer
+from bilevel.api import solving
+from bilevel.command_line.main import main
+from bilevel.contracts.engine import Observer
 from bilevel.errors import RefusedError
-from bilevel.report import ProgressLine
-from bilevel.result import Result, Termination, Verdict
+from bilevel.results.result import Result, Termination, Verdict
+from bilevel.results.text import ProgressLine
 
 ROOT = str(Path(bilevel.__file__).parents[1])
 
@@ -104,7 +104,7 @@ WRONG = {
 @pytest.fixture
 def typed(monkeypatch):
     from bilevel import registry
-    from bilevel.contracts import Search
+    from bilevel.contracts.engine import Search
 
     for name in registry.catalogue(Search):
         registry.get(Search, name)  # a module is run once: what registers meanwhile would be lost afterwards
@@ -212,7 +212,7 @@ def test_lists_and_version(capsys):
 @pytest.mark.parametrize("argument", ["--help", "--list"])
 def test_help_imports_nothing_heavy(argument):
     code = (
-        f"import sys; from bilevel.command_line import main; code = main([{argument!r}])\n"
+        f"import sys; from bilevel.command_line.main import main; code = main([{argument!r}])\n"
         "heavy = {'pyomo', 'casadi', 'numpy', 'rich', 'matplotlib', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy; sys.exit(code)"
     )

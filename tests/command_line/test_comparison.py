@@ -7,12 +7,13 @@ import json
 import pyomo.environ as pyo
 import pytest
 
-import bilevel.comparison
-from bilevel import LowerLevel, compare, solving
-from bilevel.contracts import Search
+import bilevel.results.comparison
+from bilevel import LowerLevel, compare
+from bilevel.api import solving
+from bilevel.contracts.engine import Search
 from bilevel.errors import ModelError, OptionError, RefusedError, UnknownNameError
 from bilevel.registry import register
-from bilevel.result import Result, Termination, Verdict
+from bilevel.results.result import Result, Termination, Verdict
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 import pytest
 from test_report import EXACT, REFUSED, SEARCH
 
-from bilevel.archive import Evaluation
-from bilevel.command_line import main
-from bilevel.comparison import Comparison
-from bilevel.contracts import Status
-from bilevel.html_report import comparison_page, result_page
+from bilevel.command_line.main import main
+from bilevel.contracts.engine import Status
+from bilevel.results.comparison import Comparison
+from bilevel.results.page import comparison_page, result_page
+from bilevel.upper.archive import Evaluation
 
 NO_END = {"meta", "img", "br"}
 

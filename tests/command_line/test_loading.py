@@ -12,9 +12,9 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import registry
-from bilevel.contracts import Search
+from bilevel.contracts.engine import Search
 from bilevel.errors import LoadingError
-from bilevel.loading import convert, gallery, load_model
+from bilevel.files.model_files import convert, gallery, load_model
 
 GOOD = "import pyomo.environ as pyo\nmodel = pyo.ConcreteModel()\n"
 

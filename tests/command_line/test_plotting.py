@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 import bilevel
-from bilevel.archive import Evaluation
-from bilevel.contracts import Status
+from bilevel.contracts.engine import Status
 from bilevel.errors import OptionError
-from bilevel.landscape import Landscape
-from bilevel.loading import load_model
-from bilevel.plotting import curve_of, plot_comparison
-from bilevel.result import Result, Termination, Verdict
+from bilevel.files.model_files import load_model
+from bilevel.results.landscape import Landscape
+from bilevel.results.plots.comparison import curve_of, plot_comparison
+from bilevel.results.result import Result, Termination, Verdict
+from bilevel.upper.archive import Evaluation
 
 
 def search(values, sense=1, method="random"):
@@ -68,7 +68,7 @@ def test_an_unknown_ending_lists_those_there_are(tmp_path):
 
 def test_pyplot_is_left_alone(tmp_path):
     code = (
-        "import sys; from bilevel.plotting import plot_comparison; assert 'matplotlib' not in sys.modules\n"
+        "import sys; from bilevel.results.plots.comparison import plot_comparison; assert 'matplotlib' not in sys.modules\n"
         f"plot_comparison([], {str(tmp_path / 'out.png')!r}); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

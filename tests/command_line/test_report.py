@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from bilevel.archive import Archive, Evaluation
-from bilevel.comparison import Comparison
-from bilevel.contracts import Settings, Status
-from bilevel.report import ProgressLine, as_text, comparison_report, number, result_report, show
-from bilevel.result import Result, Termination, Verdict
+from bilevel.contracts.engine import Settings, Status
+from bilevel.results.comparison import Comparison
+from bilevel.results.result import Result, Termination, Verdict
+from bilevel.results.text import ProgressLine, as_text, comparison_report, number, result_report, show
+from bilevel.upper.archive import Archive, Evaluation
 
 EXACT = Result(
     method="kkt",

@@ -7,9 +7,9 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.command_line import main
-from bilevel.contracts import Treatment
-from bilevel.loading import load_model
+from bilevel.command_line.main import main
+from bilevel.contracts.engine import Treatment
+from bilevel.files.model_files import load_model
 from bilevel.registry import catalogue
 
 

@@ -12,8 +12,8 @@ from scipy.optimize import linprog
 import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import RefusedError
-from bilevel.kkt import apply_conditions
-from bilevel.solvers.complementarity.proved_bounds import bounds_of_pairs
+from bilevel.kkt.conditions import apply_conditions
+from bilevel.solvers.complementarity.proofs.proved_bounds import bounds_of_pairs
 
 NEED_PROOFS = ["big_m", "big_m_cut", "disjunction", "hull"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
-from bilevel.archive import Archive
-from bilevel.command_line import main
-from bilevel.contracts import Settings
-from bilevel.transcript import Transcript
+from bilevel.command_line.main import main
+from bilevel.contracts.engine import Settings
+from bilevel.results.transcript import Transcript
+from bilevel.upper.archive import Archive
 
 
 class Clock:

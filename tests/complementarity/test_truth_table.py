@@ -9,10 +9,10 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel
-from bilevel.contracts import Engine, Status, Treatment
-from bilevel.problem import Problem
+from bilevel.contracts.engine import Engine, Status, Treatment
+from bilevel.reading.problem import Problem
 from bilevel.registry import catalogue, get
-from bilevel.solvers.treated_model import TreatedModel
+from bilevel.solvers.single_level.treated_model import TreatedModel
 
 EXACT = [name for name in catalogue(Treatment) if get(Treatment, name).exact]
 SEQUENCES = [name for name in catalogue(Treatment) if get(Treatment, name)().schedule()]
@@ -48,7 +48,7 @@ def best(treated: TreatedModel, slack: float, multiplier: float) -> float:
         model.near.add(model.off[k] >= target - value)
     model.near.add(floor.multiplier == 0)
     model.distance = pyo.Objective(expr=model.off[0] + model.off[1])
-    from bilevel.single_level import SingleLevel
+    from bilevel.kkt.single_level import SingleLevel
 
     program = SingleLevel(model).program
     engine = max(catalogue(Engine), key=lambda name: get(Engine, name)().suits(program))
@@ -103,7 +103,7 @@ def test_all_that_is_new_stands_on_one_block_and_every_pair_is_found_there(name)
 
 @pytest.mark.parametrize("name", CUTS)
 def test_a_cut_holds_at_every_bilevel_feasible_point(name):
-    from bilevel.loading import load_model
+    from bilevel.files.model_files import load_model
 
     single = pyo.TransformationFactory("bilevel.kkt").create_using(load_model("bard", {}), complementarity=name)
     rows = list(single.complementarity.cut.values())

@@ -6,10 +6,10 @@ import highspy
 import pyscipopt
 import pytest
 
-from bilevel.command_line import main
+from bilevel.command_line.main import main
 from bilevel.errors import OptionError, RefusedError
-from bilevel.loading import load_model
-from bilevel.writing import write
+from bilevel.files.model_files import load_model
+from bilevel.files.single_level_files import write
 
 
 def solved_by_scip(path) -> tuple[float, set[str]]:

@@ -7,8 +7,8 @@ import pytest
 from pyomo.environ import cos, cosh, exp, log, sin, sqrt, tanh
 
 from bilevel import LowerLevel, Problem, maximum
-from bilevel.compiling import Compilation
-from bilevel.convexity import convexity_of
+from bilevel.convexity.examination import convexity_of
+from bilevel.programs.compilation import Compilation
 
 UNIT, BOTH, POSITIVE, FREE = (0, 1), (-2, 2), (0, 2), (None, None)
 INSIDE = (0.1, 2)

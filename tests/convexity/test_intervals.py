@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilevel.intervals import ENTIRE, Graph, covered, halves, power, product, quotient, square
+from bilevel.graphs.intervals import ENTIRE, Graph, covered, halves, power, product, quotient, square
 
 X, Y = ca.SX.sym("x", 1), ca.SX.sym("y", 1)
 

@@ -5,8 +5,8 @@ import pytest
 from pyomo.environ import exp, log, sqrt
 
 from bilevel import LowerLevel, Problem, maximum
-from bilevel.compiling import Compilation
-from bilevel.convexity import convexity_of
+from bilevel.convexity.examination import convexity_of
+from bilevel.programs.compilation import Compilation
 
 
 def examine(rows, *, objective=None, x=(0, 1), y=(-2, 2)):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pyomo.environ import cos, exp, log, sin, sqrt
 
 from bilevel import LowerLevel, Problem
-from bilevel.compiling import Compilation
-from bilevel.convexity import convexity_of
-from bilevel.curvature import curvatures
-from bilevel.intervals import Graph
+from bilevel.convexity.curvature import curvatures
+from bilevel.convexity.examination import convexity_of
+from bilevel.graphs.intervals import Graph
+from bilevel.programs.compilation import Compilation
 
 FREE = (None, None)
 

@@ -8,10 +8,10 @@ from cases import assert_same_function
 
 import bilevel
 from bilevel import LowerLevel, Response
-from bilevel.compiling import Compilation
-from bilevel.hypergradient import Hypergradient
-from bilevel.problem import Problem
-from bilevel.sums_of_squares import taken_apart
+from bilevel.expressions.sums_of_squares import taken_apart
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.sensitivity.hypergradient import Hypergradient
 
 ROWS, MOVING, STILL = 60, 3, 2
 POINTS = [np.array([0.5, 1.0, 0.3]), np.array([2.0, 0.1, 1.5]), np.array([0.1, 0.7, 2.0])]
@@ -83,7 +83,7 @@ def both(monkeypatch, **settings):
     """Compiled with the squares kept, however few, and with all of them written out."""
     found = []
     for smallest in (1, 10**12):
-        monkeypatch.setattr("bilevel.moving_squares.SMALLEST", smallest)
+        monkeypatch.setattr("bilevel.expressions.moving_squares.SMALLEST", smallest)
         found.append(Response(create(**settings)))
     kept, written = found
     assert kept.programs["lower"].moving
@@ -124,13 +124,13 @@ def test_the_program_in_symbols_is_the_same_function(pair):
 
 
 def test_columns_that_stand_still_are_not_compiled(monkeypatch):
-    monkeypatch.setattr("bilevel.moving_squares.SMALLEST", 1)
+    monkeypatch.setattr("bilevel.expressions.moving_squares.SMALLEST", 1)
     (gram,) = Response(create()).programs["lower"].quadratic_form._grams
     assert gram.columns.shape == (ROWS, MOVING)
 
 
 def test_a_feature_that_is_no_number_is_a_failed_point(monkeypatch):
-    monkeypatch.setattr("bilevel.moving_squares.SMALLEST", 1)
+    monkeypatch.setattr("bilevel.expressions.moving_squares.SMALLEST", 1)
     m = create()
     m.x[0].setlb(-1.0)
     m.lower.obj.deactivate()
@@ -156,7 +156,7 @@ def test_a_feature_that_is_no_number_is_a_failed_point(monkeypatch):
     ids=["rows that are not affine", "a weight with y", "a matrix that does not move", "fourth powers"],
 )
 def test_what_is_no_moving_square_is_left_as_it_is(below, monkeypatch):
-    monkeypatch.setattr("bilevel.moving_squares.SMALLEST", 1)
+    monkeypatch.setattr("bilevel.expressions.moving_squares.SMALLEST", 1)
     program = Compilation(Problem.read(create(below=below))).programs["lower"]
     assert program.moving == ()
     ca.Function("f", [program.parameters, program.variables], [program.objective])  # no symbol is left over
@@ -185,7 +185,7 @@ def _product(factors):
 def test_every_path_takes_it_as_it_takes_the_symbols(method, monkeypatch):
     found = []
     for smallest in (1, 10**12):
-        monkeypatch.setattr("bilevel.moving_squares.SMALLEST", smallest)
+        monkeypatch.setattr("bilevel.expressions.moving_squares.SMALLEST", smallest)
         m = create()
         m.x[1].fix(0.5)
         m.x[2].fix(1.0)

@@ -11,8 +11,8 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response
-from bilevel.contracts import Status
-from bilevel.pencil import SMALLEST, Line
+from bilevel.contracts.engine import Status
+from bilevel.linear_algebra.pencil import SMALLEST, Line
 
 P = SMALLEST + 5
 
@@ -116,7 +116,7 @@ def test_where_it_is_not_definite_the_engine_says_so():
 def test_the_same_gradients(penalty, monkeypatch):
     model = ridge(ON_A_LINE[penalty])
     ours, theirs = Response(model), dense(model)
-    monkeypatch.setattr("bilevel.sensitivity.dposv", None)
+    monkeypatch.setattr("bilevel.sensitivity.answer_motion.dposv", None)
     found = [ours.gradient(np.array([level, 0.5])) for level in LEVELS]
     monkeypatch.undo()
     for level, one in zip(LEVELS, found, strict=True):

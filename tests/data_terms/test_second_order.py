@@ -7,10 +7,10 @@ from cases import CASES, create
 
 import bilevel
 from bilevel import LowerLevel, Response, least_squares, set_scale
-from bilevel.hypergradient import Hypergradient
-from bilevel.second_order import SecondOrder
-from bilevel.solvers.searches.box_newton import minimise
-from bilevel.space import Space
+from bilevel.sensitivity.hypergradient import Hypergradient
+from bilevel.sensitivity.second_order import SecondOrder
+from bilevel.solvers.searches.descent.box_newton import minimise
+from bilevel.upper.space import Space
 
 
 def small():

@@ -8,12 +8,12 @@ import pyomo.environ as pyo
 import pytest
 from cases import CASES, P, assert_same_function, create, data
 
-import bilevel.squares
+import bilevel.expressions.squares
 from bilevel import LowerLevel, Response, least_squares
-from bilevel.compiling import Compilation
-from bilevel.hypergradient import Hypergradient
-from bilevel.problem import Problem
-from bilevel.squared_distance import SquaredDistance
+from bilevel.language.squared_distance import SquaredDistance
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.sensitivity.hypergradient import Hypergradient
 
 POINTS = [np.array([0.5, 1.0, 0.3]), np.array([2.0, 0.1, 1.5]), np.array([0.1, 0.7, 2.0])]
 
@@ -21,7 +21,7 @@ POINTS = [np.array([0.5, 1.0, 0.3]), np.array([2.0, 0.1, 1.5]), np.array([0.1, 0
 def plain(monkeypatch, **settings):
     """The same model compiled with every square written out."""
     with monkeypatch.context() as patch:
-        patch.setattr("bilevel.compiling.SMALLEST", 10**9)
+        patch.setattr("bilevel.programs.compilation.SMALLEST", 10**9)
         response = Response(create(**settings))
     assert not response.compilation.squares
     return response
@@ -61,7 +61,7 @@ def test_coupling_derivatives_are_those_of_the_symbols(name, count, monkeypatch)
 
     kept = Response(coupled(**CASES[name]))
     with monkeypatch.context() as patch:
-        patch.setattr("bilevel.compiling.SMALLEST", 10**9)
+        patch.setattr("bilevel.programs.compilation.SMALLEST", 10**9)
         written = Response(coupled(**CASES[name]))
     assert kept.compilation.squares
     assert not written.compilation.squares
@@ -126,7 +126,7 @@ def test_nobody_writes_the_squares_out_on_the_way(monkeypatch):
         raise AssertionError("written out")
 
     monkeypatch.setattr(SquaredDistance, "_written_out", fail)
-    monkeypatch.setattr(bilevel.squares, "in_symbols", fail)
+    monkeypatch.setattr(bilevel.expressions.squares, "in_symbols", fail)
     result = bilevel.solve(create(), method="gradient", budget=12)
     assert result.verdict == "best_found"
     assert result.bilevel_gap <= 1e-6
@@ -169,7 +169,7 @@ def test_a_memory_map_is_read_in_chunks(tmp_path, monkeypatch):
             return part
 
     mapped = Watched(path, dtype="float32", mode="r", shape=X.shape)
-    monkeypatch.setattr("bilevel.expressions._rows_at_once", lambda columns: 32)
+    monkeypatch.setattr("bilevel.language.formulas._rows_at_once", lambda columns: 32)
     m = pyo.ConcreteModel()
     m.w = pyo.Var(range(P), initialize=0.3)
     node = least_squares(mapped, y, m.w)

@@ -8,8 +8,8 @@ import pytest
 import bilevel
 from bilevel import LowerLevel, dual_of
 from bilevel.errors import ModelError
-from bilevel.problem import Problem
-from bilevel.response import Response
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
 
 FORMS = {
     # y >= r in every way Pyomo takes it; the right-hand side is r, or -r where the row is multiplied by -1

@@ -6,7 +6,7 @@ import pytest
 import bilevel
 from bilevel import LowerLevel, dual_of
 from bilevel.errors import RefusedError
-from bilevel.response import Response
+from bilevel.response.response import Response
 
 
 def monopoly(domain=pyo.Reals):

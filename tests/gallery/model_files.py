@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bilevel.symbolic import evaluator
+from bilevel.expressions.translation import evaluator
 
 GALLERY = Path(__file__).parents[2] / "models"
 NAMES = [path.stem for path in sorted(GALLERY.glob("*.py"))]

@@ -10,7 +10,7 @@ from model_files import GALLERY, load, set_values
 from scipy.optimize import lsq_linear
 from scipy.signal import lfilter
 
-from bilevel.symbolic import evaluator
+from bilevel.expressions.translation import evaluator
 
 MEDIA = {
     "tv_S": (0.3, 0.8),

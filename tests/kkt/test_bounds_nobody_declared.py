@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.boxes import box_below
 from bilevel.errors import RefusedError
-from bilevel.kkt import apply_conditions
-from bilevel.problem import Problem
-from bilevel.program import Program
-from bilevel.ranges import ranges_of
-from bilevel.solvers.treated_model import TreatedModel
+from bilevel.kkt.conditions import apply_conditions
+from bilevel.programs.extents import box_below
+from bilevel.programs.program import Program
+from bilevel.reading.problem import Problem
+from bilevel.reading.ranges import ranges_of
+from bilevel.solvers.single_level.treated_model import TreatedModel
 
 
 def levels(x_bounds, y_bounds):

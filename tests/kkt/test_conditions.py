@@ -9,7 +9,7 @@ import pytest
 
 from bilevel import LowerLevel, maximum
 from bilevel.errors import BilevelError, ModelError, RefusedError
-from bilevel.kkt import SIGN, OptimalityConditions
+from bilevel.kkt.conditions import SIGN, OptimalityConditions
 
 FACTORY = pyo.TransformationFactory("bilevel.kkt")
 

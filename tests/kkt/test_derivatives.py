@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyomo.core.expr.calculus.derivatives import reverse_sd
 
-from bilevel.derivatives import Gradients
 from bilevel.errors import RefusedError
-from bilevel.expressions import maximum
+from bilevel.expressions.gradients import Gradients
+from bilevel.language.formulas import maximum
 
 
 @pytest.fixture

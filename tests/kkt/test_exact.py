@@ -8,11 +8,11 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel, maximum, solve
-from bilevel.contracts import Observer, Settings
+from bilevel.contracts.engine import Observer, Settings
 from bilevel.errors import OptionError, RefusedError, UnknownNameError
-from bilevel.problem import Problem
-from bilevel.solvers.assessment import Assessed, Incumbent
-from bilevel.solvers.exact import KKT
+from bilevel.reading.problem import Problem
+from bilevel.solvers.paths.kkt import KKT
+from bilevel.solvers.single_level.assessment import Assessed, Incumbent
 
 
 def levels(upper=(0, None), lower=(0, None)):
@@ -322,7 +322,7 @@ def test_the_time_limit_keeps_the_local_answer():
 
 
 def test_a_model_too_large_for_a_proof_is_left_to_the_local_half(monkeypatch):
-    monkeypatch.setattr("bilevel.solvers.exact.LARGEST_GRAPH", 5)
+    monkeypatch.setattr("bilevel.solvers.paths.kkt.LARGEST_GRAPH", 5)
     result = solve(bard(), "kkt")
     assert result.verdict == "verified_local"
     assert any("left out" in note for note in result.notes)

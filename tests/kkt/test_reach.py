@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.compiling import Compilation
-from bilevel.problem import Problem
-from bilevel.reach import answer_bounds
-from bilevel.response import Response
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.solvers.single_level.reach import answer_bounds
 
 
 def ridge(rng, n=3, low=1e-2, high=10.0, nonnegative=False):

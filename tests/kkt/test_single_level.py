@@ -7,7 +7,7 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel.errors import ModelError, RefusedError
-from bilevel.single_level import SingleLevel
+from bilevel.kkt.single_level import SingleLevel
 
 
 @pytest.fixture

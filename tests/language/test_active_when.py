@@ -10,11 +10,11 @@ import pytest
 
 import bilevel
 from bilevel import ActiveWhen, LowerLevel
-from bilevel.compiling import Compilation
 from bilevel.errors import ModelError, RefusedError, SpaceError
-from bilevel.problem import Problem
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
 from bilevel.solvers.searches.model_based.encoding import Encoding
-from bilevel.space import Space
+from bilevel.upper.space import Space
 
 
 def kernels(*extra):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.criterion import Criterion, criterion_of
-from bilevel.problem import Problem
+from bilevel.reading.criterion import Criterion, criterion_of
+from bilevel.reading.problem import Problem
 
 
 def model(objective, sense=pyo.minimize):

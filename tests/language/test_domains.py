@@ -9,11 +9,11 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import Allowed, LowerLevel, discretize, set_scale
-from bilevel.compiling import Compilation
-from bilevel.domains import allowed_on, scale_of
 from bilevel.errors import BilevelError, SpaceError
-from bilevel.problem import Problem
-from bilevel.space import Space
+from bilevel.language.domains import allowed_on, scale_of
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.upper.space import Space
 
 
 def blank(**variables):

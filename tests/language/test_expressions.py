@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-import bilevel.expressions
+import bilevel.language.formulas
 from bilevel import least_squares, maximum
 from bilevel.errors import ModelError
-from bilevel.symbolic import mentioned
+from bilevel.language.formulas.translation import mentioned
 
 numbers = st.floats(-100, 100).map(lambda v: round(v, 3))
 
@@ -52,7 +52,7 @@ def test_chunks_make_no_difference(case):
     X, y, w = case
     model = coefficients(len(w))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bilevel.expressions, "_rows_at_once", lambda columns: 3)
+        patch.setattr(bilevel.language.formulas, "_rows_at_once", lambda columns: 3)
         agrees(model, least_squares(X, y, model.w), X, y, w)
 
 

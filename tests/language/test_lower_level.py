@@ -9,7 +9,7 @@ import pytest
 
 from bilevel import LowerLevel
 from bilevel.errors import ModelError
-from bilevel.problem import Problem
+from bilevel.reading.problem import Problem
 
 
 def toy():

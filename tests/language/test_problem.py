@@ -8,11 +8,11 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel
-from bilevel.compiling import Compilation
 from bilevel.errors import BilevelError, ModelError, UntranslatableError
-from bilevel.problem import Problem
-from bilevel.space import Space
-from bilevel.structure import dependence, linking_variables
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.reading.structure import dependence, linking_variables
+from bilevel.upper.space import Space
 
 
 def toy():

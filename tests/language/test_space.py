@@ -11,10 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bilevel import Allowed, LowerLevel, discretize, set_scale
-from bilevel.compiling import Compilation
 from bilevel.errors import SpaceError
-from bilevel.problem import Problem
-from bilevel.space import Dimension, Space
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.upper.space import Dimension, Space
 
 
 def space_of(build):

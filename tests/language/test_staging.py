@@ -4,9 +4,9 @@ import casadi as ca
 import numpy as np
 import pytest
 
-from bilevel import native
-from bilevel.compiled import Compiled
-from bilevel.staging import split
+from bilevel.graphs import native
+from bilevel.graphs.compiled import Compiled
+from bilevel.graphs.staging import split
 
 
 def graph():

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bilevel.compiled import Compiled
 from bilevel.errors import UntranslatableError
-from bilevel.symbolic import Arithmetic, Translator, evaluator, mentioned, to_casadi
+from bilevel.expressions.translation import Arithmetic, Translator, evaluator, mentioned, to_casadi
+from bilevel.graphs.compiled import Compiled
 
 COUNT = 3
 VARIABLES = pyo.ConcreteModel()

@@ -27,7 +27,7 @@ from scipy.optimize import LinearConstraint, linprog, minimize
 import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import RefusedError
-from bilevel.problem import Problem
+from bilevel.reading.problem import Problem
 
 FOLDER = Path(__file__).parents[2] / "models" / "literature"
 sys.path.insert(0, str(FOLDER))
@@ -428,7 +428,7 @@ def test_kkt_never_claims_too_much(name: str) -> None:
 @pytest.mark.parametrize("group", shelf.FILES)
 def test_a_file_is_a_model_file(group: str) -> None:
     """As the command line takes it: by path, with ``--set name=...``."""
-    from bilevel.loading import load_model
+    from bilevel.files.model_files import load_model
 
     names = [name for name, case in CASES.items() if case.group == group]
     path = FOLDER / f"{group}.py"

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.aux_file import LowerData, read_aux, write_aux
-from bilevel.command_line import main
+from bilevel.command_line.main import main
 from bilevel.errors import LoadingError, RefusedError
-from bilevel.instance_files import read_mps_aux, write_mps_aux
-from bilevel.mps import Column, LinearData, Row, write_mps
-from bilevel.mps_reader import read_mps
+from bilevel.files.aux_file import LowerData, read_aux, write_aux
+from bilevel.files.mps import Column, LinearData, Row, write_mps
+from bilevel.files.mps_aux import read_mps_aux, write_mps_aux
+from bilevel.files.mps_reader import read_mps
 
 FIXED = """\
 * moore and bard, with every section

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel, least_squares
-from bilevel.compiling import Compilation
 from bilevel.errors import RefusedError
-from bilevel.problem import Problem
-from bilevel.response import Response
-from bilevel.solvers.rational import _lower_bounds, _reduce, refusal_of
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.solvers.paths.rational import _lower_bounds, _reduce, refusal_of
 
 
 def ridge(p=6, n=40, seed=0, low=1e-3, high=1e3, folds=1, penalised=False, sense=pyo.minimize):

@@ -9,15 +9,15 @@ from histories import StopAt, told
 
 import bilevel
 from bilevel import LowerLevel, registry
-from bilevel.archive import Evaluation
-from bilevel.compiling import Compilation
-from bilevel.contracts import Engine, Status
-from bilevel.problem import Problem
-from bilevel.response import Response
-from bilevel.solvers import outer_loop
-from bilevel.solvers.anchors import LAG, NearestAnswers, NoAnchors
+from bilevel.contracts.engine import Engine, Status
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
 from bilevel.solvers.engines import newton, newton_rows
-from bilevel.space import Space
+from bilevel.solvers.loop.anchors import LAG, NearestAnswers, NoAnchors
+from bilevel.solvers.paths import search as outer_loop
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
 
 BUDGET = LAG + 26
 

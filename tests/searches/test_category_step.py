@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilevel.archive import Evaluation
-from bilevel.contracts import Status
-from bilevel.solvers.acquisition import ACQUISITIONS
+from bilevel.contracts.engine import Status
+from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS
 from bilevel.solvers.searches.model_based.category_step import CategoryStep, few_combinations
 from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool
-from bilevel.space import Dimension, Space
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Dimension, Space
 
 
 class Box(Space):

@@ -16,13 +16,13 @@ import pytest
 
 import bilevel
 from bilevel import ActiveWhen, Allowed, LowerLevel, discretize, registry, set_scale
-from bilevel.compiling import Compilation
-from bilevel.contracts import Search
+from bilevel.contracts.engine import Search
 from bilevel.errors import RefusedError
-from bilevel.problem import Problem
-from bilevel.response import Response
-from bilevel.solvers.outer_loop import Evaluate
-from bilevel.space import Space
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.solvers.paths.search import Evaluate
+from bilevel.upper.space import Space
 
 SEARCHES = list(registry.catalogue(Search))
 BUDGET = 24

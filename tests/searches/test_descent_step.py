@@ -10,20 +10,20 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, set_scale
-from bilevel.archive import Evaluation
-from bilevel.compiling import Compilation
-from bilevel.contracts import Search, Status
+from bilevel.contracts.engine import Search, Status
 from bilevel.errors import RefusedError
-from bilevel.problem import Problem
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
 from bilevel.registry import get
-from bilevel.response import Response
-from bilevel.solvers import gradients as granting
-from bilevel.solvers.gradients import Gradients, differentiator, granted
+from bilevel.response.response import Response
+from bilevel.solvers.loop import granted_gradients as granting
+from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
 from bilevel.solvers.searches.model_based.descent_step import DescentStep
 from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool
-from bilevel.space import Space
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
 
 MODELS = ["rbf", "gp", "surrogate"]
 TARGET = np.array([0.31, 1.73, -1.27, 0.85, -0.42])

@@ -8,13 +8,13 @@ from scipy.optimize import brentq, nnls
 
 import bilevel
 from bilevel import LowerLevel, Response, least_squares, set_scale
-from bilevel.archive import Evaluation
-from bilevel.contracts import Search
+from bilevel.contracts.engine import Search
 from bilevel.errors import RefusedError
-from bilevel.loading import gallery, load_model
+from bilevel.files.model_files import gallery, load_model
 from bilevel.registry import register
-from bilevel.study import Study
+from bilevel.solvers.storages.sqlite import Study
 from bilevel.tolerances import FEASIBILITY
+from bilevel.upper.archive import Evaluation
 
 
 def ridge_data():

@@ -11,11 +11,11 @@ from scipy import stats
 
 import bilevel
 from bilevel import LowerLevel, registry, set_scale
-from bilevel.compiling import Compilation
-from bilevel.contracts import Search
+from bilevel.contracts.engine import Search
 from bilevel.errors import OptionError
-from bilevel.problem import Problem
-from bilevel.space import Space
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.upper.space import Space
 
 
 def model_of(build):

@@ -9,7 +9,7 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.solvers.searches.kink_steps import Piece, cross
+from bilevel.solvers.searches.descent.kink_steps import Piece, cross
 
 LITERATURE = Path(__file__).parents[2] / "models" / "literature"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilevel.archive import Evaluation
-from bilevel.contracts import Point, Status
+from bilevel.contracts.engine import Point, Status
 from bilevel.solvers.searches.model_based.course import Course, Options
-from bilevel.space import Dimension, Space
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Dimension, Space
 
 
 class Cube(Space):

@@ -17,10 +17,10 @@ from test_contract import SEARCHES, build, half_infeasible
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.archive import Evaluation
-from bilevel.contracts import Status
+from bilevel.contracts.engine import Status
 from bilevel.errors import OptionError, RefusedError, StudyError
-from bilevel.study import Study
+from bilevel.solvers.storages.sqlite import Study
+from bilevel.upper.archive import Evaluation
 
 BUDGET = 22
 SPACE = "mixed"
@@ -173,7 +173,7 @@ def test_the_study_of_another_run_is_refused_by_the_difference(study, other, dif
 
 
 def test_on_the_command_line_that_is_exit_code_2(study, capsys):
-    from bilevel.command_line import main
+    from bilevel.command_line.main import main
 
     asked = ["toy", "--method", "random", "--budget", "4", "--study", study, "--quiet"]
     assert main(asked) == 0

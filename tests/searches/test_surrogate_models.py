@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 
-from bilevel.solvers.acquisition import ACQUISITIONS, log_expected_improvement
+from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS, log_expected_improvement
 from bilevel.solvers.searches.model_based.warping import warp, warp_violation
 from bilevel.solvers.surrogates.gaussian_process import GaussianProcess
 from bilevel.solvers.surrogates.quadratic_trend import quadratic, quadratic_slope

@@ -14,18 +14,18 @@ import pytest
 
 import bilevel
 from bilevel import Allowed, LowerLevel, discretize, registry, set_scale
-from bilevel.archive import Archive, Evaluation
-from bilevel.compiling import Compilation
-from bilevel.contracts import Search, Status
+from bilevel.contracts.engine import Search, Status
 from bilevel.errors import OptionError
-from bilevel.problem import Problem
-from bilevel.solvers.acquisition import ACQUISITIONS
-from bilevel.solvers.outer_loop import _neighbourhood
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.solvers.paths.search import _neighbourhood
+from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS
 from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool
-from bilevel.space import Space
+from bilevel.upper.archive import Archive, Evaluation
+from bilevel.upper.space import Space
 
 MODELS = ["rbf", "gp", "surrogate"]
 ALL = [*MODELS, "de", "optuna"]

@@ -17,13 +17,13 @@ from test_study import StopAt, solve, told
 
 import bilevel
 from bilevel import Allowed, LowerLevel
-from bilevel.compiling import Compilation
 from bilevel.errors import OptionError
-from bilevel.problem import Problem
-from bilevel.processes import hearing_late
-from bilevel.response import Response
-from bilevel.solvers import outer_loop
-from bilevel.space import Space
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.solvers.paths import search as outer_loop
+from bilevel.solvers.pools.processes import hearing_late
+from bilevel.upper.space import Space
 
 
 class Scrambled:
@@ -72,7 +72,7 @@ def test_several_points_are_out_and_none_twice(search, scrambled):
     for point in points:
         in_space(Space(Compilation(Problem.read(build(space)))), point)
     if search != "gradient":  # a descent is a sequence
-        assert Scrambled.most == (3 if bilevel.registry.get(bilevel.contracts.Search, search).learns else 12)
+        assert Scrambled.most == (3 if bilevel.registry.get(bilevel.contracts.engine.Search, search).learns else 12)
 
 
 @pytest.mark.parametrize("search", ["grid", "random"])
@@ -140,7 +140,7 @@ def test_a_worker_that_dies_is_a_failure_of_its_point():
 def test_an_engine_of_the_users_own_travels_along(monkeypatch):
     """It is registered in this process alone; a worker is told of it."""
     from bilevel import registry
-    from bilevel.contracts import Answer, Engine, Solver, Status
+    from bilevel.contracts.engine import Answer, Engine, Solver, Status
 
     for name in registry.catalogue(Engine):
         registry.get(Engine, name)

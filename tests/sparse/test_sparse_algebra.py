@@ -8,12 +8,12 @@ import pytest
 from scipy import sparse
 from structures import KINDS, SHAPES, model_of
 
-from bilevel.compiling import Compilation
-from bilevel.problem import Problem
-from bilevel.quadratic_form import QuadraticForm
-from bilevel.sparse_factor import Definiteness, SparseFactor
-from bilevel.sparse_form import DenseView, SparseForm, few_nonzeros
-from bilevel.sparse_kkt import KktSystem
+from bilevel.linear_algebra.saddle_system import KktSystem
+from bilevel.linear_algebra.sparse_factor import Definiteness, SparseFactor
+from bilevel.programs.compilation import Compilation
+from bilevel.programs.quadratic_form import QuadraticForm
+from bilevel.programs.sparse_form import DenseView, SparseForm, few_nonzeros
+from bilevel.reading.problem import Problem
 
 
 def triangle(matrix):

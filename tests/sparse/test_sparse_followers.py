@@ -11,15 +11,16 @@ from scipy.sparse.linalg import lsqr
 from structures import KINDS, SHAPES, model_of
 
 import bilevel
-from bilevel import LowerLevel, Response, program
-from bilevel.answering import Answering
-from bilevel.compiling import Compilation
-from bilevel.contracts import Search, Status
-from bilevel.problem import Problem
+from bilevel import LowerLevel, Response
+from bilevel.contracts.engine import Search, Status
+from bilevel.programs import program
+from bilevel.programs.compilation import Compilation
+from bilevel.programs.sparse_form import SparseForm
+from bilevel.reading.problem import Problem
 from bilevel.registry import get
-from bilevel.second_order import SecondOrder
-from bilevel.solvers.gradients import Gradients, granted
-from bilevel.sparse_form import SparseForm
+from bilevel.response.answering import Answering
+from bilevel.sensitivity.second_order import SecondOrder
+from bilevel.solvers.loop.granted_gradients import Gradients, granted
 
 SIZE = 180
 XS = [np.array([1.0, 0.7]), np.array([0.2, 2.5])]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bilevel.errors import RefusedError
-from bilevel.taylor import Taylor
-from bilevel.taylor_graph import TaylorGraph
+from bilevel.graphs.taylor import Taylor
+from bilevel.graphs.taylor_graph import TaylorGraph
 
 X = ca.SX.sym("x", 2)
 A, B = X[0], X[1]

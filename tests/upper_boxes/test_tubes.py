@@ -7,14 +7,14 @@ import pyomo.environ as pyo
 import pytest
 from few_variables import KINDS, decay, regression, single
 
-from bilevel.compiling import Compilation
-from bilevel.problem import Problem
-from bilevel.response import Response
+from bilevel.graphs.taylor import Taylor
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_minimum import box_minimum
 from bilevel.solvers.boxes.hessian_below import Bends, scatter
 from bilevel.solvers.boxes.leader_models import LeaderModels
-from bilevel.taylor import Taylor
 
 ENGINE = 1e-7  # what an interior point may be off by
 

@@ -12,7 +12,7 @@ from few_variables import KINDS, decay, drawn, regression, single
 import bilevel
 from bilevel import Allowed, LowerLevel, Observer
 from bilevel.errors import RefusedError
-from bilevel.response import Response
+from bilevel.response.response import Response
 
 
 def scan(model, per_side=25):

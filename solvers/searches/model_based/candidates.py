@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from .encoding import Array, Encoding, Mask
+from bilevel.solvers.searches.model_based.encoding import Array, Encoding, Mask
 
 _LARGEST = 0.2
 _SMALLEST = 0.2 / 32

@@ -18,11 +18,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts import Point
-
-from .encoding import Array, Encoding
-from .gaussian_process_step import GaussianProcessStep
-from .pool import Pool
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
+from bilevel.solvers.searches.model_based.pool import Pool
 
 _MOST = 15
 """So many combinations are few enough for each to be a choice of its own: a few dozen evaluations try each more than

@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bilevel.contracts import Point
-
-from .candidates import spent
-from .descent_step import Curvature, DescentStep
-from .encoding import Encoding
-from .initial_design import initial_design
-from .memory import Memory
-from .polish_step import PolishStep
-from .pool import Pool
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.candidates import spent
+from bilevel.solvers.searches.model_based.descent_step import Curvature, DescentStep
+from bilevel.solvers.searches.model_based.encoding import Encoding
+from bilevel.solvers.searches.model_based.initial_design import initial_design
+from bilevel.solvers.searches.model_based.memory import Memory
+from bilevel.solvers.searches.model_based.polish_step import PolishStep
+from bilevel.solvers.searches.model_based.pool import Pool
 
 if TYPE_CHECKING:
-    from bilevel.archive import Evaluation
-    from bilevel.space import Space
+    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.space import Space
 
 _DESIGN = 10
 _HORIZON = 100

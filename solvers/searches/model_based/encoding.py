@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts import Point
+from bilevel.contracts.engine import Point
 
 if TYPE_CHECKING:
-    from bilevel.space import Space
+    from bilevel.upper.space import Space
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -12,13 +12,12 @@ import math
 import numpy as np
 from scipy.optimize import minimize
 
-from bilevel.contracts import Point
-from bilevel.solvers.acquisition import Acquisition, log_improvement_probability
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.acquisition import Acquisition, log_improvement_probability
+from bilevel.solvers.searches.model_based.candidates import neighbours
+from bilevel.solvers.searches.model_based.encoding import Array
+from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.gaussian_process import GaussianProcess
-
-from .candidates import neighbours
-from .encoding import Array
-from .pool import Pool
 
 _WIDE = 256
 _LOCAL = 768

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bilevel.contracts import Point
-
-from .encoding import Array, Encoding
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.encoding import Array, Encoding
 
 _TRIES = 4096
 _REPAIRS = 64

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import tolerances
-from bilevel.contracts import Point
-
-from .encoding import Array, Encoding
-from .warping import warp, warp_violation
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.solvers.searches.model_based.warping import warp, warp_violation
 
 if TYPE_CHECKING:
-    from bilevel.archive import Evaluation
+    from bilevel.upper.archive import Evaluation
 
 _PROGRESS = 1e-3
 """An improvement below this share of (median - best) does not count as progress; it is kept all the same."""

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bilevel.contracts import Point
-
-from .candidates import Dycors
-from .encoding import Array, Encoding
-from .initial_design import repaired, sobol
-from .memory import Memory
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.candidates import Dycors
+from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.solvers.searches.model_based.initial_design import repaired, sobol
+from bilevel.solvers.searches.model_based.memory import Memory
 
 _CENTRES = 3
 _REFUSALS = 3000

@@ -11,11 +11,10 @@ import math
 
 import numpy as np
 
-from bilevel.contracts import Point
+from bilevel.contracts.engine import Point
+from bilevel.solvers.searches.model_based.encoding import Array
+from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.radial_basis import RadialBasis
-
-from .encoding import Array
-from .pool import Pool
 
 _WEIGHTS = (0.3, 0.5, 0.8, 0.95)
 _PER_DIMENSION = 100

@@ -1,0 +1,1 @@
+"""What a user calls: solve, compare, explain, and Pyomo's own factories."""

@@ -1,0 +1,87 @@
+"""``pyo.SolverFactory("bilevel")``: the Pyomo habit, for scripts that choose a solver by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyomo.opt import SolverFactory, SolverResults, SolverStatus, TerminationCondition
+
+from bilevel.results.result import Result, Termination, Verdict
+
+_CONDITION = {
+    Verdict.CERTIFIED_GLOBAL: TerminationCondition.globallyOptimal,
+    Verdict.VERIFIED_LOCAL: TerminationCondition.locallyOptimal,
+    Verdict.BEST_FOUND: TerminationCondition.feasible,
+    Verdict.INFEASIBLE: TerminationCondition.infeasible,
+    Verdict.UNBOUNDED: TerminationCondition.unbounded,
+    Verdict.FAILED: TerminationCondition.error,
+}
+
+
+@SolverFactory.register("bilevel", doc="Bilevel models: search, reformulate, verify")
+class BilevelSolver:
+    """What ``SolverFactory("bilevel")`` makes.
+
+    Parameters
+    ----------
+    **options
+        Defaults for every call of :meth:`solve`; the arguments of :func:`bilevel.solve`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        options.pop("type", None)
+        self.options: dict[str, Any] = options
+
+    def available(self, exception_flag: bool = True) -> bool:
+        """Whether it can be used: always."""
+        return True
+
+    def license_is_valid(self) -> bool:
+        """No licence is needed."""
+        return True
+
+    def version(self) -> tuple[int, ...]:
+        """Version of the toolkit."""
+        import bilevel
+
+        return tuple(int(part) for part in bilevel.__version__.split("."))
+
+    def solve(self, model: Any, **options: Any) -> SolverResults:
+        """Solve as :func:`bilevel.solve` does; its Result is the attribute ``bilevel`` of what is returned.
+
+        Parameters
+        ----------
+        model : ConcreteModel
+            Its variables take the values of the answer.
+        **options
+            The arguments of :func:`bilevel.solve`. ``tee=True`` is taken and ignored, ``timelimit`` means
+            ``time_limit``.
+        """
+        from bilevel.api.solving import solve
+
+        merged = {**self.options, **options}
+        merged.pop("tee", None)
+        if "timelimit" in merged:
+            merged["time_limit"] = merged.pop("timelimit")
+        return _as_pyomo(solve(model, **merged), model)
+
+    def __enter__(self) -> BilevelSolver:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+def _as_pyomo(result: Result, model: Any) -> SolverResults:
+    """The same outcome in Pyomo's words."""
+    found = SolverResults()
+    found.problem.name = model.name
+    found.solver.name = f"bilevel: {result.method}"
+    found.solver.status = SolverStatus.ok if result.verdict is not Verdict.FAILED else SolverStatus.warning
+    found.solver.termination_condition = _CONDITION[result.verdict]
+    if result.termination is Termination.TIME_LIMIT and result.verdict is not Verdict.CERTIFIED_GLOBAL:
+        found.solver.termination_condition = TerminationCondition.maxTimeLimit
+    found.solver.message = "; ".join(result.notes)
+    found.solver.time = result.seconds
+    found.bilevel = result
+    return found

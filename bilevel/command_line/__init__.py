@@ -1,0 +1,1 @@
+"""``python -m bilevel.solve``: options, listing, exit codes."""

@@ -1,0 +1,1 @@
+"""What is proved of a follower for every x: convex, qualified, unique, or a witness against it."""

@@ -1,0 +1,202 @@
+"""Whether a follower's problem is convex in y for every x, and whether its KKT conditions are necessary.
+
+Convex: for every x in its box the objective (minimised) and the rows ``g <= u`` are convex in y on the box of y, rows
+``g >= l`` concave, equalities affine. Then the KKT conditions are sufficient, and necessary where a constraint
+qualification holds: all rows affine, or a point strictly inside those that are not (Slater; Boyd and Vandenberghe 2004,
+5.2.3).
+
+Cheapest first: composition (:mod:`bilevel.convexity.curvature`); a constant Hessian's eigenvalues, on the null space of
+the affine equalities; a Hessian affine in x at the vertices of its box, which is enough because the smallest eigenvalue
+is concave; the Hessian's range over boxes of (x, y), split as needed, with the bound ``l(A) >= l(center) -
+rho(radius)`` (Rohn 1994; Hladik, Daney and Tsigaridas 2010). What these leave open is tried at sampled points. A proof
+holds up to rounding, a refutation shows a point, and where there is neither the answer is "unknown".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import casadi as ca
+import numpy as np
+
+from bilevel.convexity.claimed_hessian import ClaimedHessian
+from bilevel.convexity.claims import Claim, Convexity
+from bilevel.convexity.curvature import curvatures
+from bilevel.convexity.qualification import Slater
+from bilevel.convexity.refutation import Sampling
+from bilevel.graphs.compiled import Array
+from bilevel.graphs.intervals import ENTIRE, Box, Graph
+from bilevel.linear_algebra.definiteness import numbers
+from bilevel.programs.compilation import Compilation, is_category
+from bilevel.programs.program import Program
+from bilevel.reading.problem import Follower, Problem
+
+_MOST_OPEN = 3
+"""Claims looked at once so many are open: the verdict needs no more."""
+
+
+def convexity_of(problem: Problem, compilation: Compilation) -> dict[str, Convexity]:
+    """Examine every follower; once, what was found is kept with the problem.
+
+    Parameters
+    ----------
+    problem : Problem
+        As read.
+    compilation : Compilation
+        Its compiled form.
+
+    Returns
+    -------
+    dict of Convexity
+        By the follower's name.
+    """
+    kept = problem.__dict__.get("_convexity")
+    if kept is None or kept[0] is not compilation:  # who asks about other programs asks with another compilation
+        with np.errstate(all="ignore"):  # infinite ends meet, and samples leave domains
+            found = {follower.name: _examined(problem, compilation, follower) for follower in problem.followers}
+        problem.__dict__["_convexity"] = kept = compilation, found
+    return dict(kept[1])
+
+
+def known_convex(compilation: Compilation, program: Program) -> Program:
+    """A large sparse program, marked where it is convex: then Ipopt proves its answer, which HiGHS takes too long to.
+
+    Others are returned as they are.
+    """
+    if not program.sparse or not program.has_inequalities or program.convex or program.integer.any():
+        return program
+    surely = program.surely_convex or convexity_of(compilation.problem, compilation)[program.name].verdict == "proved"
+    return program.proved_convex if surely else program
+
+
+def _examined(problem: Problem, compilation: Compilation, follower: Follower) -> Convexity:
+    if follower.objective is None:
+        reason = f"{follower.name} is answered by a response function, of which nothing is known"
+        return Convexity("unknown", reason, False)
+    return Examination(problem, compilation, follower).result()
+
+
+class Examination:
+    """One follower under examination."""
+
+    def __init__(self, problem: Problem, compilation: Compilation, follower: Follower) -> None:
+        self.problem = problem
+        self.compilation = compilation
+        self.follower = follower
+        self.objective: Any = follower.objective
+        self.program = compilation.programs[follower.name]
+        self.x, self.y = self.program.parameters, self.program.variables
+        self.x_box = [ENTIRE if is_category(var) else compilation.ranges[var.name] for var in problem.variables]
+        self.y_box: Box = [compilation.ranges[name] for name in self.program.names]
+        graph = Graph(self.x, self.y, ca.vertcat(self.program.objective, self.program.rows))
+        self.shapes = curvatures(graph, graph.enclose(self.x_box, self.y_box))
+
+    def result(self) -> Convexity:
+        """The verdict."""
+        program = self.program
+        if program.integer.any():
+            which = program.names[int(np.argmax(program.integer))]
+            return Convexity("refuted", f"{which} is integer, and a convex program has no integer variables", False)
+        means: dict[str, None] = {}
+        left = []
+        for claim in self._claims():
+            composed = claim.shape.convex
+            proof = "by composition" if composed else self._by_hessian(claim)
+            if proof is None:
+                left.append(claim)
+                if len(left) == _MOST_OPEN:
+                    break
+            else:
+                means[proof if composed else f"{claim.component.name} {proof}"] = None
+        if left:
+            return Sampling(self, left).result()
+        qualified, why = self._qualification()
+        smooth = not any(shape.kink or shape.steep for shape in self.shapes)
+        return Convexity("proved", f"{program.name} is convex: {', '.join(means)}; {why}", qualified, None, smooth)
+
+    def _claims(self) -> list[Claim]:
+        """A two-sided row gives two claims, an idle side none.
+
+        A side that holds throughout the box of y may still be touched, but there its gradient lies in the box's normal
+        cone, and the KKT conditions with it ask for no more than those without.
+        """
+        program, objective = self.program, self.objective
+        shape, sense = self.shapes[0], self.follower.sense
+        wanted = "convex" if sense > 0 else "concave"
+        claims = [Claim(objective, objective.expr, sense, program.objective, wanted, shape)]
+        for k, (row, shape) in enumerate(zip(self.follower.constraints, self.shapes[1:], strict=True)):
+            low, high = program.row_lower[k], program.row_upper[k]
+            if shape.affine:
+                continue
+            # A side that is never idle: an equality's, or that of a function whose domain might not be convex.
+            never = low == high or (shape.partial and not (shape.convex or shape.concave))
+            if shape.range[1] > high or (never and high < math.inf):
+                wanted = "affine" if low == high else "convex"
+                claims.append(Claim(row, row.body, 1, program.rows[k], wanted, shape))
+            if shape.range[0] < low or (never and low > -math.inf):
+                wanted = "affine" if low == high else "concave"
+                claims.append(Claim(row, row.body, -1, -program.rows[k], wanted, -shape))
+        return claims
+
+    def _by_hessian(self, claim: Claim) -> str | None:
+        """How the Hessian proves a claim: that of what composition left open, else that of the whole."""
+        part = None if claim.shape.quadratic else self._open_part(claim.function)
+        proof = None if part is None else ClaimedHessian(self, part).proof()
+        return ClaimedHessian(self, claim.function, claim.shape).proof() if proof is None else proof
+
+    def _open_part(self, function: ca.SX) -> ca.SX | None:
+        """The sum of the terms that are quadratic or not known to be convex; None where that is all of them."""
+        terms = ca.vertsplit(ca.cse(ca.vertcat(*_summands(function))))
+        graph = Graph(self.x, self.y, ca.vertcat(*terms))
+        shapes = curvatures(graph, graph.enclose(self.x_box, self.y_box))
+        kept = [t for t, shape in zip(terms, shapes, strict=True) if shape.quadratic or not shape.convex]
+        if len(kept) == len(terms):
+            return None
+        return sum(kept[1:], kept[0]) if kept else ca.SX(0.0)
+
+    @cached_property
+    def equality_matrix(self) -> Array | None:
+        """The rows of constant coefficients among the equalities, or None where there are none."""
+        program = self.program
+        matrix = program.jacobian[np.flatnonzero(program.equality).tolist(), :] if program.equality.any() else ca.SX()
+        symbols = ca.vertcat(self.x, self.y)
+        rows = [k for k in range(matrix.shape[0]) if not ca.depends_on(matrix[k, :], symbols)]
+        return numbers(matrix[rows, :]) if rows else None
+
+    def _qualification(self) -> tuple[bool, str]:
+        """Whether the KKT conditions are necessary, and why (not)."""
+        if any(shape.steep for shape in self.shapes):
+            return False, "but a root has no finite derivative where its argument is zero; bound that away from zero"
+        program = self.program
+        curved = [
+            k
+            for k, shape in enumerate(self.shapes[1:])
+            if not (shape.affine or program.equality[k])
+            and (shape.range[1] > program.row_upper[k] or shape.range[0] < program.row_lower[k])
+        ]
+        if not curved:
+            return True, "its constraints are affine"
+        if Slater(self, curved).found():
+            return True, "a Slater point exists for every x"
+        return False, f"but no Slater point strictly inside {program.row_names[curved[0]]} is in sight for every x"
+
+
+def _summands(function: ca.SX) -> Iterator[ca.SX]:
+    """The terms whose sum is a function, through sums, differences and constant factors."""
+    stack = [(function, 1.0)]
+    while stack:
+        node, factor = stack.pop()
+        op = node.op()
+        if op in (ca.OP_ADD, ca.OP_SUB):
+            stack += [(node.dep(1), factor if op == ca.OP_ADD else -factor), (node.dep(0), factor)]
+        elif op in (ca.OP_NEG, ca.OP_TWICE):
+            stack.append((node.dep(0), factor * (-1 if op == ca.OP_NEG else 2)))
+        elif op == ca.OP_MUL and node.dep(0).is_constant():
+            stack.append((node.dep(1), factor * float(node.dep(0))))
+        elif op == ca.OP_DIV and node.dep(1).is_constant():
+            stack.append((node.dep(0), factor / float(node.dep(1))))
+        else:
+            yield factor * node

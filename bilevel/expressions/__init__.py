@@ -1,0 +1,1 @@
+"""Pyomo's expressions: translated, differentiated, their large squares kept as arrays."""

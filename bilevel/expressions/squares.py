@@ -1,0 +1,148 @@
+"""Terms ``||R w - t||^2`` of a compiled function whose R stays an array, so that no symbol stands for its entries.
+
+A function of y that holds such terms is compiled with a symbol in the place of each; values, gradients and Hessians of
+the terms themselves are matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+import casadi as ca
+import numpy as np
+
+from bilevel.graphs.compiled import Array
+from bilevel.language.squared_distance import Factor
+
+SMALLEST = 24
+"""Coefficients below which writing a term out costs less than a call of the linear algebra."""
+
+
+class Written(Protocol):
+    """A term for which a symbol stands."""
+
+    @property
+    def symbol(self) -> ca.SX:
+        """The symbol."""
+
+    @property
+    def written(self) -> ca.SX:
+        """The term."""
+
+
+Term = TypeVar("Term", bound=Written)
+
+
+@dataclass(frozen=True, eq=False)
+class Square:
+    """One term.
+
+    Attributes
+    ----------
+    symbol : SX scalar
+        What stands for it.
+    factor : Factor
+        R and t.
+    variables : SX of shape (p, 1)
+        w.
+    places : slice or list of int
+        Where w stands in the vector y that the methods take.
+    """
+
+    symbol: ca.SX
+    factor: Factor
+    variables: ca.SX
+    places: slice | list[int] = field(default_factory=lambda: slice(0))
+
+    def within(self, y: ca.SX) -> Square | None:
+        """The same with its places in y; None where y does not hold all of w."""
+        place = {element.element_hash(): k for k, element in enumerate(y.elements())}
+        places = [place.get(element.element_hash(), -1) for element in self.variables.elements()]
+        if min(places) < 0 or len(set(places)) < len(places):
+            return None
+        first, count = places[0], len(places)
+        together = places == list(range(first, first + count))
+        return replace(self, places=slice(first, first + count) if together else places)
+
+    @property
+    def written(self) -> ca.SX:
+        """The term in symbols."""
+        return in_symbols(self.factor, self.variables)
+
+    def value(self, y: Array) -> float:
+        """The term at a point, shape (n,)."""
+        return self.factor(y[self.places])
+
+    def values(self, y: Array) -> Array:
+        """The term at many points, shape (m, n)."""
+        residuals = y[:, self.places] @ self.factor.matrix.T - self.factor.target
+        return np.asarray(np.einsum("ij,ij->i", residuals, residuals))
+
+    def add_slope(self, weight: float, y: Array, total: Array) -> None:
+        """Add ``weight`` times the gradient to ``total``, shape (n,)."""
+        total[self.places] += weight * self.factor.slope(y[self.places])
+
+    def add_curvature(self, weight: float, direction: Array, total: Array) -> None:
+        """Add ``weight`` times the Hessian times a direction, shape (n,), to ``total``."""
+        matrix = self.factor.matrix
+        total[self.places] += (2.0 * weight) * ((matrix @ direction[self.places]) @ matrix)
+
+    def along(self, y: Array, direction: Array) -> float:
+        """The derivative in a direction, shape (n,)."""
+        return float(self.factor.slope(y[self.places]) @ direction[self.places])
+
+
+def square_of(factor: Factor, variables: Sequence[ca.SX]) -> Square:
+    """A term in some variables."""
+    return Square(ca.SX.sym("square"), factor, ca.vertcat(*variables))
+
+
+def symbols_of(squares: Sequence[Written]) -> ca.SX:
+    """What stands for the terms, shape (k, 1)."""
+    return ca.vertcat(*(square.symbol for square in squares)) if squares else ca.SX(0, 1)
+
+
+def in_symbols(factor: Factor, w: ca.SX) -> ca.SX:
+    """A term written out."""
+    return ca.sumsqr(ca.mtimes(ca.sparsify(ca.DM(factor.matrix)), w) - factor.target)
+
+
+def held_by(expression: ca.SX, squares: Iterable[Term]) -> list[Term]:
+    """Those that an expression mentions."""
+    return [square for square in squares if ca.depends_on(expression, square.symbol)]
+
+
+def write_out(expression: ca.SX, squares: Iterable[Written]) -> ca.SX:
+    """The expression with the terms it holds in symbols."""
+    held = held_by(expression, squares)
+    if not held:
+        return expression
+    return ca.substitute(expression, symbols_of(held), ca.vertcat(*(square.written for square in held)))
+
+
+def weighed(expression: ca.SX, squares: Iterable[Square], y: ca.SX) -> tuple[ca.SX, tuple[Square, ...]]:
+    """The expression, with those squares kept that are in y alone and enter it linearly, weighed by no entry of y.
+
+    Parameters
+    ----------
+    expression : SX scalar
+        Holds squares.
+    squares : iterable of Square
+        Those it may hold.
+    y : SX of shape (n, 1)
+        What their places are counted in.
+    """
+    held = held_by(expression, squares)
+    symbols = symbols_of(held)
+    weights = ca.jacobian(expression, symbols)
+    others = [square.within(y) for square in held]
+    kept, lost = [], []
+    for k, (square, own) in enumerate(zip(held, others, strict=True)):
+        linear = not ca.depends_on(weights[k], ca.vertcat(y, symbols))
+        if own is not None and linear:
+            kept.append(own)
+        else:
+            lost.append(square)
+    return write_out(expression, lost), tuple(kept)

@@ -1,0 +1,56 @@
+"""How large an objective's derivatives are: whether it is written in units in which tolerances mean something."""
+
+from __future__ import annotations
+
+import math
+
+import casadi as ca
+import numpy as np
+
+from bilevel.graphs.compiled import Array
+
+SMALL, LARGE = 0.1, 1e4
+"""Of derivatives: an objective is flat where all are below the first, steep where all are above the second."""
+
+_EXPLODING = 1e15  # derivatives beyond say that f explodes there, exp(1000 y) say, and nothing of its units
+_POINTS = 7  # at which they are looked at
+_REACH = 2.0  # how far these points are from zero or from a bound
+
+
+def scale_of(f: ca.SX, variables: ca.SX, low: Array, high: Array, own: ca.SX | None = None) -> float:
+    """The power of two that brings the derivatives of f to about one; 1 where f is neither flat nor steep.
+
+    What is flat is measured by the largest derivative, what is steep by the smallest there is, so that none gets lost:
+    ``y^2 + exp(1000 y)`` is steep at some points only. Looked at are a few points, the same each time.
+
+    Parameters
+    ----------
+    f : SX scalar
+        The objective.
+    variables : SX of shape (n, 1)
+        Its symbols.
+    low, high : ndarray of shape (n,)
+        Their bounds, infinite where there is none.
+    own : SX of shape (m, 1), optional
+        Those in which to differentiate; all of them if not given.
+    """
+    slopes = ca.Function("slopes", [variables], [ca.densify(ca.gradient(f, variables if own is None else own))])
+    first, last = _reach(low, high)
+    # Not Generator.uniform, which refuses the interval from 0.0 to -0.0.
+    points = first + (last - first) * np.random.default_rng(0).random((_POINTS, len(first)))
+    values = np.abs([slopes(point).full()[:, 0] for point in points])
+    known = np.isfinite(values) & (values <= _EXPLODING)
+    largest = values.max(axis=0, initial=0.0, where=known)
+    smallest = values.min(axis=0, initial=math.inf, where=known & (values > 0.0))[largest > 0.0]
+    largest = largest[largest > 0.0]
+    if not largest.size or (largest.max() >= SMALL and smallest.min() <= LARGE):
+        return 1.0
+    size = largest.max() if largest.max() < SMALL else smallest.min()
+    return 2.0 ** round(-math.log2(float(size)))
+
+
+def _reach(low: Array, high: Array) -> tuple[Array, Array]:
+    """Where variables are looked at: near zero, within their bounds."""
+    from_above = np.where(np.isfinite(high), np.minimum(high, _REACH) - 2 * _REACH, -_REACH)
+    first = np.where(np.isfinite(low), np.maximum(low, -_REACH), from_above)
+    return first, np.maximum(first, np.minimum(high, first + 2 * _REACH))

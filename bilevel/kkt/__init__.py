@@ -1,0 +1,1 @@
+"""Optimality conditions in place of the lower level: one ordinary Pyomo model."""

@@ -1,0 +1,1 @@
+"""What a user declares: followers, domains, conditions, multipliers, formulas."""

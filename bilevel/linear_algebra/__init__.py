@@ -1,0 +1,1 @@
+"""Matrices that others ask about: definite or not, sparse factors, pencils, systems of optimality."""

@@ -1,0 +1,1 @@
+"""A problem compiled: one parametric program per follower, its numeric forms, its answers."""

@@ -1,0 +1,370 @@
+"""An optimization problem in compiled form: what engines solve.
+
+``min_y f(p, y)  s.t.  row_lower <= g(p, y) <= row_upper,  lower <= y <= upper,  y_i integer for some i``, for any
+value of the parameters p. A follower is one (p is the leader's x), and so are the tie-break, the projection onto the
+upper constraints and the single-level KKT model (no parameters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import casadi as ca
+import numpy as np
+from numpy.typing import NDArray
+
+from bilevel import tolerances
+from bilevel.expressions.moving_squares import MovingSquare
+from bilevel.expressions.squares import Square, symbols_of, write_out
+from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.steepness import scale_of
+from bilevel.programs.quadratic_form import QuadraticForm
+
+_KINKS = {
+    getattr(ca, f"OP_{name}")
+    for name in (
+        *("FABS", "SIGN", "COPYSIGN", "FMIN", "FMAX", "FLOOR", "CEIL", "FMOD", "REMAINDER"),
+        *("LT", "LE", "EQ", "NE", "NOT", "AND", "OR", "IF_ELSE_ZERO"),
+    )
+}
+
+
+SPARSE_FROM = 150
+"""Variables from which sparse matrices are faster than dense ones of the same size."""
+
+
+class Shape(StrEnum):
+    """The algebraic class of a program in its variables."""
+
+    LINEAR = "linear"
+    QUADRATIC = "quadratic"
+    NONLINEAR = "nonlinear"
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A parametric program.
+
+    Attributes
+    ----------
+    name : str
+        Where it came from.
+    parameters, variables : SX of shape (p, 1), (n, 1)
+        Symbols.
+    objective : SX scalar
+        Minimised. Where squares are given with it, in their symbols; read, it has them written out.
+    rows : SX of shape (m, 1)
+        Constraint bodies.
+    row_lower, row_upper : ndarray of shape (m,)
+        Their bounds, infinite where there is none.
+    lower, upper : ndarray of shape (n,)
+        Bounds of the variables.
+    integer : ndarray of bool, shape (n,)
+        Which variables are integer.
+    names, row_names : tuple of str
+        For messages.
+    sos1 : tuple of tuple of int
+        Sets of variables of which at most one is nonzero.
+    convex : bool
+        Whether the objective and the rows were proved convex for every value of the parameters.
+    squares : tuple of Square
+        Terms ``||R w - t||^2`` of the objective whose R stays an array; their weights are functions of the parameters.
+    moving : tuple of MovingSquare
+        Such terms whose R and t are functions of the parameters.
+    short : SX scalar
+        The objective in the symbols of both.
+    """
+
+    name: str
+    parameters: ca.SX
+    variables: ca.SX
+    objective: ca.SX
+    rows: ca.SX
+    row_lower: Array
+    row_upper: Array
+    lower: Array
+    upper: Array
+    integer: NDArray[np.bool_]
+    names: tuple[str, ...] = ()
+    row_names: tuple[str, ...] = ()
+    sos1: tuple[tuple[int, ...], ...] = ()
+    convex: bool = False
+    start: Array | None = field(default=None)
+    squares: tuple[Square, ...] = ()
+    moving: tuple[MovingSquare, ...] = ()
+    short: ca.SX = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "short", self.objective)
+        if self.squares or self.moving:
+            del self.__dict__["objective"]  # __getattr__ brings it back
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The objective with its squares written out, which few ask for and nobody twice."""
+            if name != "objective" or "short" not in self.__dict__:
+                raise AttributeError(name)
+            self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving])
+            return self.__dict__[name]
+
+    def but(self, **changes: Any) -> Program:
+        """A copy with other fields."""
+        return replace(self, **{"objective": self.short, **changes})
+
+    @cached_property
+    def proved_convex(self) -> Program:
+        """A copy that says so; what was found out about the program, and its numeric forms, both have in common."""
+        self.__dict__.setdefault("_forms", {})
+        marked = self.but(convex=True)
+        known = {name: value for name, value in self.__dict__.items() if name != "surely_convex"}
+        marked.__dict__.update({name: value for name, value in known.items() if name not in marked.__dict__})
+        return marked
+
+    @property
+    def n(self) -> int:
+        """Number of variables."""
+        return int(self.variables.numel())
+
+    @property
+    def m(self) -> int:
+        """Number of rows."""
+        return int(self.rows.numel())
+
+    @property
+    def discrete(self) -> bool:
+        """Whether any variable is integer or stands in a special ordered set."""
+        return bool(self.integer.any()) or bool(self.sos1)
+
+    @cached_property
+    def equality(self) -> NDArray[np.bool_]:
+        """Which rows are equalities."""
+        equal: NDArray[np.bool_] = self.row_lower == self.row_upper
+        return equal
+
+    @cached_property
+    def bounded_variables(self) -> NDArray[np.bool_]:
+        """Which variables have a finite bound."""
+        finite: NDArray[np.bool_] = np.isfinite(self.lower) | np.isfinite(self.upper)
+        return finite
+
+    @property
+    def has_inequalities(self) -> bool:
+        """Whether any row or bound is an inequality."""
+        return bool((~self.equality).any()) or bool(self.bounded_variables.any())
+
+    @cached_property
+    def rest(self) -> Program:
+        """The program without its squares, moving ones included."""
+        if not self.squares and not self.moving:
+            return self
+        symbols = symbols_of([*self.squares, *self.moving])
+        objective = ca.substitute(self.short, symbols, ca.SX.zeros(symbols.numel(), 1))
+        return replace(self, objective=objective, squares=(), moving=())
+
+    @cached_property
+    def weights(self) -> ca.SX:
+        """What each of the squares is multiplied with, shape (k, 1)."""
+        return ca.jacobian(self.short, symbols_of(self.squares)).T
+
+    @cached_property
+    def moving_weights(self) -> ca.SX:
+        """The same for the moving ones."""
+        return ca.jacobian(self.short, symbols_of(self.moving)).T
+
+    @cached_property
+    def gradient(self) -> ca.SX:
+        """Gradient of the objective in the variables, shape (n, 1)."""
+        if not self.squares:
+            return self.moving_gradient
+        total = ca.densify(self.moving_gradient)
+        for k, square in enumerate(self.squares):
+            slope = ca.mtimes(ca.DM(square.factor.hessian), square.variables) + square.factor.at_zero
+            total[square.places] += self.weights[k] * slope
+        return total
+
+    @cached_property
+    def moving_gradient(self) -> ca.SX:
+        """The same of what is left without :attr:`squares`, whose derivatives are matrix products."""
+        total = ca.gradient(self.rest.short, self.variables)
+        if self.moving:
+            total = ca.densify(total)
+        for k, square in enumerate(self.moving):
+            total[square.places] += self.moving_weights[k] * square.slope
+        return total
+
+    @cached_property
+    def hessian(self) -> ca.SX:
+        """Hessian of the objective in the variables, shape (n, n), sparse."""
+        total = ca.jacobian(self.rest.gradient, self.variables, {"symmetric": True})
+        for k, square in enumerate(self.squares):
+            total = total + self.weights[k] * self._scattered(square.places, ca.DM(square.factor.hessian))
+        for k, term in enumerate(self.moving):
+            total = total + self.moving_weights[k] * self._scattered(term.places, term.curvature)
+        return total
+
+    def _scattered(self, places: slice | list[int], block: ca.DM | ca.SX) -> ca.DM | ca.SX:
+        """A block in the rows and columns of some variables, shape (n, n)."""
+        whole = type(block)(self.n, self.n)
+        whole[places, places] = block
+        return whole
+
+    @cached_property
+    def jacobian(self) -> ca.SX:
+        """Jacobian of the rows in the variables, shape (m, n), sparse."""
+        return ca.jacobian(self.rows, self.variables)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Linear or quadratic in the variables with linear rows, else nonlinear."""
+        if self.kinked:
+            return Shape.NONLINEAR
+        if self.m and ca.depends_on(self.jacobian, self.variables):
+            return Shape.NONLINEAR
+        if not (self.squares or self.moving) and not ca.depends_on(self.gradient, self.variables):
+            return Shape.LINEAR
+        along = ca.jtimes(self.rest.gradient, self.variables, ca.SX.sym("along", self.n))  # cheaper than the Hessian
+        return Shape.NONLINEAR if ca.depends_on(along, self.variables) else Shape.QUADRATIC
+
+    @cached_property
+    def sparse(self) -> bool:
+        """Whether its matrices are kept sparse: it is large, and few of their entries are not zero.
+
+        Then :attr:`quadratic_form` has sparse ones, and so have the derivatives of its answer.
+        """
+        if self.n < SPARSE_FROM or self.squares or self.moving:
+            return False
+        from bilevel.programs.sparse_form import few_nonzeros
+
+        return few_nonzeros(self.hessian.sparsity(), self.jacobian.sparsity())
+
+    @cached_property
+    def curved(self) -> NDArray[np.bool_]:
+        """Which variables the objective or a row is not affine in, shape (n,), boolean."""
+        outputs = ca.vertcat(self.objective, self.rows)
+        return np.array(ca.which_depends(outputs, self.variables, 2, False), dtype=bool)
+
+    @cached_property
+    def loose(self) -> NDArray[np.bool_]:
+        """Which of these have no bound on some side: no relaxation of their terms says anything."""
+        open_ended: NDArray[np.bool_] = ~(np.isfinite(self.lower) & np.isfinite(self.upper))
+        return self.curved & open_ended
+
+    @cached_property
+    def surely_convex(self) -> bool:
+        """Whether it is convex at every value of the parameters: declared so, linear, or with a constant Hessian."""
+        if self.integer.any():
+            return False
+        if self.convex or self.shape is Shape.LINEAR:
+            return True
+        if self.shape is Shape.NONLINEAR:
+            return False
+        form = self.quadratic_form
+        return form.constant_hessian and form.definiteness >= -tolerances.DEFINITE
+
+    @cached_property
+    def unit(self) -> float:
+        """What the objective is measured in: 1, or less where it is flat; 1 too where there are parameters."""
+        if self.parameters.numel():
+            return 1.0
+        return 1.0 / max(1.0, scale_of(self.objective, self.variables, self.lower, self.upper))
+
+    @cached_property
+    def graph(self) -> ca.Function:
+        """Objective and rows as instructions, common subexpressions once, for engines with a language of their own."""
+        outputs = [self.objective, ca.densify(self.rows)]
+        return ca.Function("graph", [self.parameters, self.variables], outputs, {"cse": True})
+
+    @cached_property
+    def kinked(self) -> bool:
+        """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
+        graph = ca.Function("graph", [self.parameters, self.variables], [self.rest.short, ca.densify(self.rows)])
+        operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
+        if _KINKS.isdisjoint(operations):
+            return False
+        moving: set[int] = set()  # work slots that hold something the variables move
+        for k, operation in enumerate(operations):
+            if operation == ca.OP_OUTPUT:
+                continue
+            inputs, slot = graph.instruction_input(k), graph.instruction_output(k)[0]
+            constant = operation == ca.OP_CONST or (operation == ca.OP_INPUT and inputs[0] == 0)
+            if constant or (operation != ca.OP_INPUT and moving.isdisjoint(inputs)):
+                moving.discard(slot)
+            elif operation in _KINKS:
+                return True
+            else:
+                moving.add(slot)
+        return False
+
+    @cached_property
+    def quadratic_form(self) -> QuadraticForm:
+        """The numeric form of a linear or quadratic program."""
+        return self._form()
+
+    @cached_property
+    def dense_form(self) -> QuadraticForm:
+        """The same with matrices that are arrays, for those who need all of their entries."""
+        if not self.sparse:
+            return self.quadratic_form
+        from bilevel.programs.sparse_form import DenseView
+
+        return DenseView(self.quadratic_form)
+
+    def accompany(self, companions: ca.SX) -> QuadraticForm:
+        """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""
+        self.__dict__["quadratic_form"] = form = self._form(companions)
+        return form
+
+    def _form(self, companions: ca.SX | None = None) -> QuadraticForm:
+        if self.squares or self.moving:
+            from bilevel.programs.data_form import DataForm
+
+            return DataForm(self, companions)
+        if self.sparse:
+            from bilevel.programs.sparse_form import SparseForm
+
+            return SparseForm(self, companions)
+        return QuadraticForm(self, companions)
+
+    @cached_property
+    def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:
+        """``evaluate(p, y)`` gives the objective, shape (1,), and the rows, shape (m,)."""
+        inputs, short = [self.parameters, self.variables], write_out(self.short, self.moving)
+        if not self.squares:
+            return Compiled(inputs, [short, self.rows])
+        compiled = Compiled([*inputs, symbols_of(self.squares)], [short, self.rows])
+        return lambda p, y: compiled(p, y, [square.value(np.asarray(y)) for square in self.squares])
+
+    def violation(self, parameters: Array, y: Array) -> float:
+        """Largest violation of a bound, a row or an integrality at a point, relative to ``max(1, |bound|)``."""
+        _, rows = self.evaluate(parameters, y)
+        worst = max(_excess(y, self.lower, self.upper), _excess(rows, self.row_lower, self.row_upper))
+        if self.integer.any():
+            worst = max(worst, float(np.abs(y[self.integer] - np.round(y[self.integer])).max()))
+        return worst
+
+    def describe(self) -> str:
+        """The class in the field's words: ``LP``, ``convex QP``, ``MILP``, ``NLP`` ..."""
+        discrete = "MI" if self.integer.any() else ""
+        if self.shape is Shape.LINEAR:
+            return f"{discrete}LP"
+        if self.shape is Shape.NONLINEAR:
+            return f"{discrete}NLP"
+        kind = "" if discrete or self.has_inequalities else ("equality-constrained " if self.m else "unconstrained ")
+        return f"{kind}{discrete}QP"
+
+
+def _excess(values: Array, lower: Array, upper: Array) -> float:
+    """Largest relative violation of ``lower <= values <= upper``; infinite where a value is NaN."""
+    if not values.size:
+        return 0.0
+    if np.isnan(values).any():
+        return float("inf")
+    low, high = np.isfinite(lower), np.isfinite(upper)
+    under = (lower[low] - values[low]) / np.maximum(1.0, np.abs(lower[low]))
+    over = (values[high] - upper[high]) / np.maximum(1.0, np.abs(upper[high]))
+    return float(max(under.max(initial=0.0), over.max(initial=0.0)))

@@ -1,0 +1,1 @@
+"""A Pyomo model read as a bilevel problem, and refused where it cannot mean one."""

@@ -1,0 +1,145 @@
+"""What a follower goes by, where that is simpler than the objective that was written: the same optima, more digits.
+
+An even power of an expression is least, and greatest, where its square is: ``argmin c h^4 = argmin c h^2``. But the
+fourth power is flat where h is small: an f right to 1e-12 leaves h at 1e-3, and F with it. So the square is what is
+compiled, differentiated and proved convex; f itself is computed from it for reports.
+
+An objective in small units is flat everywhere: where no derivative comes near one, an f right to 1e-9 says little
+about y. In large units no solver gets that far. It is multiplied with a power of two that brings the largest derivative
+at a few points to about one; where all are large, the smallest of them, so that none gets lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import casadi as ca
+import numpy as np
+from pyomo.core.expr import MonomialTermExpression, PowExpression, ProductExpression
+
+from bilevel.errors import BilevelError
+from bilevel.expressions.translation import mentioned, to_casadi
+from bilevel.graphs.steepness import scale_of
+from bilevel.language.squared_distance import SquaredDistance
+
+_LONGEST = 2000  # nodes of an objective beyond which nobody looks at its derivatives
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Stands in the place of an Objective.
+
+    Attributes
+    ----------
+    stated : ObjectiveData
+        The objective that was written, ``factor h^(2 half)``.
+    expr : Pyomo expression
+        ``scale factor h^2``; where f is no power, ``scale f``.
+    factor : float
+        Not zero.
+    half : int
+        At least 1, which it is where f is no power.
+    scale : float
+        Above zero.
+    """
+
+    stated: Any
+    expr: Any
+    factor: float = 1.0
+    half: int = 1
+    scale: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The objective's."""
+        return str(self.stated.name)
+
+    @property
+    def sense(self) -> Any:
+        """The objective's."""
+        return self.stated.sense
+
+    def deactivate(self) -> None:
+        """Deactivate the objective."""
+        self.stated.deactivate()
+
+    def value(self, own: float) -> float:
+        """The objective's value where the criterion's is ``own``."""
+        return float(self.factor * (own / (self.scale * self.factor)) ** self.half)
+
+
+def criterion_of(objective: Any, variables: Sequence[Any]) -> Any:
+    """The objective of some variables, or what stands in its place."""
+    found = _square_of(objective)
+    scale = _scale(found.expr, variables)
+    if scale == 1.0:
+        return found
+    if isinstance(found, Criterion):
+        return Criterion(objective, scale * found.expr, found.factor, found.half, scale)
+    return Criterion(objective, scale * found.expr, scale=scale)
+
+
+def _scale(expression: Any, variables: Sequence[Any]) -> float:
+    """See :func:`bilevel.graphs.steepness.scale_of`. Long expressions are left as they are."""
+    if _is_long(expression):
+        return 1.0
+    found = mentioned([expression])
+    symbols = {key: ca.SX.sym("v") for key in found}
+    own = [symbols[id(var)] for var in variables if id(var) in symbols]
+    if not own:
+        return 1.0
+    try:
+        f = ca.SX(to_casadi(lambda node: symbols.get(id(node)))(expression))
+        ends = [_ends(var) for var in found.values()]
+    except (BilevelError, ValueError):
+        return 1.0  # who compiles it will say what is wrong
+    low, high = np.array(ends).T
+    return scale_of(f, ca.vertcat(*symbols.values()), low, high, ca.vertcat(*own))
+
+
+def _ends(var: Any) -> tuple[float, float]:
+    low, high = getattr(var, "lb", None), getattr(var, "ub", None)
+    return -math.inf if low is None else float(low), math.inf if high is None else float(high)
+
+
+def _is_long(expression: Any) -> bool:
+    stack, nodes = [expression], 0
+    while stack:
+        node = stack.pop()
+        nodes += 1
+        if nodes > _LONGEST:
+            return True
+        if isinstance(node, SquaredDistance):
+            nodes += len(node.coefficients) ** 2
+        elif hasattr(node, "is_expression_type") and node.is_expression_type():
+            stack.extend(node.args)
+    return False
+
+
+def _square_of(objective: Any) -> Any:
+    """The objective, or the criterion in its place where it is a power."""
+    factor, power = 1.0, objective.expr
+    if isinstance(power, ProductExpression) and not isinstance(power, MonomialTermExpression):
+        left, right = power.args
+        if not _varies(left):
+            factor, power = _number(left), right
+    if not isinstance(power, PowExpression) or factor == 0.0:
+        return objective
+    base, exponent = power.args
+    if _varies(exponent) or not _varies(base):
+        return objective
+    half = _number(exponent) / 2.0
+    if half < 2.0 or half != int(half):
+        return objective
+    return Criterion(objective, factor * base**2, factor, int(half))
+
+
+def _varies(expression: Any) -> bool:
+    return bool(getattr(expression, "is_potentially_variable", bool)())
+
+
+def _number(expression: Any) -> float:
+    return float(expression() if callable(expression) else expression)

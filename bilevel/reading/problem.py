@@ -1,0 +1,347 @@
+"""Reading a Pyomo model as a bilevel problem, and refusing what it cannot mean.
+
+``min_x F(x, y)  s.t.  G(x, y) <= 0,  y in argmin_y { f(x, y) : g(x, y) <= 0 }`` (Dempe 2002, eq. 1.1): here is which
+component plays which part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import pyomo.environ as pyo
+from pyomo.core.base.block import BlockData
+
+from bilevel.errors import ModelError, RefusedError
+from bilevel.expressions.translation import mentioned
+from bilevel.language.attitude import Attitude
+from bilevel.language.domains import Allowed, allowed_on
+from bilevel.language.lower_level import LowerLevel, LowerLevelData, ResponseFunction
+from bilevel.reading.criterion import Criterion, criterion_of
+from bilevel.reading.multipliers import BLOCK as DUALS
+from bilevel.reading.multipliers import Duals, Multiplier, multipliers_above
+from bilevel.reading.structure import refuse_entangled
+from bilevel.upper.conditions import ActiveWhen, conditions_on
+
+_UNDERSTOOD = (
+    pyo.Var,
+    pyo.Constraint,
+    pyo.Objective,
+    pyo.Block,
+    pyo.Param,
+    pyo.Set,
+    pyo.Expression,
+    pyo.Suffix,
+    pyo.BuildAction,
+)
+_SILENT = {"RangeSet", "SetOf", "BooleanVar", "BuildCheck", "ExternalFunction", "Any", "Reference"}
+
+
+@dataclass(frozen=True)
+class Follower:
+    """One lower level as read from the model.
+
+    Attributes
+    ----------
+    name : str
+        Name of its ``LowerLevel`` component.
+    block : LowerLevelData
+        The component.
+    variables : tuple of VarData
+        Its decisions: unfixed, and mentioned somewhere.
+    constraints : tuple of ConstraintData
+        Active ones. The variables' bounds and domains are constraints too.
+    objective : ObjectiveData, Criterion or None
+        What it goes by; None where a response function answers.
+    mentioned : dict
+        Every unfixed variable its expressions mention, by id.
+    """
+
+    name: str
+    block: LowerLevelData
+    variables: tuple[Any, ...]
+    constraints: tuple[Any, ...]
+    objective: Any | None
+    mentioned: dict[int, Any]
+
+    def stated(self, f: float) -> float:
+        """The value of the objective that was written where what it goes by is ``f``."""
+        return self.objective.value(f) if isinstance(self.objective, Criterion) else f
+
+    @property
+    def response(self) -> ResponseFunction | None:
+        """The function that answers, or None."""
+        return self.block.response
+
+    @property
+    def sense(self) -> int:
+        """+1 where it minimises, -1 where it maximises."""
+        return -1 if self.objective is not None and self.objective.sense == pyo.maximize else 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A bilevel problem: the parts of a Pyomo model by the role they play.
+
+    Attributes
+    ----------
+    model : ConcreteModel
+        The user's model.
+    variables : tuple of VarData
+        The leader's decisions x.
+    objective : ObjectiveData
+        F.
+    constraints : tuple of ConstraintData
+        G: over x alone, or coupling.
+    allowed : tuple of Allowed
+        Predicates over x.
+    followers : tuple of Follower
+        At least one; independent of each other.
+    attitude : Attitude
+        Which of the followers' optima counts.
+    multipliers : tuple of Multiplier
+        Those of lower constraints that the upper level mentions.
+    conditions : tuple of ActiveWhen
+        Which upper variables matter where.
+    """
+
+    model: Any
+    variables: tuple[Any, ...]
+    objective: Any
+    constraints: tuple[Any, ...]
+    allowed: tuple[Allowed, ...]
+    followers: tuple[Follower, ...]
+    attitude: Attitude = Attitude.OPTIMISTIC
+    multipliers: tuple[Multiplier, ...] = ()
+    conditions: tuple[ActiveWhen, ...] = ()
+
+    @classmethod
+    def read(cls, model: Any, attitude: str | None = None) -> Problem:
+        """Read a model.
+
+        Parameters
+        ----------
+        model : ConcreteModel
+            With at least one ``LowerLevel``.
+        attitude : str, optional
+            ``optimistic``, which it is where nothing is said, or ``pessimistic`` (:mod:`bilevel.language.attitude`).
+
+        Raises
+        ------
+        ModelError
+            If the model cannot mean a bilevel problem; the message names the component and the cure.
+        """
+        if isinstance(model, Problem):
+            return model if attitude is None else replace(model, attitude=Attitude(attitude))
+        if not isinstance(model, BlockData):
+            raise ModelError(f"expected a Pyomo ConcreteModel, got {type(model).__name__}")
+        if not model.is_constructed():
+            raise ModelError(f"{_called(model)} is an AbstractModel without data; call create_instance() first")
+        _refuse_unknown_components(model)
+        blocks = list(model.component_data_objects(LowerLevel, active=True, descend_into=True))
+        if not blocks:
+            raise ModelError(
+                f"{_called(model)} has no active LowerLevel; declare the follower with `model.lower = LowerLevel()`"
+            )
+        for block in blocks:
+            _refuse_nested(block)
+        objective = _only_objective(
+            model, "the upper level", model.component_data_objects(pyo.Objective, active=True, descend_into=True)
+        )
+        constraints = tuple(model.component_data_objects(pyo.Constraint, active=True, descend_into=True))
+        upper = mentioned([objective.expr, *(c.body for c in constraints)])
+        allowed = tuple(allowed_on(model))
+        followers = tuple(_read_follower(block, upper) for block in blocks)
+        multipliers = multipliers_above(followers, upper)
+        refuse_entangled(followers)
+        conditions = tuple(conditions_on(model))
+        variables = _upper_variables(model, followers, upper, allowed, conditions)
+        meant = Attitude.OPTIMISTIC if attitude is None else Attitude(attitude)
+        problem = cls(model, variables, objective, constraints, allowed, followers, meant, multipliers, conditions)
+        problem._refuse_strangers(upper)
+        return problem
+
+    def refuse_conditions(self, who: str) -> list[str]:
+        """What a method to which every variable matters everywhere makes of conditional variables.
+
+        By the modeller's word inactive variables change nothing, so their free choice does no harm: a remark says so.
+        Not where a constraint over x alone or a predicate mentions one: a search checks that with the variable at rest.
+
+        Raises
+        ------
+        RefusedError
+            In that case.
+        """
+        over_x = mentioned([c.body for c in self.x_only])
+        over_x |= {id(v): v for allowed in self.allowed for v in allowed.variables}
+        for declared in self.conditions:
+            for var in declared.variables:
+                if id(var) in over_x:
+                    raise RefusedError(
+                        f"{who} knows no conditional variables, and {var.name} of {declared.name} stands in a"
+                        " constraint over x alone; use a search, or fix"
+                        f" {declared.on.name} and deactivate {declared.name}"
+                    )
+        names = ", ".join(declared.name for declared in self.conditions)
+        return [f"{names} not needed by {who}: inactive variables took any value within their bounds"] if names else []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what others keep with it, the compiled form for one: another process compiles again."""
+        return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
+
+    @property
+    def sense(self) -> int:
+        """+1 where the leader minimises, -1 where it maximises."""
+        return -1 if self.objective.sense == pyo.maximize else 1
+
+    @cached_property
+    def lower_variables(self) -> tuple[Any, ...]:
+        """What comes with the followers' answer: their variables in turn, then the multipliers."""
+        own = (var for follower in self.followers for var in follower.variables)
+        return (*own, *(multiplier.variable for multiplier in self.multipliers))
+
+    @cached_property
+    def lower_ids(self) -> frozenset[int]:
+        """Ids of the same."""
+        return frozenset(id(var) for var in self.lower_variables)
+
+    @cached_property
+    def coupling(self) -> tuple[Any, ...]:
+        """The upper constraints that mention some follower's variable."""
+        return tuple(c for c in self.constraints if not self.lower_ids.isdisjoint(mentioned([c.body])))
+
+    @cached_property
+    def x_only(self) -> tuple[Any, ...]:
+        """The upper constraints over x alone."""
+        coupling = {id(c) for c in self.coupling}
+        return tuple(c for c in self.constraints if id(c) not in coupling)
+
+    def _refuse_strangers(self, upper: dict[int, Any]) -> None:
+        """Refuse variables that belong to no level of this model (another model's, or a deactivated follower's)."""
+        known = self.lower_ids | {id(var) for var in self.variables}
+        sources = [("the upper level", upper), *((f.name, f.mentioned) for f in self.followers)]
+        for place, found in sources:
+            for key, var in found.items():
+                if key not in known:
+                    raise ModelError(
+                        f"{place} mentions {var.name}, which belongs to no active level of {_called(self.model)};"
+                        " declare it on the model, activate its LowerLevel, or fix it"
+                    )
+
+
+def _refuse_unknown_components(model: BlockData) -> None:
+    for block in model.block_data_objects(active=True, descend_into=(pyo.Block, LowerLevel)):
+        for component in block.component_objects(active=True, descend_into=False):
+            ctype = component.ctype
+            if ctype in (Allowed, ActiveWhen) and _inside(block, LowerLevel):
+                raise ModelError(
+                    f"{component.name} is an {ctype.__name__} inside a LowerLevel: it speaks of upper points;"
+                    " declare it on the model"
+                )
+            if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed, ActiveWhen, Duals) or ctype.__name__ in _SILENT:
+                continue
+            raise ModelError(
+                f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; deactivate it, or"
+                " transform it to ordinary constraints first (for a Disjunction: TransformationFactory('gdp.bigm'))"
+            )
+
+
+def _inside(block: Any, ctype: type) -> bool:
+    while block is not None and block.ctype is not ctype:
+        block = block.parent_block()
+    return block is not None
+
+
+def _within(var: Any, home: Any) -> bool:
+    """Whether a variable is declared on a block or on one inside it; a ``Reference`` there is no declaration."""
+    block = var.parent_block()
+    while block is not None and block is not home:
+        block = block.parent_block()
+    return block is home
+
+
+def _refuse_nested(block: Any) -> None:
+    parent = block.parent_block()
+    while parent is not None:
+        if parent.ctype is LowerLevel:
+            raise ModelError(
+                f"{block.name} is a LowerLevel inside the LowerLevel {parent.name}: three levels are not solved;"
+                " put both directly on the model if they are two followers of the same leader"
+            )
+        parent = parent.parent_block()
+    inner = next(iter(block.component_data_objects(LowerLevel, active=True, descend_into=True)), None)
+    if inner is not None:
+        raise ModelError(
+            f"{inner.name} is a LowerLevel inside the LowerLevel {block.name}: three levels are not solved;"
+            " put both directly on the model if they are two followers of the same leader"
+        )
+
+
+def _called(model: Any) -> str:
+    """The model's name, where it was given one: Pyomo calls the others "unknown"."""
+    return "the model" if model.name == "unknown" else str(model.name)
+
+
+def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:
+    found = list(objectives)
+    if not found:
+        raise ModelError(f"{place} of {_called(model)} has no active Objective; add one")
+    if len(found) > 1:
+        names = ", ".join(o.name for o in found)
+        raise ModelError(
+            f"{place} of {_called(model)} has {len(found)} active Objectives ({names}); deactivate all but one"
+        )
+    if found[0].expr is None:
+        raise ModelError(f"the Objective {found[0].name} has no expression")
+    return found[0]
+
+
+def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
+    constraints = tuple(block.component_data_objects(pyo.Constraint, active=True, descend_into=True))
+    objectives = block.component_data_objects(pyo.Objective, active=True, descend_into=True)
+    declared = {id(v): v for v in block.component_data_objects(pyo.Var, descend_into=True) if _within(v, block)}
+    if not declared:
+        raise ModelError(f"{block.name} declares no variable; a follower's decisions are declared on its LowerLevel")
+    if block.response is not None:
+        if constraints or any(True for _ in objectives):
+            raise ModelError(
+                f"{block.name} has a response function and also constraints or an objective; keep one of the two"
+            )
+        return Follower(block.name, block, tuple(v for v in declared.values() if not v.fixed), (), None, {})
+    objective = _only_objective(block.model(), block.name, objectives)
+    own = mentioned([objective.expr, *(c.body for c in constraints)])
+    variables = tuple(v for key, v in declared.items() if not v.fixed and (key in own or key in upper))
+    if not variables:
+        raise ModelError(
+            f"{block.name} has no free variable that anything mentions; the follower has nothing to decide"
+        )
+    plain = block.component(DUALS) is None  # a multiplier is a derivative of f itself
+    criterion = criterion_of(objective, variables) if plain else objective
+    return Follower(block.name, block, variables, constraints, criterion, own)
+
+
+def _upper_variables(
+    model: BlockData,
+    followers: tuple[Follower, ...],
+    upper: dict[int, Any],
+    allowed: tuple[Allowed, ...],
+    conditions: tuple[ActiveWhen, ...],
+) -> tuple[Any, ...]:
+    """Unfixed variables outside every follower; only those mentioned, unless a response function may read them all."""
+    below = {
+        id(v)
+        for follower in followers
+        for v in follower.block.component_data_objects(pyo.Var, descend_into=True)
+        if _within(v, follower.block)
+    }
+    wanted = set(upper) | {id(v) for a in allowed for v in a.variables}
+    wanted |= {id(condition.on) for condition in conditions}
+    wanted.update(key for follower in followers for key in follower.mentioned)
+    everything = any(follower.response is not None for follower in followers)
+    found: dict[int, Any] = {}
+    for var in model.component_data_objects(pyo.Var, descend_into=True):
+        if id(var) not in below and not var.fixed and (everything or id(var) in wanted):
+            found.setdefault(id(var), var)
+    return tuple(found.values())

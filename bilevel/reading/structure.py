@@ -1,0 +1,53 @@
+"""Who mentions whom: the graph of followers and the upper variables that link them to the leader.
+
+The only file that knows networkx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import networkx as nx
+
+from bilevel.errors import ModelError
+
+if TYPE_CHECKING:
+    from bilevel.reading.problem import Follower
+
+
+def dependence(followers: Sequence[Follower]) -> nx.DiGraph:
+    """The graph with an edge from a follower to each whose variables it mentions."""
+    owner = {id(var): follower.name for follower in followers for var in follower.variables}
+    graph = nx.DiGraph()
+    graph.add_nodes_from(follower.name for follower in followers)
+    for follower in followers:
+        for key, var in follower.mentioned.items():
+            other = owner.get(key, follower.name)
+            if other != follower.name:
+                graph.add_edge(follower.name, other, variable=var.name)
+    return graph
+
+
+def refuse_entangled(followers: Sequence[Follower]) -> None:
+    """Refuse followers whose problems mention each other's variables.
+
+    Raises
+    ------
+    ModelError
+        Naming the two followers and the variable, and whether they form a game or a chain.
+    """
+    graph = dependence(followers)
+    for one, other, variable in graph.edges(data="variable"):
+        circular = nx.has_path(graph, other, one)
+        kind = "they form a Nash game" if circular else "they form a chain of answers"
+        raise ModelError(
+            f"{one} mentions {variable}, a variable of {other}: {kind}, which is not solved yet."
+            f" Followers must be independent; merge {one} and {other} into one LowerLevel if they decide together"
+        )
+
+
+def linking_variables(followers: Sequence[Follower]) -> dict[str, list[str]]:
+    """For each follower, the names of the upper variables it depends on."""
+    own = {id(var) for follower in followers for var in follower.variables}
+    return {f.name: [var.name for key, var in f.mentioned.items() if key not in own] for f in followers}

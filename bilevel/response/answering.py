@@ -1,0 +1,215 @@
+"""How one follower answers: the engines that suit its program in turn, or its response function."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bilevel import registry, tolerances
+from bilevel.contracts.engine import Answer, Answers, ClosedForm, Engine, Solver, Status
+from bilevel.errors import ModelError, RefusedError
+from bilevel.graphs.compiled import Array
+from bilevel.programs.program import Program
+from bilevel.reading.problem import Follower
+
+_SHARPENING = 5.0  # seconds for a lower level solved to more digits
+_PROVING = 0.5  # engines that suit a program better than this prove their answer (contracts.Engine.suits)
+
+
+def ranked_engines(program: Program) -> list[tuple[float, str]]:
+    """The engines that can take a program, best first."""
+    ranked = [(registry.get(Engine, name)().suits(program), name) for name in registry.catalogue(Engine)]
+    return sorted(((score, name) for score, name in ranked if score > 0.0), reverse=True)
+
+
+def gains_from_a_start(program: Program) -> bool:
+    """Whether the engine that suits a program best is faster from a point near its answer."""
+    ranked = ranked_engines(program)
+    return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
+
+
+class Answering(Solver):
+    """Solves a program with the engine that suits it best, or the next where that one refuses or fails at a point.
+
+    Parameters
+    ----------
+    program : Program
+        What to solve.
+    avoid : collection of str
+        Engines to put last: the verification asks others than those whose answer it checks.
+
+    Raises
+    ------
+    RefusedError
+        If no engine takes the program.
+    """
+
+    def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
+        self.program = program
+        ranked = ranked_engines(program)
+        if not ranked:
+            raise RefusedError(
+                f"{program.name} is a {program.describe()} that no engine takes; a function outside SCIP's vocabulary"
+                " together with integer variables is one reason, an if-then-else expression another"
+            )
+        self._proving = proving = [name for score, name in ranked if score > _PROVING]
+        local = [name for score, name in ranked if score <= _PROVING]
+        self.engines = sorted(proving, key=lambda name: name in avoid) + local
+        self._polisher = local[0] if local else None
+        self._solvers: dict[str, Solver] = {}
+        self._first = self._solver(self.engines[0])
+        self.uses = self._first.uses | {self.engines[0]}
+
+    @property
+    def warms(self) -> bool:
+        """Whether the first engine gains from a start."""
+        return registry.get(Engine, self.engines[0]).warms
+
+    def closed_form(self) -> ClosedForm | None:
+        """The first engine's answer as a formula, where it has one."""
+        return registry.get(Engine, self.engines[0])().closed_form(self.program)
+
+    def many(self, parameters: Array) -> Answers | None:
+        """See :class:`bilevel.contracts.engine.Solver`."""
+        return self._first.many(parameters)
+
+    def _solver(self, name: str) -> Solver:
+        if name not in self._solvers:
+            self._solvers[name] = registry.get(Engine, name)().prepare(self.program)
+        return self._solvers[name]
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        """See :class:`bilevel.contracts.engine.Solver`."""
+        try:
+            answer = self._first(parameters, start, time_limit)
+        except ArithmeticError as error:
+            return Answer(Status.FAILED, message=str(error))
+        if answer.status is Status.OPTIMAL and answer.bound >= answer.objective:
+            return answer
+        for name in self.engines[1:]:
+            if answer.status not in (Status.REFUSED, Status.FAILED):
+                break
+            other = self._solver(name)(parameters, start, time_limit)
+            answer = other if other.status is not Status.REFUSED else answer
+            if answer.status is Status.OPTIMAL and answer.bound < answer.objective:
+                answer = self._from_there(answer, parameters, time_limit)
+        if answer.status is Status.OPTIMAL and not answer.proved:
+            answer = self._proved_by_another(answer, parameters, time_limit)
+        return self._polished(answer, parameters)
+
+    def _proved_by_another(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
+        """The same optimum from an engine that proves it, where there is one; else the answer as it is."""
+        for name in self._proving:
+            other = self._solver(name)(parameters, answer.y, time_limit) if name != self.engines[0] else answer
+            if other.status is Status.OPTIMAL and other.proved and tolerances.closes(other.objective, answer.objective):
+                return other
+        return answer
+
+    def _from_there(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
+        """The first engine's answer where it failed for want of a start at which f is a number, else the one known."""
+        again = self._first(parameters, answer.y, time_limit)
+        slack = tolerances.OPTIMALITY * tolerances.scale(answer.objective)
+        better = again.status is Status.OPTIMAL and again.bound >= again.objective
+        return again if better and again.objective <= answer.objective + slack else answer
+
+    def another(self, parameters: Array, first: Answer) -> Answer:
+        """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""
+        answers = [self._solver(name)(parameters) for name in self.engines[1:]]
+        found = [answer for answer in answers if answer.status is Status.OPTIMAL]
+        return min(found, key=lambda answer: answer.objective, default=first)
+
+    def sharper(self, parameters: Array, known: Answer) -> Answer:
+        """A proved answer again, by the first engine, to a gap of ``tolerances.SHARP``; the old one if that fails."""
+        self._first.gap = tolerances.SHARP / 4
+        try:
+            again = self._first(parameters, known.y, _SHARPENING)
+        finally:
+            self._first.gap = None
+        if again.status is not Status.OPTIMAL or again.bound < known.bound:
+            return known
+        return again if again.objective < known.objective else replace(known, bound=min(again.bound, known.objective))
+
+    def _polished(self, answer: Answer, parameters: Array) -> Answer:
+        """A global solver's point is right to its row tolerance; a local one started there adds the missing digits."""
+        if (
+            answer.status is not Status.OPTIMAL
+            or answer.bound >= answer.objective
+            or answer.y is None
+            or self._polisher is None
+        ):
+            return answer
+        local = self._solver(self._polisher)(parameters, answer.y)
+        slack = tolerances.OPTIMALITY * tolerances.scale(answer.objective)
+        if local.status is Status.OPTIMAL and local.y is not None and local.objective <= answer.objective + slack:
+            return Answer(Status.OPTIMAL, local.y, local.objective, min(answer.bound, local.objective), local.unique)
+        return answer
+
+
+class FunctionAnswering:
+    """A follower whose answer is a Python function of the upper values by name."""
+
+    def __init__(self, follower: Follower) -> None:
+        if follower.response is None:
+            raise ModelError(f"{follower.name} has no response function")
+        self._follower = follower
+        self._function = follower.response
+        self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
+        self._places = _places(follower)
+
+    def __call__(self, upper: dict[str, Any]) -> Answer:
+        """Call the function; what it raises is a failure of that point, not of the run."""
+        try:
+            reply = self._function(upper) if self._index is None else self._function(upper, self._index)
+        except Exception as error:
+            return Answer(Status.FAILED, message=f"{self._follower.name}: {type(error).__name__}: {error}")
+        if not isinstance(reply, Mapping):
+            raise ModelError(
+                f"the response function of {self._follower.name} must return a dict, not {type(reply).__name__}"
+            )
+        y = np.full(len(self._follower.variables), np.nan)
+        for key, value in reply.items():
+            self._place(y, str(key), value)
+        if not np.isfinite(y).all():
+            missing = self._follower.variables[int(np.argmin(np.isfinite(y)))].name
+            return Answer(
+                Status.FAILED, y, message=f"the response function of {self._follower.name} gave no number for {missing}"
+            )
+        return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
+
+    def _place(self, y: Array, key: str, value: Any) -> None:
+        if key not in self._places:
+            known = ", ".join(list(self._places)[:8])
+            raise ModelError(
+                f"the response function of {self._follower.name} returned {key!r}; its variables are {known}"
+            )
+        places = self._places[key]
+        if isinstance(value, Mapping):
+            for index, item in value.items():
+                self._place(y, f"{key}[{','.join(map(str, index)) if isinstance(index, tuple) else index}]", item)
+            return
+        try:
+            numbers = np.atleast_1d(np.asarray(value, dtype=float)).reshape(-1)
+        except (TypeError, ValueError):
+            raise ModelError(
+                f"the response function of {self._follower.name} gave {value!r} for {key}, which is no number"
+            ) from None
+        if len(numbers) != len(places):
+            raise ModelError(
+                f"the response function of {self._follower.name} gave {len(numbers)} numbers for {key},"
+                f" not {len(places)}"
+            )
+        y[places] = numbers
+
+
+def _places(follower: Follower) -> dict[str, list[int]]:
+    """Where each name an answer may use stands in y: full and relative names, single entries and whole containers."""
+    places: dict[str, list[int]] = {}
+    prefix = follower.block.name + "."
+    for k, var in enumerate(follower.variables):
+        for name in dict.fromkeys((var.name, var.parent_component().name)):
+            for spelled in (name, name.removeprefix(prefix)):
+                places.setdefault(spelled, []).append(k)
+    return places

@@ -1,0 +1,103 @@
+"""What the followers answered: at one upper point, and at many."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+
+from bilevel.contracts.engine import Status
+from bilevel.graphs.compiled import Array
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the followers answered at one upper point.
+
+    Attributes
+    ----------
+    status : Status
+        OPTIMAL, or why there is no answer.
+    y : ndarray of shape (n,), optional
+        Every follower's variables, stacked, and the multipliers used above.
+    cost : float
+        F, minimised (the leader's sense taken out).
+    lower : tuple of float
+        f of each follower, minimised.
+    violation : float
+        Largest relative violation of a coupling constraint.
+    proved : bool
+        Whether each answer and the choice among ties is proved.
+    message : str
+        Which follower failed, and why; or what of an answer is not proved.
+    """
+
+    status: Status
+    y: Array | None = None
+    cost: float = math.nan
+    lower: tuple[float, ...] = ()
+    violation: float = math.nan
+    proved: bool = False
+    message: str = ""
+
+
+class Replies(Sequence[Reply]):
+    """Replies to many upper points, in their order.
+
+    Attributes
+    ----------
+    cost : ndarray of shape (n,)
+        F, minimised; NaN where there is no answer.
+    violation : ndarray of shape (n,)
+        Of the coupling constraints.
+    lower : ndarray of shape (n, number of followers)
+        f of each follower, minimised.
+    y : ndarray of shape (n, number of followers' variables)
+        The answers; NaN where there is none.
+    others : dict of Reply
+        By place, those that are more than their row: without an answer, without a proof, with a message.
+    """
+
+    def __init__(self, cost: Array, violation: Array, lower: Array, y: Array, others: dict[int, Reply]) -> None:
+        self.cost, self.violation, self.lower, self.y, self.others = cost, violation, lower, y, others
+        for place, reply in others.items():
+            self.cost[place], self.violation[place] = reply.cost, reply.violation
+            self.lower[place] = reply.lower or math.nan
+            self.y[place] = math.nan if reply.y is None else reply.y
+
+    @classmethod
+    def of(cls, replies: Sequence[Reply], followers: int, variables: int) -> Replies:
+        """The columns of some replies."""
+        n = len(replies)
+        empty = np.empty(n), np.empty(n), np.empty((n, followers)), np.empty((n, variables))
+        return cls(*empty, dict(enumerate(replies)))
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    @overload
+    def __getitem__(self, place: int) -> Reply: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Reply]: ...
+    def __getitem__(self, place: int | slice) -> Reply | Sequence[Reply]:
+        """One reply, or a list of them."""
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(len(self)))]
+        if not -len(self) <= place < len(self):
+            raise IndexError(place)
+        place %= len(self)
+        if place in self.others:
+            return self.others[place]
+        lower, violation = tuple(self.lower[place].tolist()), float(self.violation[place])
+        return Reply(Status.OPTIMAL, self.y[place].copy(), float(self.cost[place]), lower, violation, True)
+
+    @property
+    def status(self) -> list[Status]:
+        """Of each point."""
+        found = [Status.OPTIMAL] * len(self)
+        for place, reply in self.others.items():
+            found[place] = reply.status
+        return found

@@ -1,0 +1,357 @@
+"""What a reader sees: the report on one result, the table of a comparison, the progress line.
+
+The words of the verdicts are those of :class:`bilevel.results.result.Verdict`; beside each stands a sentence that says
+what it means, and no more than that. Numbers have six digits, differences two.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from typing import IO, TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
+from rich.table import Table
+from rich.text import Text
+
+from bilevel import tolerances
+from bilevel.contracts.engine import Observer, Settings
+from bilevel.results.result import Result, Termination, Verdict
+from bilevel.upper.archive import Archive
+
+if TYPE_CHECKING:
+    from bilevel.results.comparison import Comparison
+
+PIPE_WIDTH = 120
+UPPER_SHOWN, LOWER_SHOWN = 40, 12
+
+_MEANING = {
+    Verdict.CERTIFIED_GLOBAL: "No other point can be better, up to the gap: a proved bound on F closes on this point,"
+    " and the follower's answer was computed again.",
+    Verdict.VERIFIED_LOCAL: "A stationary point; the follower's answer was computed again and found optimal."
+    " A better point elsewhere is not ruled out.",
+    Verdict.BEST_FOUND: "The best of what was tried; the follower's answer was computed again and found optimal."
+    " Nothing is claimed about points not tried.",
+    Verdict.INFEASIBLE: "Proved: no point meets both levels.",
+    Verdict.UNBOUNDED: "Proved: F has no finite optimum.",
+    Verdict.FAILED: "Nothing was found that could be verified; the notes say why.",
+}
+_STOPPED = {
+    Termination.OPTIMALITY: "the method reached its own test of optimality",
+    Termination.BUDGET: "the evaluations were used up; --budget gives more",
+    Termination.TIME_LIMIT: "the time was used up; --time-limit gives more",
+    Termination.INTERRUPTED: "by Ctrl-C; this is what was found by then",
+    Termination.STALLED: "the method had nothing more to propose",
+    Termination.ERROR: "something went wrong; the notes say what",
+}
+_STYLE = {
+    Verdict.CERTIFIED_GLOBAL: "bold green",
+    Verdict.VERIFIED_LOCAL: "bold cyan",
+    Verdict.BEST_FOUND: "bold yellow",
+}
+
+
+def number(value: Any, digits: int = 6) -> str:
+    """A value as a reader wants it: six digits, a dash where there is none, text as it is."""
+    if value is None or value != value:
+        return "-"
+    if isinstance(value, (str, bool)) or not hasattr(value, "__float__"):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 10 ** max(digits, 6):
+        return str(int(value))
+    return f"{float(value):.{digits}g}"
+
+
+def _small(value: Any) -> str:
+    return number(value, 2)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+def _verdict(result: Result) -> Text:
+    return Text(str(result.verdict), _STYLE.get(result.verdict, "bold red"))
+
+
+def result_report(result: Result, asked: str = "") -> RenderableType:
+    """The report on one result.
+
+    Parameters
+    ----------
+    result : Result
+        What was found.
+    asked : str
+        What was asked: the model, the method and its settings, in one line.
+    """
+    facts = _grid()
+    _verdict_row(facts, result)
+    for name, value in facts_of(result):
+        facts.add_row(name, Text(value, "bold" if name == "F" else ""))
+    parts: list[RenderableType] = [Text(asked, "bold"), ""] if asked else []
+    parts += [facts]
+    for title, values, limit in (("upper", result.upper, UPPER_SHOWN), ("lower", result.lower, LOWER_SHOWN)):
+        parts += ["", *_values(f"{title} variables", values, limit)] if values else []
+    parts += ["", *_listed("notes", result.notes)] if result.notes else []
+    return Group(*parts)
+
+
+def _grid(justify: JustifyMethod = "left") -> Table:
+    """Two columns: what it is, and its value."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", overflow="fold")
+    grid.add_column(overflow="fold", justify=justify)
+    return grid
+
+
+def _indented(grid: Table) -> Padding:
+    return Padding(grid, (0, 0, 0, 2), expand=False)
+
+
+def _verdict_row(facts: Table, result: Result) -> None:
+    facts.add_row("verdict", _verdict(result))
+    facts.add_row("", meaning_of(result))
+
+
+def meaning_of(result: Result) -> str:
+    """What its verdict says, in a sentence."""
+    meaning = _MEANING[result.verdict]
+    if result.bilevel_gap is None:  # a response function: there is nothing to be optimal for
+        meaning = meaning.replace("computed again and found optimal", "given again by its function")
+    return meaning
+
+
+def facts_of(result: Result) -> Iterator[tuple[str, str]]:
+    """Names and values of all that a result says in a number or a word, those that are known."""
+    yield "stopped", f"{result.termination}: {_STOPPED[result.termination]}"
+    if result.upper_objective is not None:
+        yield "F", number(result.upper_objective)
+    if result.lower_objective is not None and math.isfinite(result.lower_objective):
+        yield "f", number(result.lower_objective)
+    if result.bound is not None:
+        gap = "" if result.gap is None else f"   (gap {_small(result.gap)})"
+        yield "bound on F", number(result.bound) + gap
+    if result.bilevel_gap is not None:
+        yield "bilevel gap", f"{_small(result.bilevel_gap)}   (f above the best f for this x)"
+    if result.upper_violation is not None:
+        yield "violations", f"upper {_small(result.upper_violation)}, lower {_small(result.lower_violation)}"
+    yield "convexity", f"of the lower level: {result.convexity}"
+    yield "evaluations", number(result.evaluations)
+    yield "seconds", _seconds(result.seconds)
+
+
+def _values(title: str, values: Mapping[str, Any], limit: int) -> list[RenderableType]:
+    """Names and values, the first few where there are many."""
+    grid = _grid("right")
+    for name, value in list(values.items())[:limit]:
+        grid.add_row(name, number(value))
+    parts: list[RenderableType] = [Text(title, "dim"), _indented(grid)]
+    if len(values) > limit:
+        parts.append(Text(f"  ... and {len(values) - limit} more (--json holds them all)", "dim"))
+    return parts
+
+
+def _listed(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    grid = _grid()
+    for line in lines:
+        grid.add_row("-", line)
+    return [Text(title, "dim"), _indented(grid)]
+
+
+COLUMNS = ("F", "f", "bound", "distance", "bilevel gap", "evaluations", "seconds", "stopped")
+_ANSWER, _EFFORT = COLUMNS[:4], COLUMNS[4:]
+# Plain ASCII: the same on a terminal, in a file and in a pipe of any encoding.
+_LINES = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+
+
+class _Rows:
+    """The table of a comparison: in one piece where it fits, else answers above and effort below."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        self._comparison = comparison
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        whole = self._table(("verdict", *COLUMNS))
+        if Measurement.get(console, options.update(width=1000), whole).maximum <= options.max_width:
+            yield whole
+        else:
+            yield self._table(("verdict", *_ANSWER))
+            yield ""
+            yield self._table(_EFFORT)
+
+    def _table(self, columns: Sequence[str]) -> Table:
+        table = Table(box=_LINES, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        table.add_column("method", no_wrap=True)
+        for name in columns:
+            table.add_column(name, justify="left" if name in ("verdict", "stopped") else "right", no_wrap=True)
+        for result in self._comparison.results:
+            cells = cells_of(self._comparison, result)
+            table.add_row(result.method, *(cells[name] for name in columns))
+        return table
+
+
+def cells_of(comparison: Comparison, result: Result) -> dict[str, Text | str]:
+    """One line of a comparison's table, by column."""
+    distance = comparison.distance(result)
+    nearly = distance is not None and abs(distance) <= tolerances.TIE * tolerances.scale(comparison.exact or 0.0)
+    return {
+        "verdict": _verdict(result),
+        "F": number(result.upper_objective),
+        "f": number(result.lower_objective),
+        "bound": number(result.bound),
+        "distance": "0" if nearly else number(distance, 3),
+        "bilevel gap": _small(result.bilevel_gap),
+        "evaluations": number(result.evaluations),
+        "seconds": _seconds(result.seconds),
+        "stopped": str(result.termination),
+    }
+
+
+def comparison_report(comparison: Comparison, asked: str = "") -> RenderableType:
+    """The table of a comparison, the best point, and what the table cannot say.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was found.
+    asked : str
+        What was asked, in one line.
+    """
+    parts: list[RenderableType] = [Text(asked, "bold"), ""] if asked else []
+    parts += [_Rows(comparison), ""]
+    best = comparison.best
+    if best is not None:
+        parts += [*_values(f"upper variables of the best point ({best.method})", best.upper, LOWER_SHOWN), ""]
+    return Group(*parts, *_listed("notes", list(footnotes(comparison))))
+
+
+def footnotes(comparison: Comparison) -> Iterator[str]:
+    """What the table of a comparison cannot say."""
+    best, exact = comparison.best, comparison.exact
+    if exact is None or best is None:
+        bounds = [r.bound for r in comparison.results if r.bound is not None]
+        tightest = max(bounds, key=lambda bound: comparison.sense * bound, default=None)
+        proved = "" if tightest is None else f"; proved is that no F can be better than {number(tightest)}"
+        yield f"no method certified its answer, so there is no exact F to measure the distance to{proved}"
+    else:
+        yield f"distance: how much worse F is than {number(exact)}, which {best.method} certified"
+    for result in comparison.results:
+        distance = comparison.distance(result)
+        if distance is not None and distance < -tolerances.CERTIFICATE * tolerances.scale(exact or 0.0):
+            yield f"{result.method} is better than what is certified: one of the two is wrong, please report it"
+        if not result.verdict.holds_a_point:
+            yield f"{result.method}: {'; '.join(result.notes) or _MEANING[result.verdict]}"
+    if comparison.interrupted:
+        rest = f"; not finished: {', '.join(comparison.not_run)}" if comparison.not_run else ""
+        yield f"interrupted; the table holds what was found by then{rest}"
+
+
+def _console(stream: IO[str], **settings: Any) -> Console:
+    # No markup: x[a] is the name of a variable.
+    return Console(file=stream, markup=False, emoji=False, highlight=False, **settings)
+
+
+def as_text(report: RenderableType, width: int | None = None) -> str:
+    """A report as plain text, for files and pipes; ``width`` is that of ``COLUMNS``, else 120."""
+    page = StringIO()
+    columns = os.environ.get("COLUMNS", "")
+    width = width or (int(columns) if columns.isdigit() and int(columns) > 0 else PIPE_WIDTH)
+    _console(page, width=width, color_system=None, force_terminal=False).print(report)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def show(report: RenderableType) -> None:
+    """Print a report: with colours on a terminal, else plain."""
+    console = _console(sys.stdout)
+    if console.is_terminal:
+        console.print(report)
+    else:
+        print(as_text(report), flush=True)
+
+
+class ProgressLine(Observer):
+    """A line on the terminal that tells how far a method is; not a character where there is no terminal.
+
+    Parameters
+    ----------
+    stream : file, optional
+        Where to draw; standard error by default, so that a report can be piped on and the line still be seen.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._console = _console(stream or sys.stderr)
+        self._progress: Progress | None = None
+
+    def started(self, method: str, settings: Settings) -> None:
+        """Draw the line."""
+        self.finished(method)
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            # What a user's function prints must not break the line, unless standard output goes elsewhere anyway.
+            self._progress = Progress(
+                SpinnerColumn("line"),
+                _State(method, settings),
+                console=self._console,
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            self._progress.add_task(method, total=None)
+            self._progress.start()
+
+    def evaluated(self, archive: Archive) -> None:
+        """Count; the incumbent may be a new one."""
+        incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
+        self._update(evaluations=len(archive), incumbent=incumbent)
+
+    def bounded(self, incumbent: float | None, bound: float | None) -> None:
+        """Note the two sides of the gap."""
+        self._update(incumbent=incumbent, bound=bound)
+
+    def said(self, message: str) -> None:
+        """Print a line above the progress line."""
+        if self._progress is not None:
+            self._progress.console.print(Text(message, "dim"))
+
+    def finished(self, method: str) -> None:
+        """Take the line away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _update(self, **fields: Any) -> None:
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], **fields)
+
+
+class _State(ProgressColumn):
+    """``gp  34/60 evaluations  F 0.123  12 s, about 9 s left``."""
+
+    def __init__(self, method: str, settings: Settings) -> None:
+        super().__init__()
+        self._method, self._budget, self._limit = method, settings.budget, settings.time_limit
+
+    def render(self, task: Task) -> Text:
+        """One state of the line."""
+        count, elapsed = task.fields.get("evaluations", 0), task.elapsed or 0.0
+        parts = [self._method]
+        if count:
+            parts.append(f"{count}/{self._budget} evaluations" if self._budget else f"{count} evaluations")
+        for name, key in (("F", "incumbent"), ("bound", "bound")):
+            if task.fields.get(key) is not None:
+                parts.append(f"{name} {number(task.fields[key])}")
+        left = self._left(count, elapsed)
+        parts.append(f"{elapsed:.0f} s" + ("" if left is None else f", about {left:.0f} s left"))
+        return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
+
+    def _left(self, count: int, elapsed: float) -> float | None:
+        """Seconds to go: by the pace so far and by the time limit, whichever is less."""
+        ends = [] if self._limit is None else [self._limit - elapsed]
+        if self._budget and count:
+            ends.append(elapsed / count * (self._budget - count))
+        return max(0.0, min(ends)) if ends else None

@@ -1,0 +1,1 @@
+"""What is proved of complementarity pairs before a treatment may be used."""

@@ -1,0 +1,75 @@
+"""What makes two runs the same run: the model part by part, the space, and what the method was asked.
+
+A compiled model is a graph of numbers and operations, and its serialization is the same in every process; so a hash of
+each part finds a changed coefficient, and says which part it is in. What a response function computes cannot be hashed:
+only its variables are compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import casadi as ca
+
+from bilevel.programs.compilation import Compilation
+from bilevel.upper.space import Dimension, Space
+
+
+def identity_of(
+    compilation: Compilation, space: Space, method: str, seed: int, options: dict[str, Any]
+) -> dict[str, str]:
+    """Every part of a run by a name a user understands, what comes first being told first where two runs differ.
+
+    Parameters
+    ----------
+    compilation, space
+        Of the model.
+    method : str
+        The search's name.
+    seed : int
+        Of every random choice.
+    options : dict
+        The search's own.
+    """
+    problem = compilation.problem
+    parts = {"method": method, "seed": str(seed)}
+    parts["options"] = ", ".join(f"{name}={options[name]!r}" for name in sorted(options)) or "none"
+    parts["attitude"] = str(problem.attitude)
+    for dimension in space.dimensions:
+        parts[f"the space of {dimension.name}"] = _described(dimension)
+    told = [f"{space.names[c.place]} by {space.names[c.on]} {sorted(c.when)}" for c in space.conditions]
+    parts["the conditions"] = "; ".join(told) or "none"
+    parts["the upper objective"] = _hash(compilation, [compilation.upper_objective])
+    above = [*problem.x_only, *problem.coupling]
+    parts["the upper constraints"] = _hash(compilation, list(compilation.rows(above)))
+    parts["the predicates over x"] = ", ".join(allowed.name for allowed in problem.allowed) or "none"
+    for follower in problem.followers:
+        program = compilation.programs.get(follower.name)
+        content: list[Any] = [", ".join(var.name for var in follower.variables)]
+        if program is not None:
+            content += [program.objective, program.rows, program.row_lower, program.row_upper]
+            content += [program.lower, program.upper, program.integer]
+        parts[f"the lower level {follower.name}"] = _hash(compilation, content)
+    return parts
+
+
+def _described(dimension: Dimension) -> str:
+    if dimension.values is None:
+        kind = "integers" if dimension.integer else f"{dimension.scale} reals"
+        return f"{kind} in [{dimension.lower!r}, {dimension.upper!r}]"
+    text = json.dumps(list(dimension.values), default=str)
+    return text if len(text) <= 200 else f"{len(dimension.values)} values, {_digest(text)}"
+
+
+def _hash(compilation: Compilation, content: list[Any]) -> str:
+    """Of symbols, arrays and text."""
+    symbols = [part for part in content if isinstance(part, ca.SX)]
+    rest = [part if isinstance(part, str) else part.tolist() for part in content if not isinstance(part, ca.SX)]
+    graph = ca.Function("f", [compilation.x, compilation.all_y], symbols).serialize() if symbols else ""
+    return _digest(graph + json.dumps(rest))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,184 @@
+"""Where points are evaluated: here, or by worker processes that hold the model compiled.
+
+An evaluation depends on its point and on the start that goes with it, so who does it cannot be seen in a history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bilevel.contracts.engine import Point, Status
+from bilevel.graphs.compiled import Array
+from bilevel.reading.problem import Problem
+from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
+from bilevel.solvers.pools.processes import held, pack, pool
+from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
+
+if TYPE_CHECKING:
+    from bilevel.solvers.paths.search import Evaluate
+
+Arrived = Callable[[Evaluation], None]
+Task = tuple[Point, int, Array | None]
+
+
+class Crew(Protocol):
+    """Evaluates points; outcomes come out in the order in which the points went in."""
+
+    def submit(self, point: Point, index: int, start: Array | None) -> None:
+        """Take one more point, and what its followers start from."""
+
+    def take(self, deadline: float) -> Evaluation | None:
+        """The outcome of the oldest point; None where the deadline, on the monotonic clock, comes first."""
+
+    def finished(self) -> list[Evaluation]:
+        """Outcomes that are there and were not taken, in the order of their points."""
+
+    def close(self) -> None:
+        """Let go of everything; what still runs is stopped."""
+
+
+class Alone:
+    """Evaluates in this process.
+
+    Parameters
+    ----------
+    evaluate : Evaluate
+        What evaluates.
+    arrived : callable
+        Called with every outcome as soon as it is there.
+    """
+
+    def __init__(self, evaluate: Evaluate, arrived: Arrived) -> None:
+        self._evaluate, self._arrived = evaluate, arrived
+        self._waiting: deque[Task] = deque()
+
+    def submit(self, point: Point, index: int, start: Array | None) -> None:
+        self._waiting.append((point, index, start))
+
+    def take(self, deadline: float) -> Evaluation | None:
+        self._evaluate.ahead([point for point, _, _ in self._waiting])
+        evaluation = self._evaluate(*self._waiting.popleft())
+        self._arrived(evaluation)
+        return evaluation
+
+    def finished(self) -> list[Evaluation]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class Workers:
+    """Evaluates in worker processes.
+
+    A point whose worker dies (killed for its memory, a fault in a library) is tried once more alone; if that worker
+    dies as well the point is a failed one, and the search goes on.
+
+    Parameters
+    ----------
+    problem : Problem
+        Handed to each worker.
+    space : Space
+        Gives a point's values where no worker lived to do so.
+    count : int
+        How many processes.
+    gradients : Gradients
+        Which evaluations carry dF/dx.
+    arrived : callable
+        Called with every outcome as soon as it is there, in this process.
+
+    Raises
+    ------
+    OptionError
+        If the model cannot be handed to another process.
+    """
+
+    def __init__(self, problem: Problem, space: Space, count: int, gradients: Gradients, arrived: Arrived) -> None:
+        self._space, self._count, self._arrived = space, count, arrived
+        self._parcel = pack(problem, gradients)
+        self._waiting: deque[Task] = deque()
+        self._running: dict[Any, int] = {}
+        self._done: dict[int, Evaluation] = {}
+        self._pool = pool(self._parcel, count)
+
+    def submit(self, point: Point, index: int, start: Array | None) -> None:
+        self._waiting.append((point, index, start))
+        self._running[self._pool.submit(_work, point, index, start)] = index
+
+    def take(self, deadline: float) -> Evaluation | None:
+        _, index, _ = self._waiting[0]
+        while index not in self._done:
+            if not self._collect(deadline):
+                return None
+        self._waiting.popleft()
+        return self._done.pop(index)
+
+    def _collect(self, deadline: float) -> bool:
+        """Wait for an outcome; False where the deadline comes first."""
+        from concurrent.futures import FIRST_COMPLETED, wait
+        from concurrent.futures.process import BrokenProcessPool
+
+        left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+        ready, _ = wait(self._running, timeout=left, return_when=FIRST_COMPLETED)
+        try:
+            for future in sorted(ready, key=lambda future: self._running[future]):
+                self._keep(future.result())
+                del self._running[future]
+        except BrokenProcessPool:
+            self._recover()
+            return True
+        return bool(ready)
+
+    def _keep(self, evaluation: Evaluation) -> None:
+        self._done[evaluation.index] = evaluation
+        self._arrived(evaluation)
+
+    def _recover(self) -> None:
+        """After a worker's death nobody knows whose point it was: what is out is tried one by one."""
+        from concurrent.futures.process import BrokenProcessPool
+
+        self._pool.shutdown(wait=False, kill_workers=True)
+        self._running.clear()
+        alone = pool(self._parcel, 1)
+        for point, index, start in self._waiting:
+            if index in self._done:
+                continue
+            try:
+                self._keep(alone.submit(_work, point, index, start).result())
+            except BrokenProcessPool as error:
+                message = "the worker process died at this point: " + " ".join(str(error).split())
+                values = self._space.values(point)
+                self._keep(Evaluation(index, point, values, status=Status.FAILED, message=message))
+                alone.shutdown(wait=False, kill_workers=True)
+                alone = pool(self._parcel, 1)
+        alone.shutdown(wait=False, kill_workers=True)
+        self._pool = pool(self._parcel, self._count)
+
+    def finished(self) -> list[Evaluation]:
+        for future, _ in list(self._running.items()):
+            if future.done() and not future.cancelled() and future.exception() is None:
+                del self._running[future]
+                self._keep(future.result())
+        return [self._done[index] for index in sorted(self._done)]
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, kill_workers=True)
+
+
+@cache
+def _evaluate() -> Evaluate:
+    """In a worker: what evaluates there."""
+    from bilevel.solvers.paths.search import Evaluate
+
+    response, gradients = held()
+    return Evaluate(Space(response.compilation), response, differentiator(response.compilation, gradients))
+
+
+def _work(point: Point, index: int, start: Array | None) -> Evaluation:
+    """Evaluate one point in a worker."""
+    return _evaluate()(point, index, start)

@@ -1,0 +1,1 @@
+"""Paths: from a problem to a finding, each by its own idea."""

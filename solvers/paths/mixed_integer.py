@@ -1,0 +1,227 @@
+"""Mixed-integer linear followers, exactly: answers enumerated into the high-point problem until bound and point meet.
+
+The reformulation-and-decomposition scheme of Zeng and An (2014, *Solving bilevel mixed integer program by
+reformulations and decomposition*) and Yue, Gao, Zeng and You (2019, doi 10.1007/s10898-018-0679-1): the master
+problem is the high-point problem with one block per integer pattern z of the follower seen so far, the subproblem the
+follower's own program at the master's x. Their block holds a copy of the continuous variables and its optimality
+conditions, whose multipliers have no bounds that anybody knows. Here a block is a pattern *and* a basis of what is
+left: the answer is then affine in x, "no worse than this answer, or this answer breaks a limit" is a disjunction of
+linear rows (:mod:`bilevel.solvers.rounds.answer_cuts`), and every big-M follows from the variables' own bounds. There
+are finitely many patterns and bases, so rounds end; HiGHS solves the masters, SCIP those with a quadratic F or an
+unbounded side.
+
+Where an answer stops being feasible at a limit that continuous variables reach, the disjunction asks for the
+feasibility tolerance beyond it. The optimum v(m) of a master is then a little too high: with an infimum that is not
+attained (Moore and Bard 1990) by the margin m times a slope. Each piece of v is convex in m, hence ``2 v(m/2) - v(m)
+<= v(0)`` unless a piece exists below m/2 alone: the bound is taken from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from bilevel import registry, tolerances
+from bilevel.contracts.engine import Answer, Engine, Observer, Path, Settings, Status
+from bilevel.errors import RefusedError
+from bilevel.graphs.compiled import Array
+from bilevel.programs.compilation import Compilation
+from bilevel.programs.program import Program, Shape
+from bilevel.reading.problem import Problem
+from bilevel.registry import register
+from bilevel.response.answering import ranked_engines
+from bilevel.results.result import Finding, Termination
+from bilevel.solvers.rounds.alternation import Rounds
+from bilevel.solvers.rounds.answer_cuts import FLOOR, AnswerCuts, with_floor
+from bilevel.solvers.rounds.implied_bounds import Box, implied_bounds
+from bilevel.solvers.rounds.linear_answer import LinearFollower
+from bilevel.solvers.single_level.high_point import HighPoint
+
+_ROUNDS = 5000
+_BOUNDING_SECONDS = 2.0
+_OFTEN = 10  # rounds between two looks at the bound where margins have a say
+_FLOORS = (1e7, 1e9, 1e11)  # F is held above minus these in turn where the high-point problem is unbounded
+
+
+@register("mixed_integer")
+class MixedInteger(Path):
+    """Mixed-integer linear lower levels, exactly: the follower's patterns enumerated into HiGHS as needed."""
+
+    preference = 0.4
+
+    def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+        for follower in problem.followers:
+            if follower.response is not None:
+                raise RefusedError(f"{follower.name} answers by a Python function; this path needs formulas")
+        if all(var.is_continuous() for follower in problem.followers for var in follower.variables):
+            raise RefusedError("no follower has an integer variable; use method='kkt'")
+        walk = _Walk(problem, settings, observer)
+        try:
+            termination = walk.run()
+        except KeyboardInterrupt:
+            termination = Termination.INTERRUPTED
+        return walk.rounds.finding(termination)
+
+
+class _Walk:
+    """One run."""
+
+    def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
+        compilation = Compilation.of(problem)
+        self._problem, self._engine = problem, settings.engine
+        self._high_point = HighPoint(problem, compilation)
+        program, places = self._high_point.program, self._high_point.places
+        if program.shape is Shape.NONLINEAR:
+            raise RefusedError("the upper level is not linear (or F quadratic); use method='value_function'")
+        binary = program.integer & (program.lower == 0.0) & (program.upper == 1.0)
+        x_places = [places.get(var.name) for var in problem.variables]
+        self._followers = {
+            name: LinearFollower(p, x_places, [places[n] for n in p.names], binary)
+            for name, p in compilation.programs.items()
+        }
+        self._x_places = x_places
+        self.rounds = Rounds(problem, compilation, settings, observer)
+        box = implied_bounds(program, min(_BOUNDING_SECONDS, 0.1 * self.rounds.left))
+        self._refuse_unbounded_integers(box)
+        self._program, self._cuts = program, AnswerCuts(program, box)
+        self._floor = 0.0  # where F is held, if it is
+        self._exact_so_far = True
+        self.rounds.notes.append(f"big-M values follow from the variables' ranges: {box.provenance()}")
+
+    def _refuse_unbounded_integers(self, box: Box) -> None:
+        for follower in self._followers.values():
+            for place in follower.places[follower.integer]:
+                if not (np.isfinite(box.lower[place]) and np.isfinite(box.upper[place])):
+                    raise RefusedError(
+                        f"{self._program_name(place)} is integer and nothing bounds it: there may be infinitely many"
+                        " answers to enumerate; give it bounds"
+                    )
+
+    def _program_name(self, place: int) -> str:
+        return self._high_point.program.names[place]
+
+    def run(self) -> Termination:
+        """Rounds until the bound closes."""
+        rounds = self.rounds
+        for count in range(_ROUNDS):
+            if rounds.left <= 0:
+                return Termination.TIME_LIMIT
+            answer = self._solve(1.0)
+            floor = self._floor
+            learnt = answer.y is not None and self._learn(self._high_point.upper_values(answer.y), answer.y)
+            near = not learnt or rounds.closes(answer.bound)
+            if self._exact_so_far:
+                half = answer
+            elif near or count % _OFTEN == 0 or answer.status is not Status.OPTIMAL:
+                half = self._solve(0.5)
+                learnt = (half.y is not None and self._learn(self._high_point.upper_values(half.y), half.y)) or learnt
+            else:
+                continue
+            if half.status is Status.INFEASIBLE:
+                return rounds.empty()
+            if self._floor > floor and not rounds.unbounded:
+                continue  # what was solved was held above a floor that is none any more
+            self._bound(answer, half)
+            rounds.report()
+            if rounds.closed or rounds.infeasible or rounds.unbounded:
+                return Termination.OPTIMALITY
+            if half.status is not Status.OPTIMAL:
+                return self._gave_up(half)
+            if not learnt and not self._learn_nearby(half):
+                return self._stuck()
+        return Termination.STALLED
+
+    def _bound(self, answer: Answer, half: Answer) -> None:
+        """The bound that a master with its margins, and one with half of them, give on F."""
+        bound = half.bound
+        if half is not answer:  # without a value for the whole margins there is no telling what they cost
+            bound = -np.inf if answer.y is None else min(bound, 2.0 * bound - answer.objective)
+        if self._floor == 0.0 or bound > -0.99 * self._floor:
+            self.rounds.raise_bound(bound)
+
+    def _solve(self, share: float) -> Answer:
+        self._exact_so_far = self._cuts.exact
+        answer = self._by_engine(self._cuts.relaxation(share))
+        if self._floor > 0.0 or not (answer.status is Status.UNBOUNDED or "inforunbd" in answer.message):
+            return answer
+        self._floor = _FLOORS[0]
+        self.rounds.notes.append(f"the high-point problem is unbounded: its F is held above {-self._floor:g}")
+        self._cuts.program = with_floor(self._cuts.program, -self._floor)
+        return self._solve(share)
+
+    def _lower_floor(self) -> None:
+        """The followers answer at the floor: go further down, and at the lowest believe that it has no end."""
+        rounds = self.rounds
+        deeper = [floor for floor in _FLOORS if rounds.cost > -0.99 * floor]
+        if deeper:
+            program = self._cuts.program
+            rows = np.array([name == FLOOR for name in program.row_names])
+            self._floor = deeper[0]
+            self._cuts.program = replace(program, row_lower=np.where(rows, -self._floor, program.row_lower))
+        else:
+            rounds.notes.append(f"unbounded: so is the high point, and the followers answer at F = {rounds.cost:g}")
+            rounds.unbounded = True
+
+    def _by_engine(self, program: Program) -> Answer:
+        name = ranked_engines(program)[0][1] if self._engine == "auto" else self._engine
+        engine = registry.get(Engine, name)()
+        if engine.suits(program) == 0.0:
+            raise RefusedError(
+                f"engine={name!r} does not take a master problem, a {program.describe()}; use engine='auto'"
+            )
+        return engine.prepare(program)(np.zeros(0), None, max(self.rounds.left, 0.1))
+
+    def _learn(self, upper: dict[str, Any], solution: Array) -> bool:
+        """Ask the followers at a master's x; whether a row is new."""
+        rounds = self.rounds
+        reply = rounds.ask(upper)
+        if reply.status is Status.UNBOUNDED and not np.isfinite(rounds.cost):
+            # d and B do not depend on x, hence neither does a direction in which f falls for ever (Meyer 1974)
+            rounds.notes.append(
+                f"{reply.message}: the follower's objective is unbounded wherever it has a feasible point"
+            )
+            rounds.infeasible = True
+        if self._floor > 0.0 and rounds.cost <= -0.99 * self._floor:
+            self._lower_floor()
+        v = np.where(self._program.integer, np.round(solution[: self._program.n]), solution[: self._program.n])
+        for place, value in zip(self._x_places, rounds.response.vector(upper), strict=True):
+            if place is not None:
+                v[place] = value
+        new = False
+        for name, y in rounds.answers(reply):
+            follower = self._followers[name]
+            new = self._cuts.add(follower, follower.at(v, y)) or new
+            if not follower.integer.all():
+                new = self._cuts.add(follower, follower.at(v, v[follower.places], own_integers=True)) or new
+        return new
+
+    def _learn_nearby(self, answer: Answer) -> bool:
+        """Ask at the fractions next to x, where the follower may be torn between two answers but for rounding."""
+        if answer.y is None:
+            return False
+        upper = self._high_point.upper_values(answer.y)
+        fractions = {name: _fraction(value) for name, value in upper.items()}
+        before = self.rounds.cost
+        return fractions != upper and (self._learn(fractions, answer.y) or self.rounds.cost < before)
+
+    def _stuck(self) -> Termination:
+        why = "every answer was met again" if self._cuts.exact else "the infimum may not be attained"
+        self.rounds.notes.append(f"bound and best point stay apart ({why})")
+        return Termination.STALLED
+
+    def _gave_up(self, answer: Answer) -> Termination:
+        if answer.interrupted:
+            return Termination.INTERRUPTED
+        self.rounds.notes.append(f"the master problem was not solved: {answer.message or answer.status}")
+        return Termination.TIME_LIMIT if self.rounds.left <= 0 else Termination.STALLED
+
+
+def _fraction(value: Any) -> Any:
+    """The fraction with a small denominator next to a number, where there is one."""
+    if not isinstance(value, float):
+        return value
+    near = float(Fraction(value).limit_denominator(1000))
+    return near if abs(near - value) <= tolerances.OPTIMALITY * tolerances.scale(value) else value

@@ -1,0 +1,1 @@
+"""Rounds between a relaxation and the follower's true answer."""

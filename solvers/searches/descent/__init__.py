@@ -1,0 +1,1 @@
+"""What a descent on F(x, y(x)) is made of."""

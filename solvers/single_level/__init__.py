@@ -1,0 +1,1 @@
+"""The single-level model of the KKT path: treated, bounded, solved, assessed."""

@@ -1,0 +1,1 @@
+"""Storages: where evaluated points are kept, and found again."""
