@@ -78,7 +78,7 @@ def parsed() -> argparse.Namespace:
 def every_method() -> list[str]:
     """``auto``, ``value_function`` and the KKT path with every treatment there is."""
     from bilevel import registry
-    from bilevel.contracts.engine import Treatment
+    from bilevel.contracts.treatment import Treatment
 
     return ["auto", "value_function", "kkt:auto", *(f"kkt:{name}" for name in registry.catalogue(Treatment))]
 

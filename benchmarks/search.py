@@ -40,7 +40,7 @@ from search_gallery import GalleryProblem, problems, relative_gap
 from search_peers import PEERS
 
 from bilevel import registry
-from bilevel.contracts.engine import Search
+from bilevel.contracts.search import Search
 
 BUDGET = 100
 COUNTS = (30, 50, 100)

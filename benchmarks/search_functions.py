@@ -26,7 +26,7 @@ from search_problems import (
     tolled,
 )
 
-from bilevel.upper.space import Dimension
+from bilevel.upper.dimension import Dimension
 
 Array = NDArray[np.float64]
 

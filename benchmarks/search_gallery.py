@@ -15,14 +15,14 @@ from typing import Any
 import pyomo.environ as pyo
 
 import bilevel
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.files.model_files import load_model
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.sensitivity.second_order import SecondOrder
+from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import differentiator, granted
-from bilevel.solvers.paths.search import Evaluate
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 

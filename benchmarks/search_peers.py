@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.descent.inversion import Inversion
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from bilevel.contracts.engine import Point, Status
+from bilevel.arrays import Point
+from bilevel.programs.answer import Status
 from bilevel.upper.archive import Evaluation
-from bilevel.upper.space import Dimension, Space
+from bilevel.upper.dimension import Dimension
+from bilevel.upper.space import Space
 
 Array = NDArray[np.float64]
 Cost = Callable[[Sequence[Any]], float | tuple[float, float]]

@@ -9,31 +9,32 @@ import importlib
 from pathlib import Path as _FilePath
 from typing import TYPE_CHECKING, Any
 
+from bilevel.version import __version__ as __version__
+
 if TYPE_CHECKING:
+    from bilevel.api.comparing import compare as compare
     from bilevel.api.explaining import explain as explain
     from bilevel.api.solving import solve as solve
     from bilevel.contracts.engine import Engine as Engine
-    from bilevel.contracts.engine import Observer as Observer
-    from bilevel.contracts.engine import Path as Path
-    from bilevel.contracts.engine import Search as Search
-    from bilevel.contracts.engine import Treatment as Treatment
+    from bilevel.contracts.observer import Observer as Observer
+    from bilevel.contracts.path import Path as Path
+    from bilevel.contracts.search import Search as Search
+    from bilevel.contracts.treatment import Treatment as Treatment
     from bilevel.errors import BilevelError as BilevelError
     from bilevel.files.model_files import load_model as load_model
+    from bilevel.language.active_when import ActiveWhen as ActiveWhen
     from bilevel.language.domains import Allowed as Allowed
     from bilevel.language.domains import discretize as discretize
     from bilevel.language.domains import set_scale as set_scale
+    from bilevel.language.duals import dual_of as dual_of
     from bilevel.language.formulas import least_squares as least_squares
     from bilevel.language.formulas import maximum as maximum
     from bilevel.language.lower_level import LowerLevel as LowerLevel
-    from bilevel.reading.multipliers import dual_of as dual_of
     from bilevel.reading.problem import Problem as Problem
     from bilevel.registry import register as register
     from bilevel.response.response import Response as Response
-    from bilevel.results.comparison import compare as compare
     from bilevel.results.result import Result as Result
-    from bilevel.upper.conditions import ActiveWhen as ActiveWhen
 
-__version__ = "0.1.0"
 
 _HOMES = {
     "ActiveWhen": "upper.conditions",
@@ -67,6 +68,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'bilevel' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"bilevel.{_HOMES[name]}"), name)
+    if _HOMES[name].startswith("language."):
+        importlib.import_module("bilevel.pyomo_entries")  # who declares a follower finds us in Pyomo's factories
     globals()[name] = value
     return value
 

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from bilevel.contracts.engine import Engine, Part, Path, Search, Surrogate, Treatment
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.part import Part
+from bilevel.contracts.path import Path
+from bilevel.contracts.search import Search
+from bilevel.contracts.surrogate import Surrogate
+from bilevel.contracts.treatment import Treatment
 from bilevel.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 ROOMS: dict[type[Part], str] = {
     Path: "paths",

@@ -15,7 +15,7 @@ import pytest
 
 import bilevel
 from bilevel import registry
-from bilevel.contracts.engine import Part
+from bilevel.contracts.part import Part
 
 ROOT = Path(__file__).parent.parent
 LANGUAGE = sorted((ROOT / "bilevel").rglob("*.py"))

@@ -11,14 +11,16 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts.engine import Status
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
-from bilevel.results.result import Finding, Termination, Verdict
 from bilevel.upper.archive import Archive, Evaluation
+from bilevel.verify.check import Check
 from bilevel.verify.judging import judged as judged_as
-from bilevel.verify.verifier import Check, Verifier, verdict_of
+from bilevel.verify.verdict import verdict_of
+from bilevel.verify.verifier import Verifier
 
 
 def toy(sense=pyo.minimize):
@@ -369,7 +371,7 @@ def test_a_wrong_engine_is_found_out():
         def __call__(self, x, start=None, time_limit=None):
             import numpy as np
 
-            from bilevel.contracts.engine import Answer, Status
+            from bilevel.programs.answer import Answer, Status
 
             return Answer(Status.OPTIMAL, np.array([0.5]), 20.25, 20.25, True)
 

@@ -14,15 +14,17 @@ from typing import Any
 import pyomo.environ as pyo
 
 from bilevel import registry
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.convexity.examination import convexity_of
 from bilevel.errors import BilevelError
 from bilevel.files.single_level_files import DEFAULT_TREATMENT, UNTREATED
 from bilevel.kkt.conditions import BLOCK
 from bilevel.kkt.single_level import SingleLevel
-from bilevel.programs.compilation import Compilation, is_category
+from bilevel.kkt.transformation import KKTTransformation
+from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
+from bilevel.reading.variables import is_category
 from bilevel.response.answering import ranked_engines
 
 SHOWN = 40
@@ -83,7 +85,7 @@ def recognised(model: Any) -> Iterator[str]:
 def _single_level(problem: Problem, name: str, shown: int) -> Iterator[str]:
     treatment = None if name == UNTREATED else name
     try:
-        transformation = pyo.TransformationFactory("bilevel.kkt")
+        transformation = KKTTransformation()
         model = transformation.create_using(problem.model, lift=False, complementarity=treatment)
     except BilevelError as error:
         yield f"single-level model: there is none. {error}"

@@ -6,7 +6,9 @@ from typing import Any
 
 from pyomo.opt import SolverFactory, SolverResults, SolverStatus, TerminationCondition
 
-from bilevel.results.result import Result, Termination, Verdict
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.results.result import Result
+from bilevel.version import __version__
 
 _CONDITION = {
     Verdict.CERTIFIED_GLOBAL: TerminationCondition.globallyOptimal,
@@ -42,9 +44,7 @@ class BilevelSolver:
 
     def version(self) -> tuple[int, ...]:
         """Version of the toolkit."""
-        import bilevel
-
-        return tuple(int(part) for part in bilevel.__version__.split("."))
+        return tuple(int(part) for part in __version__.split("."))
 
     def solve(self, model: Any, **options: Any) -> SolverResults:
         """Solve as :func:`bilevel.solve` does; its Result is the attribute ``bilevel`` of what is returned.

@@ -16,7 +16,7 @@ from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Box, Graph, covered
 from bilevel.linear_algebra.definiteness import definite, definite_on, interval_definite, numbers
 from bilevel.linear_algebra.sparse_factor import Definiteness
-from bilevel.programs.sparse_form import column_of, few_nonzeros, pattern, with_diagonal
+from bilevel.linear_algebra.sparsity import column_of, few_nonzeros, pattern, with_diagonal
 
 if TYPE_CHECKING:
     from bilevel.convexity.examination import Examination

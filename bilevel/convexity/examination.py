@@ -22,17 +22,19 @@ from typing import Any
 import casadi as ca
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.convexity.claimed_hessian import ClaimedHessian
 from bilevel.convexity.claims import Claim, Convexity
 from bilevel.convexity.curvature import curvatures
 from bilevel.convexity.qualification import Slater
 from bilevel.convexity.refutation import Sampling
-from bilevel.graphs.compiled import Array
 from bilevel.graphs.intervals import ENTIRE, Box, Graph
 from bilevel.linear_algebra.definiteness import numbers
-from bilevel.programs.compilation import Compilation, is_category
+from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
-from bilevel.reading.problem import Follower, Problem
+from bilevel.reading.follower import Follower
+from bilevel.reading.problem import Problem
+from bilevel.reading.variables import is_category
 
 _MOST_OPEN = 3
 """Claims looked at once so many are open: the verdict needs no more."""

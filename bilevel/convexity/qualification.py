@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import casadi as ca
 import numpy as np
 
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Box, Graph, Interval, covered
 from bilevel.programs.program import Program
 

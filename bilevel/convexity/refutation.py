@@ -13,14 +13,15 @@ from pyomo.core.expr import numeric_expr as ne
 from scipy.linalg import null_space
 
 from bilevel import tolerances
+from bilevel.arrays import Array
 from bilevel.convexity.claimed_hessian import ClaimedHessian
 from bilevel.convexity.claims import Claim, Convexity
 from bilevel.convexity.curvature import curvatures
 from bilevel.convexity.qualification import middle_of, repaired, sizes_of
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Graph, Interval
 from bilevel.linear_algebra.definiteness import definite, scales
-from bilevel.programs.compilation import is_category
+from bilevel.reading.variables import is_category
 
 if TYPE_CHECKING:
     from bilevel.convexity.examination import Examination

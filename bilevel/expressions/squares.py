@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import casadi as ca
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.language.squared_distance import Factor
 
 SMALLEST = 24

@@ -13,15 +13,16 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
 
+from bilevel.arrays import Array
 from bilevel.errors import LoadingError, ModelError, RefusedError
 from bilevel.files.aux_file import LowerData, read_aux, write_aux
 from bilevel.files.mps import Column, LinearData, Row, write_mps
 from bilevel.files.mps_reader import read_mps
-from bilevel.graphs.compiled import Array
 from bilevel.kkt.choices import list_of
 from bilevel.language.lower_level import LowerLevel
-from bilevel.programs.compilation import Compilation, bounds_of
+from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
+from bilevel.reading.variables import bounds_of
 
 FILE_NAMES = "file_names"
 """A Suffix on the model: a component's name in the file, where Pyomo could not keep it."""

@@ -12,6 +12,7 @@ from typing import Any
 import pyomo.environ as pyo
 
 from bilevel.errors import OptionError, RefusedError
+from bilevel.kkt.transformation import KKTTransformation
 
 FORMATS = (".lp", ".nl", ".mps")
 UNTREATED = "none"
@@ -47,7 +48,7 @@ def write(model: Any, path: str | Path, complementarity: str = "auto") -> str:
         raise OptionError(f"{path}: the ending says which format, and is one of {', '.join(FORMATS)}")
     name = DEFAULT_TREATMENT if complementarity == "auto" else complementarity
     treatment = None if name == UNTREATED else name
-    single = pyo.TransformationFactory("bilevel.kkt").create_using(model, complementarity=treatment)
+    single = KKTTransformation().create_using(model, complementarity=treatment)
     sets = list(single.component_data_objects(pyo.SOSConstraint, active=True, descend_into=True))
     if sets and path.suffix == ".mps":
         raise RefusedError(

@@ -7,11 +7,9 @@ from typing import Any
 
 import casadi as ca
 import numpy as np
-from numpy.typing import NDArray
 
+from bilevel.arrays import Array
 from bilevel.graphs.native import LARGEST, SMALLEST, Native
-
-Array = NDArray[np.float64]
 
 _SECONDS_PER_INSTRUCTION = 3e-9  # of CasADi's interpreter; only decides when to ask for machine code
 _PATIENCE = 0.05  # seconds of interpreting after which it is asked for: some hundred evaluations that more will follow

@@ -7,7 +7,7 @@ import math
 import casadi as ca
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 SMALL, LARGE = 0.1, 1e4
 """Of derivatives: an objective is flat where all are below the first, steep where all are above the second."""

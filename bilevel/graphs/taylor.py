@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 _UNIT = 2.0**-52  # twice the unit of rounding
 _MANY = 16 * _UNIT  # more than a product or a function is off by, relative to the size of its terms

@@ -13,7 +13,7 @@ import casadi as ca
 import numpy as np
 from scipy.special import erf
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.taylor import Derivatives, Rule
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import casadi as ca
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_functions import RULES, power
 

@@ -22,8 +22,8 @@ import pyomo.environ as pyo
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.translation import mentioned
 from bilevel.language.domains import Allowed
-from bilevel.programs.compilation import is_category
 from bilevel.reading.problem import Problem
+from bilevel.reading.variables import is_category
 
 LARGEST_TABLE = 10_000
 """Combinations a predicate is asked about; a table of more rows is slower than the search it is to replace."""

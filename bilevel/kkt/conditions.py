@@ -48,9 +48,11 @@ from bilevel.expressions.gradients import Gradients
 from bilevel.expressions.translation import mentioned
 from bilevel.kkt.choices import Choices
 from bilevel.kkt.lifting import lift_maxima
-from bilevel.reading.multipliers import BLOCK as DUALS
-from bilevel.reading.multipliers import Duals, Multiplier
-from bilevel.reading.problem import Follower, Problem
+from bilevel.language.duals import BLOCK as DUALS
+from bilevel.language.duals import Duals
+from bilevel.reading.follower import Follower
+from bilevel.reading.multipliers import Multiplier
+from bilevel.reading.problem import Problem
 
 BLOCK = "bilevel_kkt"
 SIGN = {"upper": 1, "lower": -1, "equality": 1}

@@ -9,11 +9,12 @@ import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
 
+from bilevel.arrays import Array
 from bilevel.errors import ModelError, RefusedError
+from bilevel.expressions.rows import translate, translate_rows
 from bilevel.expressions.translation import mentioned, to_casadi
-from bilevel.graphs.compiled import Array
-from bilevel.programs.compilation import bounds_of, translate, translate_rows
 from bilevel.programs.program import Program
+from bilevel.reading.variables import bounds_of
 
 
 class SingleLevel:

@@ -1,7 +1,6 @@
 """The entry ``bilevel.kkt`` in Pyomo's ``TransformationFactory``.
 
-Imported by :mod:`bilevel.language.lower_level`, so that whoever declares a follower has it. It imports nothing of ours
-until it is used: reading a problem needs ``lower_level``, which would close a circle.
+Registered by :mod:`bilevel.pyomo_entries`, so that whoever declares a follower has it.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class KKTTransformation:
     def apply_to(self, model: Any, *, lift: bool = True, complementarity: str | None = "sos1") -> None:
         """Transform a model in place."""
         from bilevel import registry
-        from bilevel.contracts.engine import Treatment
+        from bilevel.contracts.treatment import Treatment
         from bilevel.errors import RefusedError
         from bilevel.kkt.conditions import apply_conditions
 

@@ -17,9 +17,6 @@ from pyomo.core.base.block import Block, BlockData
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.global_set import UnindexedComponent_index
 
-import bilevel.api.solver_factory
-import bilevel.kkt.transformation  # noqa: F401 - who declares a follower finds "bilevel" and "bilevel.kkt" in Pyomo's factories
-
 ResponseFunction = Callable[..., Mapping[str, Any]]
 
 

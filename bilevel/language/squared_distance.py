@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pyomo.core.base.expression import ExpressionData, NamedExpressionData
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,14 @@ convex.
 
 from __future__ import annotations
 
+import math
+
 import casadi as ca
 import numpy as np
 from scipy.linalg import null_space
 
-from bilevel.graphs.compiled import Array
+from bilevel import tolerances
+from bilevel.arrays import Array
 
 _ROUNDING = 1e-10
 """An eigenvalue above minus this counts as zero, in a matrix scaled to a unit diagonal.
@@ -73,3 +76,30 @@ def interval_definite(low: Array, high: Array) -> bool:
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     center, radius = center / scale[:, None] / scale, radius / scale[:, None] / scale
     return float(np.linalg.eigvalsh(center)[0]) - float(np.linalg.eigvalsh(radius)[-1]) >= -_ROUNDING
+
+
+SPREAD = 1e6
+"""Of a Hessian's diagonal; see :func:`own_units`."""
+
+
+def own_units(hessian: Array) -> Array | None:
+    """Units of the variables in which a Hessian has ones on its diagonal; None where it is fine in its own.
+
+    It is not where its diagonal is positive and spread over more than :data:`SPREAD`: eigenvalues, null spaces and
+    DAQP's active sets then lose the variables that are written in large units.
+    """
+    diagonal = hessian.diagonal()
+    least = float(diagonal.min(initial=math.inf))
+    return 1.0 / np.sqrt(diagonal) if 0.0 < SPREAD * least < float(diagonal.max(initial=0.0)) else None
+
+
+def relative_smallest_eigenvalue(hessian: Array) -> float:
+    """Smallest eigenvalue over the largest magnitude; 0 for a zero matrix."""
+    eigenvalues = np.linalg.eigvalsh(hessian)
+    largest = float(np.abs(eigenvalues).max(initial=0.0))
+    return 0.0 if largest == 0.0 else float(eigenvalues[0]) / largest
+
+
+def is_definite(hessian: Array) -> bool:
+    """Whether a symmetric matrix is positive definite beyond rounding."""
+    return relative_smallest_eigenvalue(hessian) > tolerances.DEFINITE

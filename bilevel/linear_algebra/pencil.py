@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 SMALLEST = 80  # variables below which a factorization is as fast as five products
 LARGEST = 1500  # above which the decomposition, some sixty factorizations, is too long a start

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.linear_algebra.sparse_factor import Matrix, SparseFactor
-from bilevel.programs.sparse_form import mirrored
+from bilevel.linear_algebra.sparsity import mirrored
 
 _SHIFT = 1e-8  # on the diagonal of a row, relative to its length in the metric of the Hessian
 _FLAT = 1e-6  # on that of a variable without curvature: the product of both bounds the growth of the factor

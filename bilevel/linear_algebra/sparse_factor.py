@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve_triangular
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 Matrix = Any
 """A sparse matrix of scipy's, which has no types."""

@@ -12,18 +12,19 @@ from typing import Any
 
 import casadi as ca
 import numpy as np
-import pyomo.environ as pyo
 
 from bilevel import tolerances
-from bilevel.errors import ModelError, UntranslatableError
+from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import gathered
+from bilevel.expressions.rows import translate, translate_rows
 from bilevel.expressions.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
-from bilevel.expressions.translation import Translator, to_casadi
-from bilevel.graphs.compiled import Array
+from bilevel.expressions.translation import to_casadi
 from bilevel.graphs.steepness import scale_of
 from bilevel.language.squared_distance import Factor
 from bilevel.programs.program import Program
-from bilevel.reading.problem import Follower, Problem
+from bilevel.reading.follower import Follower
+from bilevel.reading.problem import Problem
+from bilevel.reading.variables import bounds_of, ends_of, is_category
 
 MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
 
@@ -175,77 +176,3 @@ class Compilation:
             names=tuple(v.name for v in follower.variables),
             row_names=tuple(c.name for c in follower.constraints),
         )
-
-
-def is_category(var: Any) -> bool:
-    """Whether a variable's domain holds anything that is not a number."""
-    domain = var.domain
-    return bool(domain.isfinite()) and any(isinstance(v, str) for v in domain)
-
-
-def translate(translator: Translator, expression: Any, owner: str) -> ca.SX:
-    """Translate, and name the component where that fails."""
-    try:
-        return ca.SX(translator(expression))
-    except UntranslatableError as error:
-        raise UntranslatableError(f"{owner}: {error}") from None
-    except ModelError as error:
-        raise ModelError(f"{owner}: {error}") from None
-
-
-def translate_rows(translator: Translator, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
-    """Bodies and bounds of some constraints, as a column of symbols and two arrays."""
-    bodies, lower, upper = [], [], []
-    for constraint in constraints:
-        bodies.append(translate(translator, constraint.body, constraint.name))
-        lower.append(_bound(constraint, constraint.lower, -math.inf))
-        upper.append(_bound(constraint, constraint.upper, math.inf))
-    return ca.vertcat(*bodies) if bodies else ca.SX(0, 1), np.array(lower, dtype=float), np.array(upper, dtype=float)
-
-
-def _bound(constraint: Any, bound: Any, missing: float) -> float:
-    value = missing if bound is None else float(pyo.value(bound))
-    if math.isnan(value) or value == -missing:
-        raise ModelError(f"{constraint.name}: a bound is {value}; every number in a model must be finite")
-    return value
-
-
-def numeric_bounds(var: Any) -> tuple[float | None, float | None]:
-    """A variable's bounds, its domain's included; None where there is none.
-
-    Raises
-    ------
-    ModelError
-        If a bound is no number.
-    """
-    try:
-        low, high = var.bounds
-    except ValueError as error:
-        raise ModelError(" ".join(str(error).split())) from None
-    return low, high
-
-
-def ends_of(variables: Iterable[Any]) -> tuple[Array, Array]:
-    """Bounds of Pyomo variables, infinite where there is none; zeros for a category.
-
-    Raises
-    ------
-    ModelError
-        If a bound is no number.
-    """
-    ends = [(0.0, 0.0) if is_category(var) else numeric_bounds(var) for var in variables]
-    low = [-math.inf if end is None else float(end) for end, _ in ends]
-    return np.array(low), np.array([math.inf if end is None else float(end) for _, end in ends])
-
-
-def bounds_of(variables: Iterable[Any]) -> tuple[Array, Array, Any]:
-    """Bounds, infinite where there is none, and integrality of Pyomo variables."""
-    variables, integer = list(variables), []
-    for var in variables:
-        if not (var.is_continuous() or var.is_integer() or var.is_binary()):
-            raise ModelError(
-                f"{var.name} has the domain {var.domain}: a follower's variable is real, integer or binary;"
-                " write the choice with binaries (only an upper variable may take values from a list)"
-            )
-        integer.append(not var.is_continuous())
-    return *ends_of(variables), np.array(integer, dtype=bool)

@@ -15,8 +15,9 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel.arrays import Array
 from bilevel.expressions.squares import Square
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.pencil import LARGEST, SMALLEST, Pencil
 from bilevel.programs.gram import Gram
 from bilevel.programs.quadratic_form import QuadraticForm

@@ -17,7 +17,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.programs.program import Program
 
 _LARGEST = 300  # variables, for dense matrices

@@ -11,8 +11,8 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import MovingSquare
-from bilevel.graphs.compiled import Array
 
 
 class Gram:

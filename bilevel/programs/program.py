@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import tolerances
+from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import MovingSquare
 from bilevel.expressions.squares import Square, symbols_of, write_out
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.steepness import scale_of
 from bilevel.programs.quadratic_form import QuadraticForm
 
@@ -238,7 +239,7 @@ class Program:
         """
         if self.n < SPARSE_FROM or self.squares or self.moving:
             return False
-        from bilevel.programs.sparse_form import few_nonzeros
+        from bilevel.linear_algebra.sparsity import few_nonzeros
 
         return few_nonzeros(self.hessian.sparsity(), self.jacobian.sparsity())
 

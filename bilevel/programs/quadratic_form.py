@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import casadi as ca
 import numpy as np
 
-from bilevel import tolerances
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.graphs.compiled import Compiled
+from bilevel.linear_algebra.definiteness import relative_smallest_eigenvalue
 from bilevel.linear_algebra.pencil import Pencil
 
 if TYPE_CHECKING:
     from bilevel.programs.program import Program
 
-SPREAD = 1e6
-"""Of a Hessian's diagonal; see :func:`own_units`."""
 
 _NAMES = ("hessian", "gradient", "constant", "matrix", "offset")
 
@@ -139,26 +138,3 @@ class QuadraticForm:
     def definiteness(self) -> float:
         """The same of a constant Hessian; meaningless if the Hessian moves."""
         return self.smallest
-
-
-def own_units(hessian: Array) -> Array | None:
-    """Units of the variables in which a Hessian has ones on its diagonal; None where it is fine in its own.
-
-    It is not where its diagonal is positive and spread over more than :data:`SPREAD`: eigenvalues, null spaces and
-    DAQP's active sets then lose the variables that are written in large units.
-    """
-    diagonal = hessian.diagonal()
-    least = float(diagonal.min(initial=math.inf))
-    return 1.0 / np.sqrt(diagonal) if 0.0 < SPREAD * least < float(diagonal.max(initial=0.0)) else None
-
-
-def relative_smallest_eigenvalue(hessian: Array) -> float:
-    """Smallest eigenvalue over the largest magnitude; 0 for a zero matrix."""
-    eigenvalues = np.linalg.eigvalsh(hessian)
-    largest = float(np.abs(eigenvalues).max(initial=0.0))
-    return 0.0 if largest == 0.0 else float(eigenvalues[0]) / largest
-
-
-def is_definite(hessian: Array) -> bool:
-    """Whether a symmetric matrix is positive definite beyond rounding."""
-    return relative_smallest_eigenvalue(hessian) > tolerances.DEFINITE

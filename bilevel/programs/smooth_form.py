@@ -13,8 +13,9 @@ import casadi as ca
 import numpy as np
 from scipy import sparse
 
+from bilevel.arrays import Array
 from bilevel.expressions.squares import symbols_of, write_out
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.programs.affine_arguments import AffineArguments, affine_arguments
 from bilevel.programs.program import Program
 

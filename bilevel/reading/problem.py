@@ -16,69 +16,16 @@ from pyomo.core.base.block import BlockData
 
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.translation import mentioned
+from bilevel.language.active_when import ActiveWhen, conditions_on
 from bilevel.language.attitude import Attitude
 from bilevel.language.domains import Allowed, allowed_on
-from bilevel.language.lower_level import LowerLevel, LowerLevelData, ResponseFunction
-from bilevel.reading.criterion import Criterion, criterion_of
-from bilevel.reading.multipliers import BLOCK as DUALS
-from bilevel.reading.multipliers import Duals, Multiplier, multipliers_above
+from bilevel.language.duals import BLOCK as DUALS
+from bilevel.language.lower_level import LowerLevel
+from bilevel.reading.components import called, refuse_nested, refuse_unknown_components, within
+from bilevel.reading.criterion import criterion_of
+from bilevel.reading.follower import Follower
+from bilevel.reading.multipliers import Multiplier, multipliers_above
 from bilevel.reading.structure import refuse_entangled
-from bilevel.upper.conditions import ActiveWhen, conditions_on
-
-_UNDERSTOOD = (
-    pyo.Var,
-    pyo.Constraint,
-    pyo.Objective,
-    pyo.Block,
-    pyo.Param,
-    pyo.Set,
-    pyo.Expression,
-    pyo.Suffix,
-    pyo.BuildAction,
-)
-_SILENT = {"RangeSet", "SetOf", "BooleanVar", "BuildCheck", "ExternalFunction", "Any", "Reference"}
-
-
-@dataclass(frozen=True)
-class Follower:
-    """One lower level as read from the model.
-
-    Attributes
-    ----------
-    name : str
-        Name of its ``LowerLevel`` component.
-    block : LowerLevelData
-        The component.
-    variables : tuple of VarData
-        Its decisions: unfixed, and mentioned somewhere.
-    constraints : tuple of ConstraintData
-        Active ones. The variables' bounds and domains are constraints too.
-    objective : ObjectiveData, Criterion or None
-        What it goes by; None where a response function answers.
-    mentioned : dict
-        Every unfixed variable its expressions mention, by id.
-    """
-
-    name: str
-    block: LowerLevelData
-    variables: tuple[Any, ...]
-    constraints: tuple[Any, ...]
-    objective: Any | None
-    mentioned: dict[int, Any]
-
-    def stated(self, f: float) -> float:
-        """The value of the objective that was written where what it goes by is ``f``."""
-        return self.objective.value(f) if isinstance(self.objective, Criterion) else f
-
-    @property
-    def response(self) -> ResponseFunction | None:
-        """The function that answers, or None."""
-        return self.block.response
-
-    @property
-    def sense(self) -> int:
-        """+1 where it minimises, -1 where it maximises."""
-        return -1 if self.objective is not None and self.objective.sense == pyo.maximize else 1
 
 
 @dataclass(frozen=True)
@@ -138,15 +85,15 @@ class Problem:
         if not isinstance(model, BlockData):
             raise ModelError(f"expected a Pyomo ConcreteModel, got {type(model).__name__}")
         if not model.is_constructed():
-            raise ModelError(f"{_called(model)} is an AbstractModel without data; call create_instance() first")
-        _refuse_unknown_components(model)
+            raise ModelError(f"{called(model)} is an AbstractModel without data; call create_instance() first")
+        refuse_unknown_components(model)
         blocks = list(model.component_data_objects(LowerLevel, active=True, descend_into=True))
         if not blocks:
             raise ModelError(
-                f"{_called(model)} has no active LowerLevel; declare the follower with `model.lower = LowerLevel()`"
+                f"{called(model)} has no active LowerLevel; declare the follower with `model.lower = LowerLevel()`"
             )
         for block in blocks:
-            _refuse_nested(block)
+            refuse_nested(block)
         objective = _only_objective(
             model, "the upper level", model.component_data_objects(pyo.Objective, active=True, descend_into=True)
         )
@@ -226,72 +173,19 @@ class Problem:
             for key, var in found.items():
                 if key not in known:
                     raise ModelError(
-                        f"{place} mentions {var.name}, which belongs to no active level of {_called(self.model)};"
+                        f"{place} mentions {var.name}, which belongs to no active level of {called(self.model)};"
                         " declare it on the model, activate its LowerLevel, or fix it"
                     )
-
-
-def _refuse_unknown_components(model: BlockData) -> None:
-    for block in model.block_data_objects(active=True, descend_into=(pyo.Block, LowerLevel)):
-        for component in block.component_objects(active=True, descend_into=False):
-            ctype = component.ctype
-            if ctype in (Allowed, ActiveWhen) and _inside(block, LowerLevel):
-                raise ModelError(
-                    f"{component.name} is an {ctype.__name__} inside a LowerLevel: it speaks of upper points;"
-                    " declare it on the model"
-                )
-            if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed, ActiveWhen, Duals) or ctype.__name__ in _SILENT:
-                continue
-            raise ModelError(
-                f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; deactivate it, or"
-                " transform it to ordinary constraints first (for a Disjunction: TransformationFactory('gdp.bigm'))"
-            )
-
-
-def _inside(block: Any, ctype: type) -> bool:
-    while block is not None and block.ctype is not ctype:
-        block = block.parent_block()
-    return block is not None
-
-
-def _within(var: Any, home: Any) -> bool:
-    """Whether a variable is declared on a block or on one inside it; a ``Reference`` there is no declaration."""
-    block = var.parent_block()
-    while block is not None and block is not home:
-        block = block.parent_block()
-    return block is home
-
-
-def _refuse_nested(block: Any) -> None:
-    parent = block.parent_block()
-    while parent is not None:
-        if parent.ctype is LowerLevel:
-            raise ModelError(
-                f"{block.name} is a LowerLevel inside the LowerLevel {parent.name}: three levels are not solved;"
-                " put both directly on the model if they are two followers of the same leader"
-            )
-        parent = parent.parent_block()
-    inner = next(iter(block.component_data_objects(LowerLevel, active=True, descend_into=True)), None)
-    if inner is not None:
-        raise ModelError(
-            f"{inner.name} is a LowerLevel inside the LowerLevel {block.name}: three levels are not solved;"
-            " put both directly on the model if they are two followers of the same leader"
-        )
-
-
-def _called(model: Any) -> str:
-    """The model's name, where it was given one: Pyomo calls the others "unknown"."""
-    return "the model" if model.name == "unknown" else str(model.name)
 
 
 def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:
     found = list(objectives)
     if not found:
-        raise ModelError(f"{place} of {_called(model)} has no active Objective; add one")
+        raise ModelError(f"{place} of {called(model)} has no active Objective; add one")
     if len(found) > 1:
         names = ", ".join(o.name for o in found)
         raise ModelError(
-            f"{place} of {_called(model)} has {len(found)} active Objectives ({names}); deactivate all but one"
+            f"{place} of {called(model)} has {len(found)} active Objectives ({names}); deactivate all but one"
         )
     if found[0].expr is None:
         raise ModelError(f"the Objective {found[0].name} has no expression")
@@ -301,7 +195,7 @@ def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:
 def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
     constraints = tuple(block.component_data_objects(pyo.Constraint, active=True, descend_into=True))
     objectives = block.component_data_objects(pyo.Objective, active=True, descend_into=True)
-    declared = {id(v): v for v in block.component_data_objects(pyo.Var, descend_into=True) if _within(v, block)}
+    declared = {id(v): v for v in block.component_data_objects(pyo.Var, descend_into=True) if within(v, block)}
     if not declared:
         raise ModelError(f"{block.name} declares no variable; a follower's decisions are declared on its LowerLevel")
     if block.response is not None:
@@ -334,7 +228,7 @@ def _upper_variables(
         id(v)
         for follower in followers
         for v in follower.block.component_data_objects(pyo.Var, descend_into=True)
-        if _within(v, follower.block)
+        if within(v, follower.block)
     }
     wanted = set(upper) | {id(v) for a in allowed for v in a.variables}
     wanted |= {id(condition.on) for condition in conditions}

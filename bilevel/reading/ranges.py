@@ -21,9 +21,9 @@ from pyomo.common.errors import InfeasibleConstraintException
 from pyomo.contrib.fbbt.fbbt import fbbt
 from pyomo.repn import generate_standard_repn
 
-from bilevel.graphs.compiled import Array
-from bilevel.programs.compilation import ends_of, is_category, numeric_bounds
+from bilevel.arrays import Array
 from bilevel.reading.problem import Problem
+from bilevel.reading.variables import ends_of, is_category, numeric_bounds
 
 _MOST_TERMS = 20_000  # in all rows together; beyond, only declared bounds count
 _MOST_CURVED = 200  # nonlinear rows, which are walked through node by node

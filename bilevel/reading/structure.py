@@ -13,7 +13,7 @@ import networkx as nx
 from bilevel.errors import ModelError
 
 if TYPE_CHECKING:
-    from bilevel.reading.problem import Follower
+    from bilevel.reading.follower import Follower
 
 
 def dependence(followers: Sequence[Follower]) -> nx.DiGraph:

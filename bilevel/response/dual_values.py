@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.graphs.compiled import Compiled
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
 from bilevel.reading.multipliers import Multiplier

@@ -13,8 +13,9 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts.engine import ClosedForm
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.graphs.compiled import Compiled
+from bilevel.programs.answer import ClosedForm
 from bilevel.programs.compilation import Compilation
 from bilevel.response.leader import Leader
 

@@ -9,8 +9,9 @@ from functools import cached_property
 import casadi as ca
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.expressions.squares import symbols_of
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.staging import split
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape

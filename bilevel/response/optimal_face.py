@@ -13,8 +13,10 @@ import casadi as ca
 import numpy as np
 
 from bilevel import registry
-from bilevel.contracts.engine import Engine, Solver, Status
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.graphs.compiled import Compiled
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
 from bilevel.response.answering import ranked_engines

@@ -9,8 +9,8 @@ from typing import overload
 
 import numpy as np
 
-from bilevel.contracts.engine import Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.programs.answer import Status
 
 
 @dataclass(slots=True)

@@ -16,16 +16,18 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts.engine import Answer, Status
+from bilevel.arrays import Array
 from bilevel.errors import ModelError, RefusedError
-from bilevel.graphs.compiled import Array
 from bilevel.language.attitude import Attitude
-from bilevel.programs.compilation import Compilation, is_category
+from bilevel.programs.answer import Answer, Status
+from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Shape
 from bilevel.reading.problem import Problem
-from bilevel.response.answering import Answering, FunctionAnswering, gains_from_a_start
+from bilevel.reading.variables import is_category
+from bilevel.response.answering import Answering, gains_from_a_start
 from bilevel.response.dual_values import DualValues
 from bilevel.response.express import Express
+from bilevel.response.functions import FunctionAnswering
 from bilevel.response.leader import Leader
 from bilevel.response.replies import Replies, Reply
 from bilevel.response.tie_break import CHOICES, Choice

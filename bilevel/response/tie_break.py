@@ -19,9 +19,9 @@ import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.language.attitude import Attitude
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.response.answering import Answering
 from bilevel.response.optimal_face import OptimalFace

@@ -8,263 +8,29 @@ every other one is measured by its distance to it.
 from __future__ import annotations
 
 import html
-import inspect
-import json
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
-import pyomo.environ as pyo
-
-from bilevel import registry
-from bilevel.api import solving
-from bilevel.contracts.engine import Engine, Observer, Path, Search, Treatment
-from bilevel.errors import BilevelError, OptionError, UnknownNameError
-from bilevel.files.model_files import parameters_of
-from bilevel.language.lower_level import LowerLevel
-from bilevel.reading.multipliers import Duals
-from bilevel.reading.problem import Problem
-from bilevel.results.result import Result, Termination, Verdict
+from bilevel.results.outcome import Ranking
+from bilevel.results.page import comparison_page
+from bilevel.results.plots.comparison import plot_comparison
+from bilevel.results.result import Result
+from bilevel.results.text import as_text, comparison_report
 
 
-@dataclass
-class Comparison:
-    """What several methods found on one model.
+class Comparison(Ranking[Result]):
+    """What several methods found on one model, with what shows it."""
 
-    Attributes
-    ----------
-    results : list of Result
-        One per method that was run or refused, in the order asked for.
-    sense : int
-        +1 where the leader minimises, -1 where it maximises.
-    not_run : list of str
-        Methods that an interruption kept from starting or finishing.
-    interrupted : bool
-        Whether there was one (Ctrl-C).
-    """
-
-    results: list[Result]
-    sense: int = 1
-    not_run: list[str] = field(default_factory=list)
-    interrupted: bool = False
-
-    @property
-    def best(self) -> Result | None:
-        """The certified result, else the one with the best F; None where no method found a point."""
-        points = [r for r in self.results if r.verdict.holds_a_point and r.upper_objective is not None]
-        certified = [r for r in points if r.verdict is Verdict.CERTIFIED_GLOBAL]
-        return min(certified or points, key=self._cost, default=None)
-
-    @property
-    def exact(self) -> float | None:
-        """The certified F, or None."""
-        best = self.best
-        return best.upper_objective if best is not None and best.verdict is Verdict.CERTIFIED_GLOBAL else None
-
-    def distance(self, result: Result) -> float | None:
-        """How much worse a result's F is than the certified one; None where either is missing."""
-        if self.exact is None or result.upper_objective is None:
-            return None
-        return self.sense * (result.upper_objective - self.exact)
-
-    def _cost(self, result: Result) -> float:
-        assert result.upper_objective is not None
-        return self.sense * result.upper_objective
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: ``exact``, ``sense``, ``not_run``, and ``results``, each under the field names of a Result."""
-        return {
-            "exact": self.exact,
-            "sense": "maximize" if self.sense < 0 else "minimize",
-            "not_run": list(self.not_run),
-            "results": [{**result.to_dict(), "distance": self.distance(result)} for result in self.results],
-        }
-
-    def to_json(self, path: str | FilePath | None = None) -> str:
-        """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        if path is not None:
-            FilePath(path).write_text(text + "\n", encoding="utf-8")
-        return text
-
-    def to_frame(self) -> Any:
-        """A pandas ``DataFrame`` with a row per method (needs pandas)."""
-        import pandas
-
-        left_out = ("upper", "lower", "history", "notes")
-        rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
-        return pandas.DataFrame(rows)
-
-    def plot(self, path: str | FilePath | None = None) -> Any:
+    def plot(self, path: str | Path | None = None) -> Any:
         """Draw the incumbents against the evaluations; the file's ending says the format (``.png``, ``.pdf``, ...)."""
-        from bilevel.results.plots.comparison import plot_comparison
-
         return plot_comparison(self.results, path)
 
-    def report(self, path: str | FilePath) -> None:
+    def report(self, path: str | Path) -> None:
         """Write all that was found as one HTML page, pictures included, that needs nothing else."""
-        from bilevel.results.page import comparison_page
-
-        FilePath(path).write_text(comparison_page(self), encoding="utf-8")
+        Path(path).write_text(comparison_page(self), encoding="utf-8")
 
     def __str__(self) -> str:
-        from bilevel.results.text import as_text, comparison_report
-
         return as_text(comparison_report(self))
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
-
-
-def compare(
-    model: Any,
-    methods: str | Sequence[str],
-    *,
-    budget: int | None = None,
-    seed: int = 0,
-    time_limit: float | None = None,
-    complementarity: str = "auto",
-    engine: str = "auto",
-    allow_nonconvex: bool = False,
-    attitude: str = "optimistic",
-    workers: int = 1,
-    study: str | None = None,
-    observer: Observer | None = None,
-    **options: Any,
-) -> Comparison:
-    """Solve one model by several methods.
-
-    Afterwards the model holds the best verified point: the certified one, else that with the best F.
-
-    Parameters
-    ----------
-    model : ConcreteModel
-        Holds at least one ``LowerLevel``.
-    methods : sequence of str, or str
-        Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, observer
-        As for :func:`bilevel.solve`, for each method anew.
-    **options
-        Options of the searches; each goes to the methods that have one of that name.
-
-    Returns
-    -------
-    Comparison
-        Also after an interrupt (Ctrl-C), with what was found by then.
-
-    Raises
-    ------
-    BilevelError
-        If the model or the call is wrong, or every method refuses the model for the same reason.
-    """
-    names = _distinct(methods.split(",") if isinstance(methods, str) else methods)
-    _insist_on_names(names, complementarity, engine)
-    shares = _share_out(options, names)
-    arguments = {
-        "budget": budget,
-        "seed": seed,
-        "time_limit": time_limit,
-        "complementarity": complementarity,
-        "engine": engine,
-        "allow_nonconvex": allow_nonconvex,
-        "attitude": attitude,
-        "workers": workers,
-        "observer": observer,
-    }
-    comparison = Comparison([], Problem.read(model).sense)
-    errors: list[BilevelError] = []
-    before = kept = _Values(model)
-    try:
-        for name in names:
-            before.restore()
-            own = {**arguments, "study": _study_of(study, name), **shares[name]}
-            result = _solve(model, name, own, errors)
-            comparison.results.append(result)
-            kept = _Values(model) if comparison.best is result else kept
-            if result.termination is Termination.INTERRUPTED:
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        comparison.not_run = names[len(comparison.results) :]
-        comparison.interrupted = True
-    finally:
-        kept.restore()
-    if len(errors) == len(names) and len({str(error) for error in errors}) == 1:
-        raise errors[0]
-    return comparison
-
-
-def _study_of(study: str | None, method: str) -> str | None:
-    """A study of its own for each method, in the same file."""
-    if study is None:
-        return None
-    address, _, name = study.partition("#")
-    return f"{address}#{name}/{method}" if name else f"{address}#{method}"
-
-
-def _solve(model: Any, method: str, arguments: dict[str, Any], errors: list[BilevelError]) -> Result:
-    """One line of the comparison; a method that refuses the model is a line, too."""
-    began = time.perf_counter()
-    try:
-        result = solving.solve(model, method, **arguments)
-    except BilevelError as error:
-        errors.append(error)
-        seconds = time.perf_counter() - began
-        return Result(method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
-    if ":" in method:
-        result.method = method  # two variants of one search are two lines
-    elif method == "auto":
-        result.method = f"auto: {result.method}"
-    return result
-
-
-class _Values:
-    """What every variable of a model is worth at one moment."""
-
-    def __init__(self, model: Any) -> None:
-        variables = model.component_data_objects(pyo.Var, descend_into=(pyo.Block, LowerLevel, Duals))
-        self._values = [(var, var.value) for var in variables]
-
-    def restore(self) -> None:
-        """Give every variable that value again."""
-        for var, value in self._values:
-            var.set_value(value, skip_validation=True)
-
-
-def _distinct(methods: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in methods if name.strip()))
-    if not names:
-        raise OptionError("compare needs at least one method: compare(model, ['kkt', 'random'])")
-    return names
-
-
-def _insist_on_names(methods: Sequence[str], complementarity: str, engine: str) -> None:
-    """Find a misspelt name now, and not after an hour of the methods before it."""
-    for method in methods:
-        name = method.partition(":")[0]
-        if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
-            known = ", ".join(["auto", *solving.method_names()])
-            raise UnknownNameError(f"no method is called {method!r}; there are: {known}")
-    if complementarity != "auto":
-        registry.get(Treatment, complementarity)
-    if engine != "auto":
-        registry.get(Engine, engine)
-
-
-def _share_out(options: dict[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Each option to the methods that have one of that name."""
-    known = {method: options_of(method) for method in methods}
-    for option in options:
-        if not any(option in own for own in known.values()):
-            listed = "; ".join(f"{method}: {', '.join(own) or 'none'}" for method, own in known.items())
-            raise OptionError(f"none of the methods has an option {option!r}; they take {listed}")
-    return {method: {o: v for o, v in options.items() if o in own} for method, own in known.items()}
-
-
-def options_of(method: str) -> Mapping[str, inspect.Parameter]:
-    """The options that a method takes, by name; only searches have any."""
-    search = registry.find(Search, method.partition(":")[0])
-    if search is None:
-        return {}
-    return {name: p for name, p in parameters_of(search.__init__).items() if p.kind is p.KEYWORD_ONLY}

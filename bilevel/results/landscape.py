@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import registry
-from bilevel.contracts.engine import Point, Surrogate
+from bilevel.arrays import Array, Point
+from bilevel.contracts.surrogate import Surrogate
 
 if TYPE_CHECKING:
     from bilevel.upper.archive import Evaluation
     from bilevel.upper.conditions import Condition
-    from bilevel.upper.space import Dimension
+    from bilevel.upper.dimension import Dimension
 
-Array = NDArray[np.float64]
 FEWEST = 4
 """Answered points below which there is nothing to fit."""
 

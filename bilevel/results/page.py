@@ -13,14 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from html import escape
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import bilevel
-from bilevel.results.result import Result, Verdict
+from bilevel.contracts.finding import Verdict
+from bilevel.results.outcome import Outcome, Ranking
+from bilevel.results.plots.comparison import plot_comparison
+from bilevel.results.plots.incumbents import as_png
+from bilevel.results.plots.slices import plot_result
 from bilevel.results.text import COLUMNS, LOWER_SHOWN, UPPER_SHOWN, cells_of, facts_of, footnotes, meaning_of, number
-
-if TYPE_CHECKING:
-    from bilevel.results.comparison import Comparison
+from bilevel.version import __version__
 
 _REASONS = 6  # why points failed, the commonest first
 _LIBRARIES = ("pyomo", "casadi", "numpy", "scipy", "highspy", "pyscipopt", "daqp", "optuna")
@@ -39,12 +40,12 @@ pre { padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; } li { ove
 """
 
 
-def result_page(result: Result, asked: str = "", command: str = "") -> str:
+def result_page(result: Outcome, asked: str = "", command: str = "") -> str:
     """The page on one result.
 
     Parameters
     ----------
-    result : Result
+    result : Outcome
         What was found.
     asked : str
         What was asked: the model, the method and its settings, in one line.
@@ -54,10 +55,8 @@ def result_page(result: Result, asked: str = "", command: str = "") -> str:
     return _page(asked or f"{result.method}: {result.verdict}", [*_body(result), _again(command)])
 
 
-def comparison_page(comparison: Comparison, asked: str = "", command: str = "") -> str:
+def comparison_page(comparison: Ranking[Any], asked: str = "", command: str = "") -> str:
     """The page on a comparison: its table, its picture, and what each method found; arguments as above."""
-    from bilevel.results.plots.comparison import plot_comparison
-
     parts = [_table(comparison), _list(footnotes(comparison))]
     if any(result.history or result.verdict.holds_a_point for result in comparison.results):
         parts.append(_picture(plot_comparison(comparison.results)))
@@ -72,7 +71,7 @@ def _page(title: str, parts: Iterable[str]) -> str:
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _body(result: Result) -> Iterator[str]:
+def _body(result: Outcome) -> Iterator[str]:
     """What one method found."""
     yield f"<p>{_verdict(result)}: {escape(meaning_of(result))}</p>"
     yield _pairs(facts_of(result))
@@ -84,10 +83,10 @@ def _body(result: Result) -> Iterator[str]:
     if reasons:
         yield f"<h3>Points without an answer, or infeasible</h3>{_list(reasons)}"
     if len(result.history) > 1:
-        yield _picture(result.plot())
+        yield _picture(plot_result(result))
 
 
-def _verdict(result: Result) -> str:
+def _verdict(result: Outcome) -> str:
     return f'<span class="verdict {_COLOUR.get(result.verdict, "none")}">{result.verdict}</span>'
 
 
@@ -108,7 +107,7 @@ def _list(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def _reasons(result: Result) -> list[str]:
+def _reasons(result: Outcome) -> list[str]:
     """Why points of the history are no candidates, the commonest reasons first."""
     lost = [e for e in result.history if not e.feasible]
     reasons = Counter("an upper constraint is broken" if e.answered else e.message or str(e.status) for e in lost)
@@ -117,7 +116,7 @@ def _reasons(result: Result) -> list[str]:
     return [*found, f"and {rest} other reasons"] if rest > 0 else found
 
 
-def _table(comparison: Comparison) -> str:
+def _table(comparison: Ranking[Any]) -> str:
     """One row per method."""
     head = "".join(f"<th>{name}</th>" for name in ("method", "verdict", *COLUMNS))
     rows = []
@@ -129,15 +128,13 @@ def _table(comparison: Comparison) -> str:
 
 
 def _picture(figure: Any) -> str:
-    from bilevel.results.plots.comparison import as_png
-
     return f'<p><img alt="the run" src="data:image/png;base64,{base64.b64encode(as_png(figure)).decode()}"></p>'
 
 
 def _again(command: str) -> str:
     """How to have it again: the command, and the versions it was run with."""
     known = [f"{name} {version}" for name, version in map(_version, _LIBRARIES) if version]
-    versions = ", ".join([f"bilevel {bilevel.__version__}", f"Python {platform.python_version()}", *known])
+    versions = ", ".join([f"bilevel {__version__}", f"Python {platform.python_version()}", *known])
     where = f"{platform.system()} {platform.machine()}, {datetime.now().astimezone():%Y-%m-%d %H:%M %z}"
     typed = f"<pre>{escape(command)}</pre>" if command else ""
     return f"<h2>How to have it again</h2>{typed}<p>{escape(versions)}. {escape(where)}.</p>"

@@ -1,7 +1,7 @@
 """What a reader sees: the report on one result, the table of a comparison, the progress line.
 
-The words of the verdicts are those of :class:`bilevel.results.result.Verdict`; beside each stands a sentence that says
-what it means, and no more than that. Numbers have six digits, differences two.
+The words of the verdicts are those of :class:`bilevel.contracts.finding.Verdict`; beside each stands a sentence that
+says what it means, and no more than that. Numbers have six digits, differences two.
 """
 
 from __future__ import annotations
@@ -11,23 +11,18 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.padding import Padding
-from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task
 from rich.table import Table
 from rich.text import Text
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Observer, Settings
-from bilevel.results.result import Result, Termination, Verdict
-from bilevel.upper.archive import Archive
-
-if TYPE_CHECKING:
-    from bilevel.results.comparison import Comparison
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.results.outcome import Outcome, Ranking
 
 PIPE_WIDTH = 120
 UPPER_SHOWN, LOWER_SHOWN = 40, 12
@@ -77,16 +72,16 @@ def _seconds(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
-def _verdict(result: Result) -> Text:
+def _verdict(result: Outcome) -> Text:
     return Text(str(result.verdict), _STYLE.get(result.verdict, "bold red"))
 
 
-def result_report(result: Result, asked: str = "") -> RenderableType:
+def result_report(result: Outcome, asked: str = "") -> RenderableType:
     """The report on one result.
 
     Parameters
     ----------
-    result : Result
+    result : Outcome
         What was found.
     asked : str
         What was asked: the model, the method and its settings, in one line.
@@ -115,12 +110,12 @@ def _indented(grid: Table) -> Padding:
     return Padding(grid, (0, 0, 0, 2), expand=False)
 
 
-def _verdict_row(facts: Table, result: Result) -> None:
+def _verdict_row(facts: Table, result: Outcome) -> None:
     facts.add_row("verdict", _verdict(result))
     facts.add_row("", meaning_of(result))
 
 
-def meaning_of(result: Result) -> str:
+def meaning_of(result: Outcome) -> str:
     """What its verdict says, in a sentence."""
     meaning = _MEANING[result.verdict]
     if result.bilevel_gap is None:  # a response function: there is nothing to be optimal for
@@ -128,7 +123,7 @@ def meaning_of(result: Result) -> str:
     return meaning
 
 
-def facts_of(result: Result) -> Iterator[tuple[str, str]]:
+def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
     """Names and values of all that a result says in a number or a word, those that are known."""
     yield "stopped", f"{result.termination}: {_STOPPED[result.termination]}"
     if result.upper_objective is not None:
@@ -174,7 +169,7 @@ _LINES = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 class _Rows:
     """The table of a comparison: in one piece where it fits, else answers above and effort below."""
 
-    def __init__(self, comparison: Comparison) -> None:
+    def __init__(self, comparison: Ranking[Any]) -> None:
         self._comparison = comparison
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -197,7 +192,7 @@ class _Rows:
         return table
 
 
-def cells_of(comparison: Comparison, result: Result) -> dict[str, Text | str]:
+def cells_of(comparison: Ranking[Any], result: Outcome) -> dict[str, Text | str]:
     """One line of a comparison's table, by column."""
     distance = comparison.distance(result)
     nearly = distance is not None and abs(distance) <= tolerances.TIE * tolerances.scale(comparison.exact or 0.0)
@@ -214,7 +209,7 @@ def cells_of(comparison: Comparison, result: Result) -> dict[str, Text | str]:
     }
 
 
-def comparison_report(comparison: Comparison, asked: str = "") -> RenderableType:
+def comparison_report(comparison: Ranking[Any], asked: str = "") -> RenderableType:
     """The table of a comparison, the best point, and what the table cannot say.
 
     Parameters
@@ -232,7 +227,7 @@ def comparison_report(comparison: Comparison, asked: str = "") -> RenderableType
     return Group(*parts, *_listed("notes", list(footnotes(comparison))))
 
 
-def footnotes(comparison: Comparison) -> Iterator[str]:
+def footnotes(comparison: Ranking[Any]) -> Iterator[str]:
     """What the table of a comparison cannot say."""
     best, exact = comparison.best, comparison.exact
     if exact is None or best is None:
@@ -253,7 +248,8 @@ def footnotes(comparison: Comparison) -> Iterator[str]:
         yield f"interrupted; the table holds what was found by then{rest}"
 
 
-def _console(stream: IO[str], **settings: Any) -> Console:
+def console(stream: IO[str], **settings: Any) -> Console:
+    """Rich's console on a stream, which takes every text as it is."""
     # No markup: x[a] is the name of a variable.
     return Console(file=stream, markup=False, emoji=False, highlight=False, **settings)
 
@@ -263,95 +259,14 @@ def as_text(report: RenderableType, width: int | None = None) -> str:
     page = StringIO()
     columns = os.environ.get("COLUMNS", "")
     width = width or (int(columns) if columns.isdigit() and int(columns) > 0 else PIPE_WIDTH)
-    _console(page, width=width, color_system=None, force_terminal=False).print(report)
+    console(page, width=width, color_system=None, force_terminal=False).print(report)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
 def show(report: RenderableType) -> None:
     """Print a report: with colours on a terminal, else plain."""
-    console = _console(sys.stdout)
-    if console.is_terminal:
-        console.print(report)
+    terminal = console(sys.stdout)
+    if terminal.is_terminal:
+        terminal.print(report)
     else:
         print(as_text(report), flush=True)
-
-
-class ProgressLine(Observer):
-    """A line on the terminal that tells how far a method is; not a character where there is no terminal.
-
-    Parameters
-    ----------
-    stream : file, optional
-        Where to draw; standard error by default, so that a report can be piped on and the line still be seen.
-    """
-
-    def __init__(self, stream: IO[str] | None = None) -> None:
-        self._console = _console(stream or sys.stderr)
-        self._progress: Progress | None = None
-
-    def started(self, method: str, settings: Settings) -> None:
-        """Draw the line."""
-        self.finished(method)
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
-            # What a user's function prints must not break the line, unless standard output goes elsewhere anyway.
-            self._progress = Progress(
-                SpinnerColumn("line"),
-                _State(method, settings),
-                console=self._console,
-                transient=True,
-                redirect_stdout=sys.stdout.isatty(),
-            )
-            self._progress.add_task(method, total=None)
-            self._progress.start()
-
-    def evaluated(self, archive: Archive) -> None:
-        """Count; the incumbent may be a new one."""
-        incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._update(evaluations=len(archive), incumbent=incumbent)
-
-    def bounded(self, incumbent: float | None, bound: float | None) -> None:
-        """Note the two sides of the gap."""
-        self._update(incumbent=incumbent, bound=bound)
-
-    def said(self, message: str) -> None:
-        """Print a line above the progress line."""
-        if self._progress is not None:
-            self._progress.console.print(Text(message, "dim"))
-
-    def finished(self, method: str) -> None:
-        """Take the line away."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-    def _update(self, **fields: Any) -> None:
-        if self._progress is not None:
-            self._progress.update(self._progress.task_ids[0], **fields)
-
-
-class _State(ProgressColumn):
-    """``gp  34/60 evaluations  F 0.123  12 s, about 9 s left``."""
-
-    def __init__(self, method: str, settings: Settings) -> None:
-        super().__init__()
-        self._method, self._budget, self._limit = method, settings.budget, settings.time_limit
-
-    def render(self, task: Task) -> Text:
-        """One state of the line."""
-        count, elapsed = task.fields.get("evaluations", 0), task.elapsed or 0.0
-        parts = [self._method]
-        if count:
-            parts.append(f"{count}/{self._budget} evaluations" if self._budget else f"{count} evaluations")
-        for name, key in (("F", "incumbent"), ("bound", "bound")):
-            if task.fields.get(key) is not None:
-                parts.append(f"{name} {number(task.fields[key])}")
-        left = self._left(count, elapsed)
-        parts.append(f"{elapsed:.0f} s" + ("" if left is None else f", about {left:.0f} s left"))
-        return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")
-
-    def _left(self, count: int, elapsed: float) -> float | None:
-        """Seconds to go: by the pace so far and by the time limit, whichever is less."""
-        ends = [] if self._limit is None else [self._limit - elapsed]
-        if self._budget and count:
-            ends.append(elapsed / count * (self._budget - count))
-        return max(0.0, min(ends)) if ends else None

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import IO
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Observer, Settings
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.settings import Settings
 from bilevel.results.text import number
 from bilevel.upper.archive import Archive
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linprog, lsq_linear, nnls
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 _ON = 1e-7  # distance from a bound, relative to its size, that counts as on it
 

@@ -31,9 +31,10 @@ from scipy.linalg import solve_triangular
 from scipy.linalg.lapack import dposv, dpotrf
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.graphs.compiled import Compiled
+from bilevel.linear_algebra.sparsity import dense
 from bilevel.programs.program import Program, Shape
-from bilevel.programs.sparse_form import dense
 from bilevel.sensitivity.active_constraints import Active, Ends, basic_multipliers, nonnegative
 from bilevel.sensitivity.follower_derivatives import Crossing, derivatives_of
 from bilevel.sensitivity.optimality_system import signed, stacked, system_of

@@ -8,11 +8,12 @@ import casadi as ca
 import numpy as np
 from scipy import sparse
 
+from bilevel.arrays import Array
 from bilevel.expressions.squares import Square
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
+from bilevel.linear_algebra.sparsity import column_of, indices, pattern, with_diagonal
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.smooth_form import smooth_form
-from bilevel.programs.sparse_form import column_of, indices, pattern, with_diagonal
 
 Matrix = Any
 """A sparse matrix of scipy's, which has no types."""

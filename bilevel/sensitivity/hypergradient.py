@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.errors import RefusedError
 from bilevel.expressions.squares import symbols_of
-from bilevel.graphs.compiled import Array, Compiled
-from bilevel.programs.compilation import Compilation, ends_of
+from bilevel.graphs.compiled import Compiled
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.variables import ends_of
 from bilevel.sensitivity.answer_motion import Sensitivity
 
 

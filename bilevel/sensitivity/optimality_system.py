@@ -14,7 +14,7 @@ from scipy import sparse
 from scipy.linalg.lapack import dgesv, dposv
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.programs.program import Program
 from bilevel.sensitivity.active_constraints import Active
 from bilevel.sensitivity.follower_derivatives import Derivatives, SparseDerivatives

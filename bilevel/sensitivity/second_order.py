@@ -18,8 +18,9 @@ import casadi as ca
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from bilevel.arrays import Array
 from bilevel.expressions.squares import symbols_of
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import SparseFactor
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Point, Status
+from bilevel.arrays import Point
+from bilevel.programs.answer import Status
 
 
 @dataclass(slots=True)

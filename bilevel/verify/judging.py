@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 
+from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
-from bilevel.results.result import Finding, Result, Termination, Verdict
-from bilevel.verify.verifier import Check, Verifier, verdict_of
+from bilevel.results.result import Result
+from bilevel.verify.check import Check
+from bilevel.verify.verdict import verdict_of
+from bilevel.verify.verifier import Verifier
 
 _TRIES = 20  # evaluated points that are verified in turn where the best one does not stand
 _SECONDS = 10.0  # for all of them

@@ -10,77 +10,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Status
+from bilevel.arrays import Array
 from bilevel.convexity.examination import known_convex
 from bilevel.expressions.translation import Translator, evaluator
-from bilevel.graphs.compiled import Array
 from bilevel.language.attitude import Attitude
-from bilevel.programs.compilation import Compilation, is_category
-from bilevel.reading.problem import Follower, Problem
+from bilevel.programs.answer import Answer, Status
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.follower import Follower
+from bilevel.reading.variables import is_category
 from bilevel.response.answering import Answering
 from bilevel.response.response import Response
-from bilevel.results.result import Finding, Verdict
+from bilevel.verify.check import Check
 
 _PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
 _LEAST = 0.5
-
-
-@dataclass
-class Check:
-    """What an independent look at one point (x, y) measured.
-
-    Attributes
-    ----------
-    upper, lower : dict
-        The point, by component name.
-    upper_objective : float
-        F in the user's sense.
-    lower_objectives : list of float
-        f of each follower in the user's sense; NaN for a response function.
-    bilevel_gap : float or None
-        Largest excess of f over the best f for that x, relative to ``max(1, |f|)``; None where only response functions
-        answer.
-    upper_violation, lower_violation : float
-        Largest relative violations.
-    proved : bool
-        Whether the best f of every follower, and the choice among ties, is proved.
-    certain : bool
-        Whether the point is proved bilevel feasible: the best f of every follower is proved, to
-        ``tolerances.SHARP`` where that is not by convexity. The optimistic choice need not be (a worse one is feasible
-        too), the pessimistic one must.
-    complaints : list of str
-        Why the point does not stand; empty if it does.
-    remark : str
-        What of it is not unique, if anything.
-    """
-
-    upper: dict[str, Any]
-    lower: dict[str, float]
-    upper_objective: float
-    lower_objectives: list[float]
-    bilevel_gap: float | None
-    upper_violation: float
-    lower_violation: float
-    proved: bool
-    certain: bool
-    complaints: list[str]
-    remark: str = ""
-
-    @property
-    def stands(self) -> bool:
-        """Whether (x, y) is bilevel feasible within the tolerances."""
-        return not self.complaints
-
-    @property
-    def optimal(self) -> bool:
-        """Whether y is an optimum below within the tolerances, whatever the upper constraints say of it."""
-        gap = self.bilevel_gap
-        return (gap is None or gap <= tolerances.OPTIMALITY) and self.lower_violation <= tolerances.FEASIBILITY
 
 
 class Verifier:
@@ -276,39 +223,3 @@ def _outside(variables: Any, values: dict[str, Any]) -> float:
         elif var.domain.isfinite():
             worst = max(worst, min(abs(value - v) / tolerances.scale(v) for v in var.domain))
     return worst
-
-
-def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdict, float | None, list[str]]:
-    """The verdict a checked point bears out, the bound that may be reported, and notes on what was lowered.
-
-    A bound that a verified point beats is wrong: it is withdrawn, never reported.
-    """
-    notes: list[str] = []
-    bound = finding.bound
-    if not check.stands:
-        notes = [f"not verified: {c}" for c in check.complaints]
-        if bound is not None and finding.claim is Verdict.CERTIFIED_GLOBAL:
-            notes.append("F comes near its bound only where y is no answer: the best F may not be attained")
-        return Verdict.FAILED, bound, notes
-    cost = problem.sense * check.upper_objective
-    if bound is not None:
-        below = problem.sense * bound
-        if below - cost > tolerances.CERTIFICATE * tolerances.scale(cost):
-            notes.append(
-                f"the bound {bound:.10g} is withdrawn: a verified point with F = {check.upper_objective:.10g} beats it"
-            )
-            bound = None
-        elif (
-            finding.claim is Verdict.CERTIFIED_GLOBAL and check.certain and Compilation.of(problem).closes(cost, below)
-        ):
-            return Verdict.CERTIFIED_GLOBAL, bound, notes
-        else:
-            bound = problem.sense * min(below, cost)
-    if finding.claim is Verdict.VERIFIED_LOCAL:
-        return Verdict.VERIFIED_LOCAL, bound, notes
-    if finding.claim is Verdict.CERTIFIED_GLOBAL:
-        cause = "the bound does not close on F at the re-solved y" if check.certain else "the re-solved y is not proved"
-        notes.append(f"no certificate: {cause}")
-    if not check.proved:
-        notes.append("the lower level was re-solved, but its optimum is not proved to be global")
-    return Verdict.BEST_FOUND, bound, notes

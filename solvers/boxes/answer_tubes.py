@@ -30,8 +30,8 @@ import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
+from bilevel.arrays import Array
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.programs.program import Program

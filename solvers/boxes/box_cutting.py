@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.taylor import Taylor
 from bilevel.solvers.boxes.answer_tubes import Tube
 

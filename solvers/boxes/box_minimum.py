@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.taylor import Taylor
 
 

@@ -15,14 +15,16 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Observer, Status
+from bilevel.arrays import Array
+from bilevel.contracts.finding import Termination
+from bilevel.contracts.observer import Observer
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.taylor import Taylor
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.response.replies import Replies
 from bilevel.response.response import Response
-from bilevel.results.result import Termination
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_cutting import BoxCutting
 from bilevel.solvers.boxes.box_minimum import box_minimum

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.taylor import Taylor
 
 Flags = NDArray[np.bool_]

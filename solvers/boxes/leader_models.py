@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import casadi as ca
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.errors import RefusedError
 from bilevel.expressions.squares import Square, symbols_of
-from bilevel.graphs.compiled import Array
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.programs.compilation import Compilation

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.taylor import Taylor
 from bilevel.programs.program import Program
 from bilevel.solvers.boxes.hessian_below import Bends, Flags

@@ -12,7 +12,7 @@ from typing import Any
 import pyomo.environ as pyo
 import pyomo.gdp as gdp
 
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.registry import register
 from bilevel.solvers.complementarity.proofs.proof_of_pairs import proofs_of, refuse_unproved
 

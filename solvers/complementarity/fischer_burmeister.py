@@ -13,7 +13,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.registry import register
 
 _SCHEDULE = (1e-1, 1e-2, 1e-4, 1e-6, 1e-8)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.registry import register
 from bilevel.solvers.complementarity.proofs.proof_of_pairs import bound_multipliers
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.registry import register
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions
 from bilevel.solvers.complementarity.proofs.dual_objective import state_by_duals

@@ -13,7 +13,7 @@ import casadi as ca
 import pyomo.environ as pyo
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.graphs.intervals import Graph
 from bilevel.registry import register
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions, Part

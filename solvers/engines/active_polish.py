@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.linear_algebra.saddle_system import KktSystem, Mask
 from bilevel.programs.program import Program
 from bilevel.programs.sparse_form import SparseForm

@@ -15,8 +15,9 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.registry import register
 from bilevel.response.answering import Answering

@@ -14,10 +14,12 @@ from scipy.linalg.lapack import dpotrf
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.linear_algebra.definiteness import SPREAD, own_units, relative_smallest_eigenvalue
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
-from bilevel.programs.quadratic_form import SPREAD, QuadraticForm, own_units, relative_smallest_eigenvalue
+from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.registry import register
 
 _INFINITE = 1e30

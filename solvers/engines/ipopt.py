@@ -13,11 +13,13 @@ import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import Definiteness
+from bilevel.linear_algebra.sparsity import column_of, pattern, with_diagonal
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
-from bilevel.programs.sparse_form import column_of, pattern, with_diagonal
 from bilevel.registry import register
 
 OPTIONS: dict[str, Any] = {

@@ -12,10 +12,12 @@ from scipy.linalg import null_space
 from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Answers, ClosedForm, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.linear_algebra.definiteness import own_units
+from bilevel.programs.answer import Answer, Answers, ClosedForm, Status
 from bilevel.programs.program import Program, Shape
-from bilevel.programs.quadratic_form import QuadraticForm, own_units
+from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.registry import register
 from bilevel.solvers.engines.symbolic_ldl import closed_form
 

@@ -15,8 +15,9 @@ import casadi as ca
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.smooth_form import smooth_form
 from bilevel.registry import register

@@ -19,10 +19,11 @@ from scipy.linalg.lapack import dpotrf
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Solver
+from bilevel.linear_algebra.definiteness import SPREAD
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
-from bilevel.programs.quadratic_form import SPREAD
 from bilevel.programs.smooth_form import smooth_form
 from bilevel.solvers.engines.newton_steps import (
     DESCENT,

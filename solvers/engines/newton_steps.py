@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.programs.answer import Answer
 from bilevel.programs.program import Program
 
 ITERATIONS = 60

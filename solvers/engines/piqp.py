@@ -14,8 +14,9 @@ import piqp
 from scipy import sparse
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.registry import register

@@ -18,9 +18,10 @@ import pyomo.environ as pyo
 from pyomo.opt import TerminationCondition
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
 from bilevel.registry import register
 

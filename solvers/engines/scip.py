@@ -19,8 +19,9 @@ import pyscipopt
 from numpy.typing import NDArray
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.extents import box_below, box_of_rows
 from bilevel.programs.program import Program
 from bilevel.registry import register

@@ -13,7 +13,7 @@ from typing import Any
 import casadi as ca
 import pyscipopt
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 
 _UNARY: dict[int, Callable[[Any], Any]] = {
     ca.OP_NEG: lambda a: -a,

@@ -14,9 +14,10 @@ import numpy as np
 from scipy.sparse.linalg import lsqr
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Answer, ClosedForm, Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
 from bilevel.linear_algebra.saddle_system import KktSystem
+from bilevel.programs.answer import Answer, ClosedForm, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.registry import register

@@ -12,7 +12,7 @@ from __future__ import annotations
 import casadi as ca
 import numpy as np
 
-from bilevel.contracts.engine import ClosedForm
+from bilevel.programs.answer import ClosedForm
 from bilevel.programs.program import Program
 
 _ALWAYS = 4_000  # operations that are faster than any call of LAPACK

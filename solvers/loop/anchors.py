@@ -13,8 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bilevel.contracts.engine import Point
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array, Point
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 

@@ -14,10 +14,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from bilevel.contracts.engine import Search
+from bilevel.arrays import Array
+from bilevel.contracts.search import Search
 from bilevel.convexity.examination import convexity_of
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
 from bilevel.sensitivity.hypergradient import Gradient, Hypergradient

@@ -14,7 +14,8 @@ from typing import Any
 import casadi as ca
 
 from bilevel.programs.compilation import Compilation
-from bilevel.upper.space import Dimension, Space
+from bilevel.upper.dimension import Dimension
+from bilevel.upper.space import Space
 
 
 def identity_of(

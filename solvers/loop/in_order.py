@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bilevel.contracts.engine import Point, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array, Point
+from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
 from bilevel.solvers.pools.processes import held, pack, pool
@@ -20,7 +20,7 @@ from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
 if TYPE_CHECKING:
-    from bilevel.solvers.paths.search import Evaluate
+    from bilevel.solvers.loop.evaluate import Evaluate
 
 Arrived = Callable[[Evaluation], None]
 Task = tuple[Point, int, Array | None]
@@ -173,7 +173,7 @@ class Workers:
 @cache
 def _evaluate() -> Evaluate:
     """In a worker: what evaluates there."""
-    from bilevel.solvers.paths.search import Evaluate
+    from bilevel.solvers.loop.evaluate import Evaluate
 
     response, gradients = held()
     return Evaluate(Space(response.compilation), response, differentiator(response.compilation, gradients))

@@ -20,16 +20,21 @@ from functools import cached_property
 import numpy as np
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Answer, Observer, Path, Settings, Status, Treatment
+from bilevel.arrays import Array
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
+from bilevel.contracts.treatment import Treatment
 from bilevel.errors import OptionError, RefusedError
-from bilevel.graphs.compiled import Array
 from bilevel.kkt.conditions import refuse_follower
-from bilevel.programs.compilation import Compilation, is_category
+from bilevel.programs.answer import Answer, Status
+from bilevel.programs.compilation import Compilation
 from bilevel.programs.extents import box_below
 from bilevel.reading.problem import Problem
+from bilevel.reading.variables import is_category
 from bilevel.registry import register
 from bilevel.response.response import Response
-from bilevel.results.result import Finding, Termination, Verdict
 from bilevel.solvers.single_level.assessment import Assessment, Incumbent
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.equivalence import equivalence_of

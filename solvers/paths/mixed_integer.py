@@ -25,15 +25,19 @@ from typing import Any
 import numpy as np
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Answer, Engine, Observer, Path, Settings, Status
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.finding import Finding, Termination
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.answering import ranked_engines
-from bilevel.results.result import Finding, Termination
 from bilevel.solvers.rounds.alternation import Rounds
 from bilevel.solvers.rounds.answer_cuts import FLOOR, AnswerCuts, with_floor
 from bilevel.solvers.rounds.implied_bounds import Box, implied_bounds

@@ -26,15 +26,18 @@ import numpy as np
 from scipy.linalg import block_diag, eigh
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Observer, Path, Settings
+from bilevel.arrays import Array
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
+from bilevel.linear_algebra.definiteness import is_definite
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
-from bilevel.programs.quadratic_form import QuadraticForm, is_definite
+from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
-from bilevel.results.result import Finding, Termination, Verdict
 from bilevel.upper.archive import Archive
 
 _FIRST_PIECES = 16

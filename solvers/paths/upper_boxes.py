@@ -25,14 +25,17 @@ from __future__ import annotations
 
 import math
 
-from bilevel.contracts.engine import Observer, Path, Settings
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
 from bilevel.convexity.examination import convexity_of
 from bilevel.errors import RefusedError
 from bilevel.graphs.taylor import Taylor
-from bilevel.programs.compilation import Compilation, is_category
+from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
+from bilevel.reading.variables import is_category
 from bilevel.registry import register
-from bilevel.results.result import Finding, Termination, Verdict
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_search import BoxSearch
 from bilevel.solvers.boxes.leader_models import LeaderModels

@@ -27,14 +27,18 @@ import casadi as ca
 import numpy as np
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Answer, Engine, Observer, Path, Settings, Status
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.finding import Finding, Termination
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
-from bilevel.results.result import Finding, Termination
 from bilevel.solvers.rounds.alternation import Rounds
 from bilevel.solvers.rounds.rounder_points import rounder_points
 from bilevel.solvers.single_level.density import refuse_dense

@@ -12,22 +12,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bilevel import registry
-from bilevel.contracts.engine import Engine, Status
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
 from bilevel.errors import OptionError
 from bilevel.files import model_files
-from bilevel.graphs.compiled import Array
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
+from bilevel.solvers.pools.interrupts import hearing_late
 
 _PARTS = 4  # of the points, per worker: none waits long for another that has the slower ones
 
@@ -72,36 +72,6 @@ def pool(parcel: bytes, count: int) -> Any:
         made.shutdown(wait=False, kill_workers=True)
         raise
     return made
-
-
-@contextmanager
-def deaf() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment, in this process and for good in those started meanwhile.
-
-    A terminal sends it to all of them; this one hears it and ends the others, and must not be disturbed in that.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if heard is None else heard)
-
-
-@contextmanager
-def hearing_late() -> Iterator[None]:
-    """Hear a Ctrl-C of meanwhile at the end; processes started meanwhile never hear one. Without signal masks: deaf."""
-    if not hasattr(signal, "pthread_sigmask"):
-        with deaf():
-            yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _parcels: list[bytes] = []  # in a worker: the one it was given

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Observer, Settings, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.settings import Settings
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
-from bilevel.results.result import Finding, Termination, Verdict
 from bilevel.solvers.single_level.infeasibility import why_infeasible
 from bilevel.upper.archive import Archive, Evaluation
 

@@ -27,7 +27,7 @@ import numpy as np
 from scipy import sparse
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.programs.program import Program
 from bilevel.solvers.rounds.implied_bounds import Box
 from bilevel.solvers.rounds.linear_answer import AffineAnswer, Limit, LinearFollower

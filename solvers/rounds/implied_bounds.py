@@ -17,8 +17,9 @@ import casadi as ca
 import numpy as np
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Engine, Solver, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
+from bilevel.programs.answer import Status
 from bilevel.programs.program import Program, Shape
 
 _PASSES = 20

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import tolerances
+from bilevel.arrays import Array
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
 from bilevel.programs.program import Program
 from bilevel.solvers.libraries.quiet_highs import quiet_highs
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bilevel.contracts.engine import Point, Search
+from bilevel.arrays import Point
+from bilevel.contracts.search import Search
 from bilevel.registry import register
 from bilevel.solvers.searches.model_based.encoding import Array, Encoding
 from bilevel.solvers.searches.model_based.initial_design import initial_design

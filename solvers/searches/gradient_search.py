@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bilevel.contracts.engine import Point, Search
+from bilevel.arrays import Point
+from bilevel.contracts.search import Search
 from bilevel.errors import RefusedError
 from bilevel.registry import register
 from bilevel.solvers.searches.descent.coupling_rows import sides_of

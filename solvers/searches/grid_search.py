@@ -11,7 +11,8 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from bilevel.contracts.engine import Point, Search
+from bilevel.arrays import Point
+from bilevel.contracts.search import Search
 from bilevel.registry import register
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bilevel.upper.archive import Evaluation
-    from bilevel.upper.space import Dimension, Space
+    from bilevel.upper.dimension import Dimension
+    from bilevel.upper.space import Space
 
 _LISTED = 1_000_000
 _PROJECTIONS = 300

@@ -15,7 +15,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from bilevel.contracts.engine import Point, Search
+from bilevel.arrays import Point
+from bilevel.contracts.search import Search
 from bilevel.errors import OptionError
 from bilevel.registry import register
 from bilevel.solvers.searches.model_based.encoding import Encoding
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bilevel.upper.archive import Evaluation
-    from bilevel.upper.space import Dimension, Space
+    from bilevel.upper.dimension import Dimension
+    from bilevel.upper.space import Space
 
 __all__ = ["OptunaSearch"]
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bilevel.contracts.engine import Point, Search
+from bilevel.arrays import Point
+from bilevel.contracts.search import Search
 from bilevel.errors import OptionError
 from bilevel.registry import register
 

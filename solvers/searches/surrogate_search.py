@@ -13,7 +13,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bilevel.contracts.engine import Point, Search
+from bilevel.arrays import Point
+from bilevel.contracts.search import Search
 from bilevel.errors import OptionError
 from bilevel.registry import register
 from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS, Acquisition

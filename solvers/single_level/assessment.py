@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Status
-from bilevel.graphs.compiled import Array, Compiled
+from bilevel.arrays import Array
+from bilevel.graphs.compiled import Compiled
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.response.response import Response
 from bilevel.solvers.single_level.treated_model import Values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bilevel.contracts.engine import Settings
+from bilevel.contracts.settings import Settings
 from bilevel.errors import RefusedError
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program

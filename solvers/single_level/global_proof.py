@@ -17,9 +17,11 @@ import casadi as ca
 import numpy as np
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Answer, Engine, Observer, Status
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.observer import Observer
 from bilevel.errors import RefusedError
-from bilevel.graphs.compiled import Array
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
 from bilevel.solvers.single_level.treated_model import TreatedModel
 

@@ -14,8 +14,8 @@ import casadi as ca
 import numpy as np
 
 from bilevel import registry
-from bilevel.contracts.engine import Treatment
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.treatment import Treatment
 from bilevel.kkt.conditions import OptimalityConditions, apply_conditions
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.programs.compilation import Compilation

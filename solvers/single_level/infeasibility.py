@@ -16,8 +16,9 @@ import casadi as ca
 import numpy as np
 
 from bilevel import registry
-from bilevel.contracts.engine import Engine, Status
+from bilevel.contracts.engine import Engine
 from bilevel.errors import BilevelError
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem

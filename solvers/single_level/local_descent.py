@@ -16,12 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Answer, Engine, Status
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
 from bilevel.language.domains import scale_of
-from bilevel.programs.compilation import ends_of
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
+from bilevel.reading.variables import ends_of
 from bilevel.solvers.single_level.treated_model import TreatedModel, Values
 
 _UNKNOWN = 0.1  # where a sequence starts what nobody knows: multipliers, slacks

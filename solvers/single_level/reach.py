@@ -33,10 +33,11 @@ import casadi as ca
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.intervals import ENTIRE, Graph, Interval
-from bilevel.programs.compilation import Compilation, is_category
+from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
+from bilevel.reading.variables import is_category
 
 _LARGEST = 300  # variables of a follower, for dense matrices
 _LONGEST = 200_000  # instructions of its Hessian, which are walked in Python

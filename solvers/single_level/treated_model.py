@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from bilevel import registry
-from bilevel.contracts.engine import Treatment
+from bilevel.arrays import Array
+from bilevel.contracts.treatment import Treatment
 from bilevel.errors import RefusedError
 from bilevel.expressions.translation import evaluator
-from bilevel.graphs.compiled import Array
 from bilevel.kkt.conditions import apply_conditions
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.programs.program import Program

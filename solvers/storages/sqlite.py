@@ -16,8 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bilevel.contracts.engine import Point, Status
+from bilevel.arrays import Point
 from bilevel.errors import StudyError
+from bilevel.programs.answer import Status
 from bilevel.upper.archive import Evaluation
 
 _PREFIX = "sqlite:///"

@@ -21,13 +21,13 @@ from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
 from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
-from bilevel.contracts.engine import Surrogate
+from bilevel.arrays import Array
+from bilevel.contracts.surrogate import Surrogate
 from bilevel.registry import register
 from bilevel.solvers.surrogates.quadratic_trend import quadratic, quadratic_slope
 
 __all__ = ["GaussianProcess"]
 
-Array = NDArray[np.float64]
 _SQRT5 = math.sqrt(5.0)
 _SCALE_DEVIATION = math.sqrt(3.0)
 _NOISE_FLOOR = 1e-6

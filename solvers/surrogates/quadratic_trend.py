@@ -14,9 +14,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel.arrays import Array
+
 __all__ = ["quadratic", "quadratic_slope"]
 
-Array = NDArray[np.float64]
 _LINEAR, _SQUARE = math.sqrt(12.0), math.sqrt(180.0)
 
 

@@ -9,15 +9,14 @@ little and the system has a solution from the first point on: a search in 16 dim
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import lu_factor, lu_solve
 
-from bilevel.contracts.engine import Surrogate
+from bilevel.arrays import Array
+from bilevel.contracts.surrogate import Surrogate
 from bilevel.registry import register
 
 __all__ = ["RadialBasis"]
 
-Array = NDArray[np.float64]
 _RIDGE = 1e-8
 _SHRINK = 1e-6
 

@@ -8,8 +8,10 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response, registry
-from bilevel.contracts.engine import Engine, Search, Status
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.search import Search
 from bilevel.errors import ModelError
+from bilevel.programs.answer import Status
 
 
 def base(**bounds):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from bilevel import LowerLevel, registry
-from bilevel.contracts.engine import Engine, Status
+from bilevel.contracts.engine import Engine
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from bilevel import LowerLevel, registry, tolerances
-from bilevel.contracts.engine import Answer, Engine, Status
+from bilevel.contracts.engine import Engine
 from bilevel.errors import RefusedError
+from bilevel.programs.answer import Answer, Status
 from bilevel.response.answering import Answering, ranked_engines
 from bilevel.response.response import Response
 

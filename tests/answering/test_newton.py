@@ -8,10 +8,11 @@ import pytest
 from scipy.optimize import linprog
 
 from bilevel import registry
-from bilevel.contracts.engine import Engine, Status
+from bilevel.contracts.engine import Engine
 from bilevel.expressions.squares import square_of
 from bilevel.language.squared_distance import Factor
 from bilevel.programs.affine_arguments import affine_arguments
+from bilevel.programs.answer import Status
 from bilevel.programs.program import Program
 from bilevel.programs.smooth_form import SmoothForm
 from bilevel.response.answering import Answering

@@ -8,8 +8,8 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts.engine import Status
 from bilevel.errors import ModelError
+from bilevel.programs.answer import Status
 from bilevel.response.response import Response
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response
-from bilevel.contracts.engine import Status
+from bilevel.programs.answer import Status
 from bilevel.solvers.libraries.scip_silence import silence
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts.engine import Status
+from bilevel.programs.answer import Status
 from bilevel.response.response import Response
 
 ZERO = np.zeros(2)

@@ -14,10 +14,11 @@ import pytest
 import bilevel
 from bilevel.api import solving
 from bilevel.command_line.main import main
-from bilevel.contracts.engine import Observer
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.contracts.observer import Observer
 from bilevel.errors import RefusedError
-from bilevel.results.result import Result, Termination, Verdict
-from bilevel.results.text import ProgressLine
+from bilevel.results.progress import ProgressLine
+from bilevel.results.result import Result
 
 ROOT = str(Path(bilevel.__file__).parents[1])
 
@@ -104,7 +105,7 @@ WRONG = {
 @pytest.fixture
 def typed(monkeypatch):
     from bilevel import registry
-    from bilevel.contracts.engine import Search
+    from bilevel.contracts.search import Search
 
     for name in registry.catalogue(Search):
         registry.get(Search, name)  # a module is run once: what registers meanwhile would be lost afterwards

@@ -10,10 +10,11 @@ import pytest
 import bilevel.results.comparison
 from bilevel import LowerLevel, compare
 from bilevel.api import solving
-from bilevel.contracts.engine import Search
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.contracts.search import Search
 from bilevel.errors import ModelError, OptionError, RefusedError, UnknownNameError
 from bilevel.registry import register
-from bilevel.results.result import Result, Termination, Verdict
+from bilevel.results.result import Result
 
 
 @pytest.fixture

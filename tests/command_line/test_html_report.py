@@ -11,7 +11,7 @@ import pytest
 from test_report import EXACT, REFUSED, SEARCH
 
 from bilevel.command_line.main import main
-from bilevel.contracts.engine import Status
+from bilevel.programs.answer import Status
 from bilevel.results.comparison import Comparison
 from bilevel.results.page import comparison_page, result_page
 from bilevel.upper.archive import Evaluation

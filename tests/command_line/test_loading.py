@@ -12,9 +12,10 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import registry
-from bilevel.contracts.engine import Search
+from bilevel.contracts.search import Search
 from bilevel.errors import LoadingError
-from bilevel.files.model_files import convert, gallery, load_model
+from bilevel.files.arguments import convert
+from bilevel.files.model_files import gallery, load_model
 
 GOOD = "import pyomo.environ as pyo\nmodel = pyo.ConcreteModel()\n"
 

@@ -14,12 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 import bilevel
-from bilevel.contracts.engine import Status
+from bilevel.contracts.finding import Termination, Verdict
 from bilevel.errors import OptionError
 from bilevel.files.model_files import load_model
+from bilevel.programs.answer import Status
 from bilevel.results.landscape import Landscape
-from bilevel.results.plots.comparison import curve_of, plot_comparison
-from bilevel.results.result import Result, Termination, Verdict
+from bilevel.results.plots.comparison import plot_comparison
+from bilevel.results.plots.incumbents import curve_of
+from bilevel.results.result import Result
 from bilevel.upper.archive import Evaluation
 
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from bilevel.contracts.engine import Settings, Status
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.contracts.settings import Settings
+from bilevel.programs.answer import Status
 from bilevel.results.comparison import Comparison
-from bilevel.results.result import Result, Termination, Verdict
-from bilevel.results.text import ProgressLine, as_text, comparison_report, number, result_report, show
+from bilevel.results.progress import ProgressLine
+from bilevel.results.result import Result
+from bilevel.results.text import as_text, comparison_report, number, result_report, show
 from bilevel.upper.archive import Archive, Evaluation
 
 EXACT = Result(

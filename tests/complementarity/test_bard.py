@@ -7,7 +7,7 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.registry import catalogue, get
 
 EXACT = [name for name in catalogue(Treatment) if get(Treatment, name).exact]

@@ -8,7 +8,7 @@ import pytest
 import bilevel
 from bilevel import LowerLevel
 from bilevel.command_line.main import main
-from bilevel.contracts.engine import Treatment
+from bilevel.contracts.treatment import Treatment
 from bilevel.files.model_files import load_model
 from bilevel.registry import catalogue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from bilevel.command_line.main import main
-from bilevel.contracts.engine import Settings
+from bilevel.contracts.settings import Settings
 from bilevel.results.transcript import Transcript
 from bilevel.upper.archive import Archive
 

@@ -9,7 +9,9 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel
-from bilevel.contracts.engine import Engine, Status, Treatment
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.treatment import Treatment
+from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.registry import catalogue, get
 from bilevel.solvers.single_level.treated_model import TreatedModel

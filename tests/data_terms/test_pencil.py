@@ -11,8 +11,8 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response
-from bilevel.contracts.engine import Status
 from bilevel.linear_algebra.pencil import SMALLEST, Line
+from bilevel.programs.answer import Status
 
 P = SMALLEST + 5
 

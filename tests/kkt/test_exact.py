@@ -8,7 +8,8 @@ import pyomo.environ as pyo
 import pytest
 
 from bilevel import LowerLevel, maximum, solve
-from bilevel.contracts.engine import Observer, Settings
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.settings import Settings
 from bilevel.errors import OptionError, RefusedError, UnknownNameError
 from bilevel.reading.problem import Problem
 from bilevel.solvers.paths.kkt import KKT

@@ -14,7 +14,8 @@ from bilevel import Allowed, LowerLevel, discretize, set_scale
 from bilevel.errors import SpaceError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
-from bilevel.upper.space import Dimension, Space
+from bilevel.upper.dimension import Dimension
+from bilevel.upper.space import Space
 
 
 def space_of(build):

@@ -1,6 +1,6 @@
 """Runs that are interrupted, and histories as text."""
 
-from bilevel.contracts.engine import Observer
+from bilevel.contracts.observer import Observer
 
 
 class StopAt(Observer):

@@ -9,7 +9,8 @@ from histories import StopAt, told
 
 import bilevel
 from bilevel import LowerLevel, registry
-from bilevel.contracts.engine import Engine, Status
+from bilevel.contracts.engine import Engine
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilevel.contracts.engine import Status
+from bilevel.programs.answer import Status
 from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS
 from bilevel.solvers.searches.model_based.category_step import CategoryStep, few_combinations
 from bilevel.solvers.searches.model_based.encoding import Encoding
@@ -13,7 +13,8 @@ from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianP
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.upper.archive import Evaluation
-from bilevel.upper.space import Dimension, Space
+from bilevel.upper.dimension import Dimension
+from bilevel.upper.space import Space
 
 
 class Box(Space):

@@ -16,12 +16,12 @@ import pytest
 
 import bilevel
 from bilevel import ActiveWhen, Allowed, LowerLevel, discretize, registry, set_scale
-from bilevel.contracts.engine import Search
+from bilevel.contracts.search import Search
 from bilevel.errors import RefusedError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
-from bilevel.solvers.paths.search import Evaluate
+from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.upper.space import Space
 
 SEARCHES = list(registry.catalogue(Search))

@@ -10,8 +10,9 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, set_scale
-from bilevel.contracts.engine import Search, Status
+from bilevel.contracts.search import Search
 from bilevel.errors import RefusedError
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.registry import get

@@ -8,7 +8,7 @@ from scipy.optimize import brentq, nnls
 
 import bilevel
 from bilevel import LowerLevel, Response, least_squares, set_scale
-from bilevel.contracts.engine import Search
+from bilevel.contracts.search import Search
 from bilevel.errors import RefusedError
 from bilevel.files.model_files import gallery, load_model
 from bilevel.registry import register

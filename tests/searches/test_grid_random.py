@@ -11,7 +11,7 @@ from scipy import stats
 
 import bilevel
 from bilevel import LowerLevel, registry, set_scale
-from bilevel.contracts.engine import Search
+from bilevel.contracts.search import Search
 from bilevel.errors import OptionError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem

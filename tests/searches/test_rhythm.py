@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bilevel.contracts.engine import Point, Status
+from bilevel.arrays import Point
+from bilevel.programs.answer import Status
 from bilevel.solvers.searches.model_based.course import Course, Options
 from bilevel.upper.archive import Evaluation
-from bilevel.upper.space import Dimension, Space
+from bilevel.upper.dimension import Dimension
+from bilevel.upper.space import Space
 
 
 class Cube(Space):

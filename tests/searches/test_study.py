@@ -17,8 +17,8 @@ from test_contract import SEARCHES, build, half_infeasible
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.contracts.engine import Status
 from bilevel.errors import OptionError, RefusedError, StudyError
+from bilevel.programs.answer import Status
 from bilevel.solvers.storages.sqlite import Study
 from bilevel.upper.archive import Evaluation
 

@@ -14,11 +14,12 @@ import pytest
 
 import bilevel
 from bilevel import Allowed, LowerLevel, discretize, registry, set_scale
-from bilevel.contracts.engine import Search, Status
+from bilevel.contracts.search import Search
 from bilevel.errors import OptionError
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
-from bilevel.solvers.paths.search import _neighbourhood
+from bilevel.solvers.loop.finding import _neighbourhood
 from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS
 from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep

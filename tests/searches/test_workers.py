@@ -22,7 +22,7 @@ from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.solvers.paths import search as outer_loop
-from bilevel.solvers.pools.processes import hearing_late
+from bilevel.solvers.pools.interrupts import hearing_late
 from bilevel.upper.space import Space
 
 
@@ -140,7 +140,8 @@ def test_a_worker_that_dies_is_a_failure_of_its_point():
 def test_an_engine_of_the_users_own_travels_along(monkeypatch):
     """It is registered in this process alone; a worker is told of it."""
     from bilevel import registry
-    from bilevel.contracts.engine import Answer, Engine, Solver, Status
+    from bilevel.contracts.engine import Engine, Solver
+    from bilevel.programs.answer import Answer, Status
 
     for name in registry.catalogue(Engine):
         registry.get(Engine, name)

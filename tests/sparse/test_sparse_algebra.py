@@ -10,9 +10,10 @@ from structures import KINDS, SHAPES, model_of
 
 from bilevel.linear_algebra.saddle_system import KktSystem
 from bilevel.linear_algebra.sparse_factor import Definiteness, SparseFactor
+from bilevel.linear_algebra.sparsity import few_nonzeros
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.quadratic_form import QuadraticForm
-from bilevel.programs.sparse_form import DenseView, SparseForm, few_nonzeros
+from bilevel.programs.sparse_form import DenseView, SparseForm
 from bilevel.reading.problem import Problem
 
 

@@ -12,8 +12,9 @@ from structures import KINDS, SHAPES, model_of
 
 import bilevel
 from bilevel import LowerLevel, Response
-from bilevel.contracts.engine import Search, Status
+from bilevel.contracts.search import Search
 from bilevel.programs import program
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.reading.problem import Problem

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import casadi as ca
 import numpy as np
 
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.intervals import Interval
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions, Part
 

@@ -16,8 +16,9 @@ import pyomo.environ as pyo
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from bilevel.expressions.rows import translate_rows
 from bilevel.expressions.translation import mentioned, to_casadi
-from bilevel.programs.compilation import bounds_of, translate_rows
+from bilevel.reading.variables import bounds_of
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pyomo.repn import generate_standard_repn
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-from bilevel.graphs.compiled import Array
+from bilevel.arrays import Array
 from bilevel.graphs.intervals import Graph
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions, Part
 from bilevel.solvers.complementarity.proofs.duality_rows import gap, rest, rest_symbol, slope

@@ -25,10 +25,11 @@ import numpy as np
 import pyomo.environ as pyo
 
 from bilevel import registry, tolerances
-from bilevel.contracts.engine import Answer, Engine, Solver, Status
+from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine, Solver
 from bilevel.expressions.translation import mentioned
-from bilevel.graphs.compiled import Array
 from bilevel.graphs.intervals import Graph, Interval
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
 from bilevel.solvers.complementarity.proofs.basic_multipliers import basic_multipliers
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 from scipy.stats import qmc
 
+from bilevel.arrays import Array
 from bilevel.convexity.curvature import curvatures
-from bilevel.graphs.compiled import Array
 from bilevel.graphs.intervals import Graph, Interval
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions, Part
 

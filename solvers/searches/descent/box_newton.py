@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel.arrays import Array
+
 if TYPE_CHECKING:
     from bilevel.upper.archive import Evaluation
     from bilevel.upper.space import Space
 
-Array = NDArray[np.float64]
 Product = Callable[[Array], Array]
 
 _FACES = 8
@@ -81,7 +82,7 @@ def unit_product(
     evaluation : Evaluation
         With its gradient and the followers' answers.
     curvature : callable
-        :attr:`bilevel.contracts.engine.Search.curvature`.
+        :attr:`bilevel.contracts.search.Search.curvature`.
     """
     point = evaluation.point
     times = curvature(space.vector(point), np.array(list(evaluation.lower.values())))

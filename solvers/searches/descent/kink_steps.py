@@ -18,12 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from bilevel import tolerances
-
-Array = NDArray[np.float64]
+from bilevel.arrays import Array
 
 _FIRST = 0.05  # of the unit box
 _LARGEST = 0.25

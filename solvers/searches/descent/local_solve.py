@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.descent.box_newton import minimise, unit_product
 from bilevel.solvers.searches.descent.coupling_rows import Side
 from bilevel.solvers.searches.descent.kink_steps import Piece, cross
@@ -24,8 +24,6 @@ from bilevel.solvers.searches.descent.kink_steps import Piece, cross
 if TYPE_CHECKING:
     from bilevel.upper.archive import Evaluation
     from bilevel.upper.space import Space
-
-Array = NDArray[np.float64]
 
 _WALL = 1e-3  # what a failed point counts as beyond its mirror image, in units of the spread of values seen
 _ROUGH = 1e6  # squared excess of the constraints at a failed point

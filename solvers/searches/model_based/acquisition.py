@@ -16,12 +16,12 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr
+
+from bilevel.arrays import Array
 
 __all__ = ["ACQUISITIONS", "Acquisition", "log_expected_improvement", "log_improvement_probability", "lower_confidence"]
 
-Array = NDArray[np.float64]
 Acquisition = Callable[[Array, Array, float], tuple[Array, Array, Array]]
 """``(mean, deviation, incumbent) -> (value, its derivative by the mean, by the deviation)``."""
 

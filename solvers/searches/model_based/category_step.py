@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.encoding import Array, Encoding
 from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
 from bilevel.solvers.searches.model_based.pool import Pool

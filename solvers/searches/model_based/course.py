@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.candidates import spent
 from bilevel.solvers.searches.model_based.descent_step import Curvature, DescentStep
 from bilevel.solvers.searches.model_based.encoding import Encoding

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.descent.box_newton import Product, step_within, unit_product
 from bilevel.solvers.searches.model_based.encoding import Array
 from bilevel.solvers.searches.model_based.memory import Memory
@@ -77,7 +77,7 @@ class DescentStep:
     pool : Pool
         What is known.
     curvature : callable
-        Gives :attr:`bilevel.contracts.engine.Search.curvature` once that is known.
+        Gives :attr:`bilevel.contracts.search.Search.curvature` once that is known.
     """
 
     def __init__(self, pool: Pool, curvature: Callable[[], Curvature | None]) -> None:

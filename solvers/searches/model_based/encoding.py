@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Array, Point
 
 if TYPE_CHECKING:
     from bilevel.upper.space import Space
 
-Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _SMALL = 4096
 """A lattice of at most so many points is searched whole instead of by candidates."""

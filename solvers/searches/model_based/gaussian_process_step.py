@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy.optimize import minimize
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.acquisition import Acquisition, log_improvement_probability
 from bilevel.solvers.searches.model_based.candidates import neighbours
 from bilevel.solvers.searches.model_based.encoding import Array

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.encoding import Array, Encoding
 
 _TRIES = 4096

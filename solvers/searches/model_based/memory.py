@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import tolerances
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.encoding import Array, Encoding
 from bilevel.solvers.searches.model_based.warping import warp, warp_violation
 

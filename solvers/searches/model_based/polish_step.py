@@ -6,7 +6,7 @@ neighbour found on the way becomes the incumbent, and its neighbours are next.
 
 from __future__ import annotations
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.candidates import neighbours
 from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.radial_basis import RadialBasis

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.candidates import Dycors
 from bilevel.solvers.searches.model_based.encoding import Array, Encoding
 from bilevel.solvers.searches.model_based.initial_design import repaired, sobol

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from bilevel.contracts.engine import Point
+from bilevel.arrays import Point
 from bilevel.solvers.searches.model_based.encoding import Array
 from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.radial_basis import RadialBasis

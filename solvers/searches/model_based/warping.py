@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from bilevel.arrays import Array
+
 Mask = NDArray[np.bool_]
 
 _HUGE = 1e100

@@ -1,0 +1,136 @@
+"""What ``auto`` does: the first exact path that accepts the model, else or after it a search."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+from bilevel import registry, tolerances
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
+from bilevel.convexity.uniqueness import refuse_ties
+from bilevel.errors import OptionError, RefusedError, SpaceError
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.verify.check import Check
+from bilevel.verify.verifier import Verifier
+
+SEARCH_PATH = "search"
+
+
+DESCENT = "gradient"  # the search for many real variables
+
+
+_MANY = 20  # of them
+
+
+def walk(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding:
+    """Run a path, unless it would take the leader for an optimist where he is none, or knows no multipliers."""
+    if problem.multipliers and not path.multipliers:
+        name = problem.multipliers[0].constraint.name
+        raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
+    remarks = [] if path.conditions else problem.refuse_conditions(path.name)
+    if not path.pessimistic:
+        refuse_ties(problem, path.name)
+    finding = path().run(problem, settings, observer)
+    finding.notes += remarks
+    return finding
+
+
+def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """The exact path that suits, and a search where there is none or where it brings home no proof."""
+    began = time.monotonic()
+    used, finding, refusals = _first_exact(problem, settings, observer)
+    if finding is not None and (_settled(finding) or finding.termination is Termination.INTERRUPTED):
+        return used, finding
+    if settings.time_limit is not None:
+        settings = replace(settings, time_limit=max(1.0, settings.time_limit - (time.monotonic() - began)))
+    search = registry.get(Path, SEARCH_PATH)()
+    if finding is None:
+        found = _searched(search, problem, settings, observer)
+        found.notes += [f"no exact path: {refusal}" for refusal in refusals]
+        return SEARCH_PATH, found
+    observer.said(f"{used} found no proof; searching for a better point")
+    try:
+        return used, _better(problem, finding, search.run(problem, settings, observer))
+    except (SpaceError, RefusedError) as error:
+        finding.notes.append(f"no search after it: {error}")
+        return used, finding
+
+
+def _searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+    """By gradients where there are many variables and gradients, else by the default search."""
+    free = all(var.is_continuous() and not var.domain.isfinite() for var in problem.variables)
+    if free and len(problem.variables) >= _MANY:
+        try:
+            found = search.run(problem, replace(settings, method=DESCENT), observer)
+        except (RefusedError, SpaceError, OptionError):
+            pass
+        else:
+            found.notes.append(f"{len(problem.variables)} real upper variables: searched by {DESCENT}")
+            return found
+    return search.run(problem, settings, observer)
+
+
+def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding | None, list[str]]:
+    """Run the first exact path that does not refuse."""
+    parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
+    refusals: list[str] = []
+    began = time.monotonic()
+    for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
+        limit = None
+        if settings.time_limit is not None:
+            limit = part.share * max(1.0, settings.time_limit - (time.monotonic() - began))
+        try:
+            return part.name, walk(part, problem, replace(settings, time_limit=limit), observer), refusals
+        except RefusedError as refusal:
+            refusals.append(f"{part.name}: {refusal}")
+            observer.said(f"refused by {refusals[-1]}")
+    return "auto", None, refusals
+
+
+def _settled(finding: Finding) -> bool:
+    return finding.claim in (Verdict.CERTIFIED_GLOBAL, Verdict.INFEASIBLE, Verdict.UNBOUNDED)
+
+
+def _cost_of(problem: Problem, exact: Finding, rival: float) -> float:
+    """F of an exact path's point, minimised, as the verification will judge it; infinite where it does not stand.
+
+    The verification itself is asked only where it decides: where a rival's F is between that of the path's own y and
+    that of the answer with ties broken anew.
+    """
+    if exact.upper is None:
+        return math.inf
+    compilation = Compilation.of(problem)
+    response = Response(problem, compilation=compilation)
+    reply = response(response.vector(exact.upper))
+    again = reply.cost if reply.violation <= tolerances.FEASIBILITY else math.inf
+    if exact.lower is None or again <= rival:
+        return again
+    check = Verifier(compilation, response).check(exact.upper, exact.lower)
+    return problem.sense * check.upper_objective if isinstance(check, Check) and check.stands else again
+
+
+def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
+    """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
+    best = searched.archive.incumbent
+    exact.notes += searched.notes
+    if not len(exact.archive):
+        exact.space, exact.conditions = searched.space, searched.conditions
+    exact.archive.extend(searched.archive)
+    if searched.termination is Termination.INTERRUPTED:
+        exact.termination = Termination.INTERRUPTED
+    if best is None:
+        return exact
+    cost = _cost_of(problem, exact, best.cost)
+    if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
+        return exact
+    exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND
+    if exact.bound is not None and Compilation.of(problem).closes(best.cost, problem.sense * exact.bound):
+        exact.claim = Verdict.CERTIFIED_GLOBAL
+    exact.notes.append("the point is the search's: it beats what the exact path had")
+    return exact

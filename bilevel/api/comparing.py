@@ -1,0 +1,178 @@
+"""``bilevel.compare``: the same model by several methods, each from the same start."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyomo.environ as pyo
+
+from bilevel import registry
+from bilevel.api import solving
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.path import Path
+from bilevel.contracts.search import Search
+from bilevel.contracts.treatment import Treatment
+from bilevel.errors import BilevelError, OptionError, UnknownNameError
+from bilevel.files.arguments import parameters_of
+from bilevel.language.duals import Duals
+from bilevel.language.lower_level import LowerLevel
+from bilevel.reading.problem import Problem
+from bilevel.results.comparison import Comparison
+from bilevel.results.result import Result
+
+
+def compare(
+    model: Any,
+    methods: str | Sequence[str],
+    *,
+    budget: int | None = None,
+    seed: int = 0,
+    time_limit: float | None = None,
+    complementarity: str = "auto",
+    engine: str = "auto",
+    allow_nonconvex: bool = False,
+    attitude: str = "optimistic",
+    workers: int = 1,
+    study: str | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> Comparison:
+    """Solve one model by several methods.
+
+    Afterwards the model holds the best verified point: the certified one, else that with the best F.
+
+    Parameters
+    ----------
+    model : ConcreteModel
+        Holds at least one ``LowerLevel``.
+    methods : sequence of str, or str
+        Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, observer
+        As for :func:`bilevel.solve`, for each method anew.
+    **options
+        Options of the searches; each goes to the methods that have one of that name.
+
+    Returns
+    -------
+    Comparison
+        Also after an interrupt (Ctrl-C), with what was found by then.
+
+    Raises
+    ------
+    BilevelError
+        If the model or the call is wrong, or every method refuses the model for the same reason.
+    """
+    names = _distinct(methods.split(",") if isinstance(methods, str) else methods)
+    _insist_on_names(names, complementarity, engine)
+    shares = _share_out(options, names)
+    arguments = {
+        "budget": budget,
+        "seed": seed,
+        "time_limit": time_limit,
+        "complementarity": complementarity,
+        "engine": engine,
+        "allow_nonconvex": allow_nonconvex,
+        "attitude": attitude,
+        "workers": workers,
+        "observer": observer,
+    }
+    comparison = Comparison([], Problem.read(model).sense)
+    errors: list[BilevelError] = []
+    before = kept = _Values(model)
+    try:
+        for name in names:
+            before.restore()
+            own = {**arguments, "study": _study_of(study, name), **shares[name]}
+            result = _solve(model, name, own, errors)
+            comparison.results.append(result)
+            kept = _Values(model) if comparison.best is result else kept
+            if result.termination is Termination.INTERRUPTED:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        comparison.not_run = names[len(comparison.results) :]
+        comparison.interrupted = True
+    finally:
+        kept.restore()
+    if len(errors) == len(names) and len({str(error) for error in errors}) == 1:
+        raise errors[0]
+    return comparison
+
+
+def _study_of(study: str | None, method: str) -> str | None:
+    """A study of its own for each method, in the same file."""
+    if study is None:
+        return None
+    address, _, name = study.partition("#")
+    return f"{address}#{name}/{method}" if name else f"{address}#{method}"
+
+
+def _solve(model: Any, method: str, arguments: dict[str, Any], errors: list[BilevelError]) -> Result:
+    """One line of the comparison; a method that refuses the model is a line, too."""
+    began = time.perf_counter()
+    try:
+        result = solving.solve(model, method, **arguments)
+    except BilevelError as error:
+        errors.append(error)
+        seconds = time.perf_counter() - began
+        return Result(method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+    if ":" in method:
+        result.method = method  # two variants of one search are two lines
+    elif method == "auto":
+        result.method = f"auto: {result.method}"
+    return result
+
+
+class _Values:
+    """What every variable of a model is worth at one moment."""
+
+    def __init__(self, model: Any) -> None:
+        variables = model.component_data_objects(pyo.Var, descend_into=(pyo.Block, LowerLevel, Duals))
+        self._values = [(var, var.value) for var in variables]
+
+    def restore(self) -> None:
+        """Give every variable that value again."""
+        for var, value in self._values:
+            var.set_value(value, skip_validation=True)
+
+
+def _distinct(methods: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in methods if name.strip()))
+    if not names:
+        raise OptionError("compare needs at least one method: compare(model, ['kkt', 'random'])")
+    return names
+
+
+def _insist_on_names(methods: Sequence[str], complementarity: str, engine: str) -> None:
+    """Find a misspelt name now, and not after an hour of the methods before it."""
+    for method in methods:
+        name = method.partition(":")[0]
+        if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
+            known = ", ".join(["auto", *solving.method_names()])
+            raise UnknownNameError(f"no method is called {method!r}; there are: {known}")
+    if complementarity != "auto":
+        registry.get(Treatment, complementarity)
+    if engine != "auto":
+        registry.get(Engine, engine)
+
+
+def _share_out(options: dict[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Each option to the methods that have one of that name."""
+    known = {method: options_of(method) for method in methods}
+    for option in options:
+        if not any(option in own for own in known.values()):
+            listed = "; ".join(f"{method}: {', '.join(own) or 'none'}" for method, own in known.items())
+            raise OptionError(f"none of the methods has an option {option!r}; they take {listed}")
+    return {method: {o: v for o, v in options.items() if o in own} for method, own in known.items()}
+
+
+def options_of(method: str) -> Mapping[str, inspect.Parameter]:
+    """The options that a method takes, by name; only searches have any."""
+    search = registry.find(Search, method.partition(":")[0])
+    if search is None:
+        return {}
+    return {name: p for name, p in parameters_of(search.__init__).items() if p.kind is p.KEYWORD_ONLY}

@@ -1,0 +1,61 @@
+"""``--list``: every part by name, and the models of the gallery."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import shutil
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+
+from bilevel.command_line.terminal import FOUND, despite_a_broken_pipe
+from bilevel.contracts.engine import Engine
+from bilevel.contracts.part import Part
+from bilevel.contracts.path import Path
+from bilevel.contracts.search import Search
+from bilevel.contracts.treatment import Treatment
+from bilevel.files.model_files import gallery, load_model
+from bilevel.registry import catalogue
+
+_LOOP = "search"  # the path behind every search: not a method of its own
+
+
+def show_list(arguments: argparse.Namespace) -> int:
+    """Print all that can be named; with a model file, the parts that are registered in it as well."""
+    if arguments.model is not None:
+        load_model(arguments.model, dict(arguments.set))
+    models = {name: _first_line(path) for name, path in gallery().items()}
+    sections = [
+        section("models of the gallery", models),
+        section("methods (--method, --compare)", methods()),
+        section("complementarity treatments (--complementarity)", _summaries(Treatment)),
+        section("engines (--engine)", _summaries(Engine)),
+    ]
+    despite_a_broken_pipe(lambda: print("\n\n".join(sections)))
+    return FOUND
+
+
+def _first_line(path: FilePath) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+
+
+def _summaries(contract: type[Part]) -> dict[str, str]:
+    return {entry.name: entry.summary for entry in catalogue(contract).values()}
+
+
+def methods() -> dict[str, str]:
+    """Every method and what it is, ``auto`` first."""
+    paths = {name: summary for name, summary in _summaries(Path).items() if name != _LOOP}
+    return {"auto": "An exact method where one accepts the model, else a search.", **paths, **_summaries(Search)}
+
+
+def section(title: str, entries: Mapping[str, str]) -> str:
+    """A title, and names with their summaries, wrapped to the terminal."""
+    width = max(50, shutil.get_terminal_size((100, 24)).columns - 1)
+    column = max(map(len, entries), default=0) + 4
+    lines = [
+        textwrap.fill(summary, width, initial_indent=f"  {name}".ljust(column), subsequent_indent=" " * column)
+        for name, summary in entries.items()
+    ]
+    return "\n".join([title, *lines])

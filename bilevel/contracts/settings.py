@@ -1,0 +1,49 @@
+"""What was asked of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asked of one run.
+
+    Attributes
+    ----------
+    method : str
+        Name of a path or search.
+    budget : int or None
+        Largest number of upper points evaluated.
+    seed : int
+        Seed of every random choice.
+    time_limit : float or None
+        Seconds for the whole run.
+    complementarity : str
+        Name of a treatment, or ``auto``.
+    engine : str
+        Name of an engine for the single-level model, or ``auto``.
+    allow_nonconvex : bool
+        Let the KKT path go on without a proof of convexity; the verdict is then at most ``best_found``.
+    attitude : str
+        ``optimistic`` or ``pessimistic``; the problem that a path is given has it too.
+    workers : int
+        Processes that evaluate upper points.
+    study : str or None
+        Where evaluated points are stored, and found again.
+    options : dict
+        Options of the method itself.
+    """
+
+    method: str = "auto"
+    budget: int | None = None
+    seed: int = 0
+    time_limit: float | None = None
+    complementarity: str = "auto"
+    engine: str = "auto"
+    allow_nonconvex: bool = False
+    attitude: str = "optimistic"
+    workers: int = 1
+    study: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,79 @@
+"""The multiplier of a lower constraint, as a variable that the upper level may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyomo.environ as pyo
+from pyomo.common.collections import ComponentMap
+from pyomo.core.base.block import ScalarBlock
+from pyomo.core.base.constraint import ConstraintData
+
+from bilevel.errors import ModelError
+from bilevel.language.lower_level import LowerLevel
+
+BLOCK = "duals"
+
+
+class Duals(ScalarBlock):
+    """What ``dual_of`` declared on one follower. Its ctype is its own: no walk over decisions meets it by accident."""
+
+    def __init__(self) -> None:
+        super().__init__(concrete=True, ctype=Duals)
+        self.of = pyo.Var(pyo.Any, dense=False)
+        self.known = ComponentMap()
+
+    def variable(self, constraint: Any, name: str) -> Any:
+        """The variable that stands for a constraint's multiplier, the same at every call."""
+        if constraint not in self.known:
+            self.known[constraint] = self.of.add(name)
+        return self.known[constraint]
+
+
+def dual_of(constraint: Any) -> Any:
+    """The multiplier of a follower's constraint, for use in the upper objective and upper constraints.
+
+    Its value is the derivative of the follower's optimal objective with respect to the constraint's right-hand side;
+    the module's docstring has the table of signs.
+
+    Parameters
+    ----------
+    constraint : ConstraintData
+        A constraint of a ``LowerLevel``; one member of an indexed one.
+
+    Returns
+    -------
+    VarData
+        On a hidden block of the ``LowerLevel``. Neither level decides it: it comes with the follower's answer.
+
+    Raises
+    ------
+    ModelError
+        If it is no single constraint of a follower.
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> from bilevel import LowerLevel, dual_of
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var(bounds=(0, 10))
+    >>> model.lower = LowerLevel()
+    >>> model.lower.y = pyo.Var(bounds=(0, None))
+    >>> model.lower.demand = pyo.Constraint(expr=model.lower.y >= model.x)
+    >>> model.lower.obj = pyo.Objective(expr=model.lower.y**2)
+    >>> model.obj = pyo.Objective(expr=model.x * dual_of(model.lower.demand), sense=pyo.maximize)
+    """
+    if not isinstance(constraint, ConstraintData):
+        name = getattr(constraint, "name", repr(constraint))
+        raise ModelError(f"dual_of({name}) takes a single constraint; name a member, as in dual_of(model.lower.row[1])")
+    home = constraint.parent_block()
+    while home is not None and home.ctype is not LowerLevel:
+        home = home.parent_block()
+    if home is None:
+        raise ModelError(f"{constraint.name} belongs to no LowerLevel; only a follower's constraint has a multiplier")
+    if home.component(BLOCK) is None:
+        home.add_component(BLOCK, Duals())
+    duals = home.component(BLOCK)
+    if not isinstance(duals, Duals):
+        raise ModelError(f"{duals.name} stands where dual_of keeps its variables; rename it")
+    return duals.variable(constraint, constraint.getname(fully_qualified=True, relative_to=home))

@@ -1,0 +1,53 @@
+"""One lower level as read from the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyomo.environ as pyo
+
+from bilevel.language.lower_level import LowerLevelData, ResponseFunction
+from bilevel.reading.criterion import Criterion
+
+
+@dataclass(frozen=True)
+class Follower:
+    """One lower level as read from the model.
+
+    Attributes
+    ----------
+    name : str
+        Name of its ``LowerLevel`` component.
+    block : LowerLevelData
+        The component.
+    variables : tuple of VarData
+        Its decisions: unfixed, and mentioned somewhere.
+    constraints : tuple of ConstraintData
+        Active ones. The variables' bounds and domains are constraints too.
+    objective : ObjectiveData, Criterion or None
+        What it goes by; None where a response function answers.
+    mentioned : dict
+        Every unfixed variable its expressions mention, by id.
+    """
+
+    name: str
+    block: LowerLevelData
+    variables: tuple[Any, ...]
+    constraints: tuple[Any, ...]
+    objective: Any | None
+    mentioned: dict[int, Any]
+
+    def stated(self, f: float) -> float:
+        """The value of the objective that was written where what it goes by is ``f``."""
+        return self.objective.value(f) if isinstance(self.objective, Criterion) else f
+
+    @property
+    def response(self) -> ResponseFunction | None:
+        """The function that answers, or None."""
+        return self.block.response
+
+    @property
+    def sense(self) -> int:
+        """+1 where it minimises, -1 where it maximises."""
+        return -1 if self.objective is not None and self.objective.sense == pyo.maximize else 1

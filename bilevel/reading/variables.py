@@ -1,0 +1,59 @@
+"""Bounds, integrality and categories of Pyomo variables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from bilevel.arrays import Array
+from bilevel.errors import ModelError
+
+
+def is_category(var: Any) -> bool:
+    """Whether a variable's domain holds anything that is not a number."""
+    domain = var.domain
+    return bool(domain.isfinite()) and any(isinstance(v, str) for v in domain)
+
+
+def numeric_bounds(var: Any) -> tuple[float | None, float | None]:
+    """A variable's bounds, its domain's included; None where there is none.
+
+    Raises
+    ------
+    ModelError
+        If a bound is no number.
+    """
+    try:
+        low, high = var.bounds
+    except ValueError as error:
+        raise ModelError(" ".join(str(error).split())) from None
+    return low, high
+
+
+def ends_of(variables: Iterable[Any]) -> tuple[Array, Array]:
+    """Bounds of Pyomo variables, infinite where there is none; zeros for a category.
+
+    Raises
+    ------
+    ModelError
+        If a bound is no number.
+    """
+    ends = [(0.0, 0.0) if is_category(var) else numeric_bounds(var) for var in variables]
+    low = [-math.inf if end is None else float(end) for end, _ in ends]
+    return np.array(low), np.array([math.inf if end is None else float(end) for _, end in ends])
+
+
+def bounds_of(variables: Iterable[Any]) -> tuple[Array, Array, Any]:
+    """Bounds, infinite where there is none, and integrality of Pyomo variables."""
+    variables, integer = list(variables), []
+    for var in variables:
+        if not (var.is_continuous() or var.is_integer() or var.is_binary()):
+            raise ModelError(
+                f"{var.name} has the domain {var.domain}: a follower's variable is real, integer or binary;"
+                " write the choice with binaries (only an upper variable may take values from a list)"
+            )
+        integer.append(not var.is_continuous())
+    return *ends_of(variables), np.array(integer, dtype=bool)

@@ -1,0 +1,192 @@
+"""What was found, as records: one run's outcome, and several of them ranked.
+
+Abstract, in words that are never better than what was proved. Text, page and pictures take these; what a user holds
+(:class:`bilevel.results.result.Result`, :class:`bilevel.results.comparison.Comparison`) adds the views and no field.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from bilevel.contracts.finding import Termination, Verdict
+from bilevel.upper.archive import Evaluation
+
+if TYPE_CHECKING:
+    from bilevel.upper.conditions import Condition
+    from bilevel.upper.dimension import Dimension
+
+
+@dataclass
+class Outcome:
+    """What one run found; the README explains each field under "Reading a result".
+
+    Attributes
+    ----------
+    method : str
+        What was run.
+    verdict : Verdict
+        What is true.
+    termination : Termination
+        Why it stopped.
+    upper_objective, lower_objective : float or None
+        F and f at the re-solved y, in the user's sense; f is the sum over followers where there are several.
+    upper, lower : dict
+        ``{component name: value}``.
+    bound, gap : float or None
+        A proved bound on F, and ``|F - bound| / max(1, |F|)``.
+    bilevel_gap : float or None
+        f(x, y) minus the best f for that x from an independent solve, the largest over followers, in the minimising
+        sense.
+    upper_violation, lower_violation : float or None
+        Largest constraint violation.
+    convexity : str
+        ``proved``, ``refuted: <witness>`` or ``unknown``.
+    evaluations : int
+        Upper points tried.
+    seconds : float
+        Time of the whole run.
+    history : list of Evaluation
+        Every point tried, in order.
+    notes : list of str
+        What a reader should know.
+    space : tuple of Dimension
+        In which the history's points are coordinates; empty where the method is no search over upper points.
+    conditions : tuple of Condition
+        Which of its dimensions matter only sometimes (``ActiveWhen``).
+    """
+
+    method: str
+    verdict: Verdict
+    termination: Termination
+    upper_objective: float | None = None
+    lower_objective: float | None = None
+    upper: dict[str, Any] = field(default_factory=dict)
+    lower: dict[str, Any] = field(default_factory=dict)
+    bound: float | None = None
+    gap: float | None = None
+    bilevel_gap: float | None = None
+    upper_violation: float | None = None
+    lower_violation: float | None = None
+    convexity: str = "unknown"
+    evaluations: int = 0
+    seconds: float = 0.0
+    history: list[Evaluation] = field(default_factory=list, repr=False)
+    notes: list[str] = field(default_factory=list)
+    space: tuple[Dimension, ...] = field(default=(), repr=False)
+    conditions: tuple[Condition, ...] = field(default=(), repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the field names; numbers that are not finite become None."""
+        own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
+        plain = {name: getattr(self, name) for name in own}
+        plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
+        plain["history"] = [evaluation.to_dict() for evaluation in self.history]
+        plain["space"] = [asdict(dimension) for dimension in self.space]
+        plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
+        cleaned: dict[str, Any] = _finite(plain)
+        return cleaned
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The same as JSON text, also written to a file if a path is given."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def to_frame(self) -> Any:
+        """The history as a pandas ``DataFrame``, a row per point, a column per variable (needs pandas)."""
+        import pandas
+
+        rows = []
+        for evaluation in self.history:
+            row = evaluation.to_dict()
+            rows.append({**row.pop("upper"), **row.pop("lower"), **row})
+        return pandas.DataFrame(rows)
+
+
+R = TypeVar("R", bound=Outcome)
+
+
+@dataclass
+class Ranking(Generic[R]):
+    """What several methods found on one model.
+
+    Attributes
+    ----------
+    results : list of Outcome
+        One per method that was run or refused, in the order asked for.
+    sense : int
+        +1 where the leader minimises, -1 where it maximises.
+    not_run : list of str
+        Methods that an interruption kept from starting or finishing.
+    interrupted : bool
+        Whether there was one (Ctrl-C).
+    """
+
+    results: list[R]
+    sense: int = 1
+    not_run: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def best(self) -> R | None:
+        """The certified result, else the one with the best F; None where no method found a point."""
+        points = [r for r in self.results if r.verdict.holds_a_point and r.upper_objective is not None]
+        certified = [r for r in points if r.verdict is Verdict.CERTIFIED_GLOBAL]
+        return min(certified or points, key=self._cost, default=None)
+
+    @property
+    def exact(self) -> float | None:
+        """The certified F, or None."""
+        best = self.best
+        return best.upper_objective if best is not None and best.verdict is Verdict.CERTIFIED_GLOBAL else None
+
+    def distance(self, result: R) -> float | None:
+        """How much worse a result's F is than the certified one; None where either is missing."""
+        if self.exact is None or result.upper_objective is None:
+            return None
+        return self.sense * (result.upper_objective - self.exact)
+
+    def _cost(self, result: R) -> float:
+        assert result.upper_objective is not None
+        return self.sense * result.upper_objective
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: ``exact``, ``sense``, ``not_run``, and ``results``, each under the field names of a Result."""
+        return {
+            "exact": self.exact,
+            "sense": "maximize" if self.sense < 0 else "minimize",
+            "not_run": list(self.not_run),
+            "results": [{**result.to_dict(), "distance": self.distance(result)} for result in self.results],
+        }
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The same as JSON text, also written to a file if a path is given."""
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
+
+    def to_frame(self) -> Any:
+        """A pandas ``DataFrame`` with a row per method (needs pandas)."""
+        import pandas
+
+        left_out = ("upper", "lower", "history", "notes")
+        rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
+        return pandas.DataFrame(rows)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if hasattr(value, "item"):
+        return _finite(value.item())
+    return value

@@ -1,0 +1,123 @@
+"""One coordinate of the upper level: real, integer, sequence or category."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bilevel.errors import SpaceError
+from bilevel.language.domains import between, scale_of
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.variables import is_category, numeric_bounds
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One upper variable as the search sees it.
+
+    Attributes
+    ----------
+    name : str
+        Of the component.
+    lower, upper : float
+        Bounds of the coordinate; 0 and K - 1 for a sequence.
+    scale : str
+        ``linear`` or ``log``; only reals.
+    values : tuple or None
+        The sequence, in order.
+    integer : bool
+        Whether the coordinate is an integer (sequences included).
+    categorical : bool
+        Whether neighbours in the sequence mean nothing: it holds strings.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    scale: str = "linear"
+    values: tuple[Any, ...] | None = None
+    integer: bool = False
+    categorical: bool = False
+
+    @property
+    def size(self) -> float:
+        """Number of different coordinates; infinite for a real."""
+        if self.integer:
+            return self.upper - self.lower + 1
+        return 1.0 if self.upper == self.lower else math.inf
+
+    def value(self, coordinate: float) -> Any:
+        """What the variable takes at a coordinate."""
+        if self.values is not None:
+            return self.values[int(coordinate)]
+        return int(coordinate) if self.integer else float(coordinate)
+
+    def coordinate(self, value: Any) -> float:
+        """The coordinate of a value: the nearest one where a number is not exactly in the space."""
+        if self.values is not None:
+            if value in self.values:
+                return self.values.index(value)
+            if self.categorical or not isinstance(value, (int, float)):
+                raise SpaceError(f"{self.name}: {value!r} is not in its list")
+            return int(np.argmin([abs(v - value) for v in self.values]))
+        clipped = min(max(float(value), self.lower), self.upper)
+        return round(clipped) if self.integer else clipped
+
+    def to_unit(self, coordinate: float) -> float:
+        """The coordinate's place on [0, 1]."""
+        if self.upper == self.lower:
+            return 0.0
+        if self.scale == "log":
+            return math.log(coordinate / self.lower) / math.log(self.upper / self.lower)
+        return (coordinate - self.lower) / (self.upper - self.lower)
+
+    def from_unit(self, unit: float) -> float:
+        """The coordinate nearest to a place on [0, 1]."""
+        unit = min(max(float(unit), 0.0), 1.0)
+        if self.integer:
+            return int(self.lower + math.floor(unit * (self.upper - self.lower) + 0.5))
+        if unit in (0.0, 1.0):
+            return float(self.upper if unit else self.lower)
+        if self.scale == "log":
+            return min(max(float(self.lower * (self.upper / self.lower) ** unit), self.lower), self.upper)
+        return min(max(self.lower + unit * (self.upper - self.lower), self.lower), self.upper)
+
+
+def dimension_of(var: Any, compilation: Compilation) -> Dimension:
+    """The coordinate that a variable is."""
+    domain = var.domain
+    lower, upper = numeric_bounds(var)
+    if is_category(var):
+        values = tuple(domain)
+        return Dimension(var.name, 0, len(values) - 1, values=values, integer=True, categorical=True)
+    if domain.isfinite() and not (var.is_binary() or var.is_integer()):
+        values = tuple(v for v in domain if between(v, lower, upper))
+        if not values:
+            raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
+        return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
+    if lower is None or upper is None:  # rows may bound it: x_1 + x_2 <= 3
+        lower, upper = compilation.ranges[var.name]
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        raise SpaceError(
+            f"{var.name} has the bounds ({lower}, {upper}): a search needs both; write Var(bounds=(lower, upper))"
+        )
+    if lower > upper:
+        raise SpaceError(f"{var.name} has the bounds ({lower}, {upper}), which leave it no value")
+    if not var.is_continuous():
+        if domain.isfinite() and len(domain) <= 1_000_000 and not _is_range(domain, lower, upper):
+            values = tuple(int(v) for v in domain if lower <= v <= upper)
+            return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
+        first, last = math.ceil(lower - 1e-9), math.floor(upper + 1e-9)
+        if first > last:
+            raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
+        return Dimension(var.name, first, last, integer=True)
+    return Dimension(var.name, float(lower), float(upper), scale=scale_of(var))
+
+
+def _is_range(domain: Any, lower: float, upper: float) -> bool:
+    """Whether a finite integer domain holds every integer between the bounds, in ascending order."""
+    inside = [v for v in domain if lower <= v <= upper]
+    return inside == list(range(math.ceil(lower - 1e-9), math.floor(upper + 1e-9) + 1))

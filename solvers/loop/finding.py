@@ -1,0 +1,60 @@
+"""What a search's history amounts to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.reading.problem import Problem
+from bilevel.upper.archive import Archive, Evaluation
+from bilevel.upper.space import Space
+
+
+def finding_of(problem: Problem, space: Space, archive: Archive, termination: Termination) -> Finding:
+    """The incumbent as a finding, and what the history proves."""
+    best = archive.incumbent
+    finding = Finding(termination, Verdict.BEST_FOUND if best is not None else Verdict.FAILED, archive=archive)
+    finding.space, finding.conditions = space.dimensions, space.conditions
+    if best is not None:
+        finding.upper, finding.lower = best.upper, best.lower
+    if _enumerated(space, archive):
+        finding.termination = Termination.OPTIMALITY
+        if all(e.proved for e in archive):
+            finding.notes.append(f"all {len(archive)} points of the space were evaluated: an enumeration is a proof")
+            finding.claim = Verdict.CERTIFIED_GLOBAL if best is not None else Verdict.INFEASIBLE
+            finding.bound = None if best is None else best.upper_objective
+    elif best is not None:
+        finding.notes += _neighbourhood(space, archive, best)
+    if best is None:
+        finding.notes.append(_why_none(archive.evaluations))
+    return finding
+
+
+def _neighbourhood(space: Space, archive: Archive, best: Evaluation) -> list[str]:
+    """Say so where the answer is known to be locally optimal in the discrete variables."""
+    near = list(space.neighbours(best.point)) if any(d.integer and d.size > 1 for d in space.dimensions) else []
+    if not near or not all(point in archive for point in near):
+        return []
+    return [f"locally optimal on the lattice: all {len(near)} neighbours of the answer were evaluated"]
+
+
+def _enumerated(space: Space, archive: Archive) -> bool:
+    """Whether the archive holds every point that the space allows."""
+    if not math.isfinite(space.size) or not len(archive):
+        return False
+    if not space.constrained:
+        return len(archive) == space.size
+    return space.size <= 1_000_000 and all(p in archive for p in space.lattice() if space.allows(p))
+
+
+def _why_none(evaluations: Iterable[Evaluation]) -> str:
+    counts: dict[str, int] = {}
+    example: dict[str, Any] = {}
+    for evaluation in evaluations:
+        kind = "breaks a coupling constraint" if evaluation.answered else f"lower level {evaluation.status}"
+        counts[kind] = counts.get(kind, 0) + 1
+        example.setdefault(kind, evaluation.message)
+    parts = [f"{n} points: {kind}" + (f" ({example[kind]})" if example[kind] else "") for kind, n in counts.items()]
+    return "no feasible point; " + "; ".join(parts) if parts else "no point was evaluated"

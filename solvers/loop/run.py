@@ -1,0 +1,136 @@
+"""One run of a search: ask, evaluate, record, tell."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from bilevel.arrays import Point
+from bilevel.contracts.finding import Finding, Termination
+from bilevel.contracts.observer import Observer
+from bilevel.contracts.search import Search
+from bilevel.errors import BilevelError, SpaceError, StudyError
+from bilevel.reading.problem import Problem
+from bilevel.solvers.loop.anchors import Anchors
+from bilevel.solvers.loop.finding import finding_of
+from bilevel.solvers.loop.in_order import Crew
+from bilevel.solvers.pools.interrupts import deaf
+from bilevel.solvers.storages.sqlite import NoStudy, Study
+from bilevel.upper.archive import Archive, Evaluation
+from bilevel.upper.space import Space
+
+_PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
+
+
+class Run:
+    """One run of a search: what is out, what is known, and what becomes of it."""
+
+    def __init__(
+        self,
+        search: Search,
+        space: Space,
+        crew: Crew,
+        study: Study | NoStudy,
+        anchors: Anchors,
+        observer: Observer,
+    ) -> None:
+        self._search, self._space, self._crew, self._observer = search, space, crew, observer
+        self._study, self._anchors = study, anchors
+        self._archive = Archive()
+        self._out: deque[Point] = deque()
+        self._replayed = 0
+        self._idle = 0
+
+    def until(self, problem: Problem, budget: int, deadline: float) -> Finding:
+        """Run to the end, whichever comes first; an interruption keeps all that was found."""
+        try:
+            termination = self._loop(budget, deadline)
+        except KeyboardInterrupt:
+            termination = Termination.INTERRUPTED
+        finally:
+            with deaf():
+                self._keep_what_is_finished()
+                self._crew.close()
+                self._search.close()
+        if len(self._archive) == 0 and termination is Termination.STALLED:
+            raise SpaceError(_empty(self._space))
+        finding = finding_of(problem, self._space, self._archive, termination)
+        if self._search.remark:
+            finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
+        if self._replayed:
+            finding.notes.append(f"{self._replayed} of {len(self._archive)} evaluations come from the study")
+        return finding
+
+    def _loop(self, budget: int, deadline: float) -> Termination:
+        while len(self._archive) < budget:
+            self._ask(budget)
+            if not self._out:
+                return Termination.STALLED
+            evaluation = self._outcome(len(self._archive), deadline)
+            if evaluation is None:
+                return Termination.TIME_LIMIT
+            self._out.popleft()
+            self._archive.add(evaluation)
+            self._anchors.add(evaluation)
+            self._search.tell(evaluation)
+            self._observer.evaluated(self._archive)
+            if time.monotonic() > deadline:
+                return Termination.TIME_LIMIT
+        return Termination.BUDGET
+
+    def _ask(self, budget: int) -> None:
+        """Have as many points out as there may be after so many outcomes."""
+        told = len(self._archive)
+        while len(self._out) < min(self._study.window(told), budget - told):
+            points = self._search.ask(1)
+            if not points or self._idle > _PATIENCE:
+                return
+            for point in points:
+                _insist(self._space, self._search, point)
+                if point in self._archive or point in self._out:
+                    self._idle += 1
+                else:
+                    self._idle = 0
+                    self._send(point)
+            if self._idle and self._out:
+                return  # it waits for an outcome
+
+    def _send(self, point: Point) -> None:
+        index = len(self._archive) + len(self._out)
+        self._out.append(point)
+        stored = self._study.evaluations.get(index)
+        if stored is None:
+            self._crew.submit(point, index, self._anchors.start(point, index))
+        elif stored.point != point:
+            raise StudyError(
+                f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"
+                f" {self._space.values(point)} here; was it written by another version of this package or of numpy?"
+            )
+
+    def _outcome(self, index: int, deadline: float) -> Evaluation | None:
+        """Of the oldest point that is out: stored, or evaluated now."""
+        stored = self._study.evaluations.get(index)
+        if stored is None:
+            return self._crew.take(deadline)
+        self._replayed += 1
+        return stored
+
+    def _keep_what_is_finished(self) -> None:
+        """Outcomes that overtook an older point which has none, at the end of the history."""
+        for evaluation in self._crew.finished():
+            evaluation.index = len(self._archive)
+            self._archive.add(evaluation)
+
+
+def _insist(space: Space, search: Search, point: Point) -> None:
+    if not space.allows(point):
+        raise BilevelError(
+            f"the search {search.name} proposed {space.values(point)}, which breaks an upper constraint over x"
+        )
+
+
+def _empty(space: Space) -> str:
+    return (
+        "the upper constraints over x alone leave no point that the search could find among"
+        f" {', '.join(space.names[:5])}; widen the bounds, or check the constraints and Allowed predicates"
+    )
