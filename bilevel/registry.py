@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 from bilevel.contracts.engine import Engine
 from bilevel.contracts.part import Part
 from bilevel.contracts.path import Path
+from bilevel.contracts.pool import Pool
 from bilevel.contracts.search import Search
+from bilevel.contracts.storage import Storage
 from bilevel.contracts.surrogate import Surrogate
 from bilevel.contracts.treatment import Treatment
 from bilevel.errors import UnknownNameError
@@ -30,6 +32,8 @@ ROOMS: dict[type[Part], str] = {
     Surrogate: "surrogates",
     Treatment: "complementarity",
     Engine: "engines",
+    Pool: "pools",
+    Storage: "storages",
 }
 
 _registered: dict[type[Part], dict[str, type[Part]]] = {contract: {} for contract in ROOMS}

@@ -5,21 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import casadi as ca
 import numpy as np
 
 from bilevel.convexity.curvature import Curvature
 from bilevel.convexity.qualification import middle_of
+from bilevel.convexity.subject import Subject
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Box, Graph, covered
 from bilevel.linear_algebra.definiteness import definite, definite_on, interval_definite, numbers
 from bilevel.linear_algebra.sparse_factor import Definiteness
 from bilevel.linear_algebra.sparsity import column_of, few_nonzeros, pattern, with_diagonal
-
-if TYPE_CHECKING:
-    from bilevel.convexity.examination import Examination
 
 _MOST_VARIABLES = 1000
 _MOST_VERTICES = 12
@@ -34,12 +31,12 @@ class ClaimedHessian:
         All of it, sparse.
     """
 
-    def __init__(self, examination: Examination, function: ca.SX, shape: Curvature | None = None) -> None:
-        self._of = examination
+    def __init__(self, subject: Subject, function: ca.SX, shape: Curvature | None = None) -> None:
+        self._of = subject
         self._function = function
         self._shape = shape
-        self._x, self._y = examination.x, examination.y
-        program = examination.program
+        self._x, self._y = subject.x, subject.y
+        program = subject.program
         own = function is program.objective
         self.matrix = program.hessian if own else ca.hessian(function, self._y)[0]
         row, column = self.matrix.sparsity().get_triplet()

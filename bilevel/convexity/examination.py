@@ -16,25 +16,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import cached_property
-from typing import Any
 
 import casadi as ca
 import numpy as np
 
-from bilevel.arrays import Array
 from bilevel.convexity.claimed_hessian import ClaimedHessian
 from bilevel.convexity.claims import Claim, Convexity
 from bilevel.convexity.curvature import curvatures
 from bilevel.convexity.qualification import Slater
 from bilevel.convexity.refutation import Sampling
-from bilevel.graphs.intervals import ENTIRE, Box, Graph
-from bilevel.linear_algebra.definiteness import numbers
+from bilevel.convexity.subject import Subject
+from bilevel.graphs.intervals import Graph
 from bilevel.programs.compilation import Compilation
-from bilevel.programs.program import Program
 from bilevel.reading.follower import Follower
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 
 _MOST_OPEN = 3
 """Claims looked at once so many are open: the verdict needs no more."""
@@ -63,42 +58,22 @@ def convexity_of(problem: Problem, compilation: Compilation) -> dict[str, Convex
     return dict(kept[1])
 
 
-def known_convex(compilation: Compilation, program: Program) -> Program:
-    """A large sparse program, marked where it is convex: then Ipopt proves its answer, which HiGHS takes too long to.
-
-    Others are returned as they are.
-    """
-    if not program.sparse or not program.has_inequalities or program.convex or program.integer.any():
-        return program
-    surely = program.surely_convex or convexity_of(compilation.problem, compilation)[program.name].verdict == "proved"
-    return program.proved_convex if surely else program
-
-
 def _examined(problem: Problem, compilation: Compilation, follower: Follower) -> Convexity:
     if follower.objective is None:
         reason = f"{follower.name} is answered by a response function, of which nothing is known"
         return Convexity("unknown", reason, False)
-    return Examination(problem, compilation, follower).result()
+    return Examination(Subject(problem, compilation, follower)).result()
 
 
 class Examination:
     """One follower under examination."""
 
-    def __init__(self, problem: Problem, compilation: Compilation, follower: Follower) -> None:
-        self.problem = problem
-        self.compilation = compilation
-        self.follower = follower
-        self.objective: Any = follower.objective
-        self.program = compilation.programs[follower.name]
-        self.x, self.y = self.program.parameters, self.program.variables
-        self.x_box = [ENTIRE if is_category(var) else compilation.ranges[var.name] for var in problem.variables]
-        self.y_box: Box = [compilation.ranges[name] for name in self.program.names]
-        graph = Graph(self.x, self.y, ca.vertcat(self.program.objective, self.program.rows))
-        self.shapes = curvatures(graph, graph.enclose(self.x_box, self.y_box))
+    def __init__(self, subject: Subject) -> None:
+        self._of = subject
 
     def result(self) -> Convexity:
         """The verdict."""
-        program = self.program
+        program = self._of.program
         if program.integer.any():
             which = program.names[int(np.argmax(program.integer))]
             return Convexity("refuted", f"{which} is integer, and a convex program has no integer variables", False)
@@ -114,9 +89,9 @@ class Examination:
             else:
                 means[proof if composed else f"{claim.component.name} {proof}"] = None
         if left:
-            return Sampling(self, left).result()
+            return Sampling(self._of, left).result()
         qualified, why = self._qualification()
-        smooth = not any(shape.kink or shape.steep for shape in self.shapes)
+        smooth = not any(shape.kink or shape.steep for shape in self._of.shapes)
         return Convexity("proved", f"{program.name} is convex: {', '.join(means)}; {why}", qualified, None, smooth)
 
     def _claims(self) -> list[Claim]:
@@ -125,11 +100,11 @@ class Examination:
         A side that holds throughout the box of y may still be touched, but there its gradient lies in the box's normal
         cone, and the KKT conditions with it ask for no more than those without.
         """
-        program, objective = self.program, self.objective
-        shape, sense = self.shapes[0], self.follower.sense
+        program, objective = self._of.program, self._of.objective
+        shape, sense = self._of.shapes[0], self._of.follower.sense
         wanted = "convex" if sense > 0 else "concave"
         claims = [Claim(objective, objective.expr, sense, program.objective, wanted, shape)]
-        for k, (row, shape) in enumerate(zip(self.follower.constraints, self.shapes[1:], strict=True)):
+        for k, (row, shape) in enumerate(zip(self._of.follower.constraints, self._of.shapes[1:], strict=True)):
             low, high = program.row_lower[k], program.row_upper[k]
             if shape.affine:
                 continue
@@ -146,42 +121,33 @@ class Examination:
     def _by_hessian(self, claim: Claim) -> str | None:
         """How the Hessian proves a claim: that of what composition left open, else that of the whole."""
         part = None if claim.shape.quadratic else self._open_part(claim.function)
-        proof = None if part is None else ClaimedHessian(self, part).proof()
-        return ClaimedHessian(self, claim.function, claim.shape).proof() if proof is None else proof
+        proof = None if part is None else ClaimedHessian(self._of, part).proof()
+        return ClaimedHessian(self._of, claim.function, claim.shape).proof() if proof is None else proof
 
     def _open_part(self, function: ca.SX) -> ca.SX | None:
         """The sum of the terms that are quadratic or not known to be convex; None where that is all of them."""
         terms = ca.vertsplit(ca.cse(ca.vertcat(*_summands(function))))
-        graph = Graph(self.x, self.y, ca.vertcat(*terms))
-        shapes = curvatures(graph, graph.enclose(self.x_box, self.y_box))
+        graph = Graph(self._of.x, self._of.y, ca.vertcat(*terms))
+        shapes = curvatures(graph, graph.enclose(self._of.x_box, self._of.y_box))
         kept = [t for t, shape in zip(terms, shapes, strict=True) if shape.quadratic or not shape.convex]
         if len(kept) == len(terms):
             return None
         return sum(kept[1:], kept[0]) if kept else ca.SX(0.0)
 
-    @cached_property
-    def equality_matrix(self) -> Array | None:
-        """The rows of constant coefficients among the equalities, or None where there are none."""
-        program = self.program
-        matrix = program.jacobian[np.flatnonzero(program.equality).tolist(), :] if program.equality.any() else ca.SX()
-        symbols = ca.vertcat(self.x, self.y)
-        rows = [k for k in range(matrix.shape[0]) if not ca.depends_on(matrix[k, :], symbols)]
-        return numbers(matrix[rows, :]) if rows else None
-
     def _qualification(self) -> tuple[bool, str]:
         """Whether the KKT conditions are necessary, and why (not)."""
-        if any(shape.steep for shape in self.shapes):
+        if any(shape.steep for shape in self._of.shapes):
             return False, "but a root has no finite derivative where its argument is zero; bound that away from zero"
-        program = self.program
+        program = self._of.program
         curved = [
             k
-            for k, shape in enumerate(self.shapes[1:])
+            for k, shape in enumerate(self._of.shapes[1:])
             if not (shape.affine or program.equality[k])
             and (shape.range[1] > program.row_upper[k] or shape.range[0] < program.row_lower[k])
         ]
         if not curved:
             return True, "its constraints are affine"
-        if Slater(self, curved).found():
+        if Slater(self._of, curved).found():
             return True, "a Slater point exists for every x"
         return False, f"but no Slater point strictly inside {program.row_names[curved[0]]} is in sight for every x"
 

@@ -9,28 +9,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import casadi as ca
 import numpy as np
 
 from bilevel.arrays import Array
+from bilevel.convexity.subject import Subject
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Box, Graph, Interval, covered
 from bilevel.programs.program import Program
-
-if TYPE_CHECKING:
-    from bilevel.convexity.examination import Examination
 
 
 class Slater:
     """The search for points strictly inside the curved rows, for every x for which the follower is feasible."""
 
-    def __init__(self, examination: Examination, curved: list[int]) -> None:
-        self._of = examination
-        self._curved = np.isin(np.arange(examination.program.m), curved)
-        self._program = program = examination.program
-        self._graph = Graph(examination.x, examination.y, program.rows)
+    def __init__(self, subject: Subject, curved: list[int]) -> None:
+        self._of = subject
+        self._curved = np.isin(np.arange(subject.program.m), curved)
+        self._program = program = subject.program
+        self._graph = Graph(subject.x, subject.y, program.rows)
         self._point = Compiled([program.parameters, program.variables], [program.rows, program.jacobian])
         self._moving = np.array([self._graph.depends[node] for node in self._graph.outputs])
         self._repair: Array = np.zeros((program.n, 0))  # from the equalities' residuals to a step of y that mends them

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import casadi as ca
 import numpy as np
@@ -18,13 +18,11 @@ from bilevel.convexity.claimed_hessian import ClaimedHessian
 from bilevel.convexity.claims import Claim, Convexity
 from bilevel.convexity.curvature import curvatures
 from bilevel.convexity.qualification import middle_of, repaired, sizes_of
+from bilevel.convexity.subject import Subject
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Graph, Interval
 from bilevel.linear_algebra.definiteness import definite, scales
 from bilevel.reading.variables import is_category
-
-if TYPE_CHECKING:
-    from bilevel.convexity.examination import Examination
 
 _CLEAR = 1e-7
 """A scaled eigenvalue below minus this is worth a look along its direction."""
@@ -37,11 +35,11 @@ _FAR = (1.0, 30.0, 1e3)
 class _Curve:
     """One function along lines in y: where it lies above a chord's middle, it is not convex."""
 
-    def __init__(self, examination: Examination, claim: Claim) -> None:
-        program = examination.program
+    def __init__(self, subject: Subject, claim: Claim) -> None:
+        program = subject.program
         inputs = [program.parameters, program.variables]
-        hessian = ClaimedHessian(examination, claim.function, claim.shape)
-        equal = [k for k in np.flatnonzero(program.equality).tolist() if examination.shapes[k + 1].affine]
+        hessian = ClaimedHessian(subject, claim.function, claim.shape)
+        equal = [k for k in np.flatnonzero(program.equality).tolist() if subject.shapes[k + 1].affine]
         rows = program.jacobian[equal, :] if equal else ca.SX(0, program.n)
         self._value = Compiled(inputs, [claim.function])
         self._bend = Compiled(inputs, [hessian.matrix, rows])
@@ -84,15 +82,13 @@ class _Curve:
 class Sampling:
     """The search for a point of negative curvature, where claims are open."""
 
-    def __init__(self, examination: Examination, claims: list[Claim]) -> None:
-        self._of = examination
+    def __init__(self, subject: Subject, claims: list[Claim]) -> None:
+        self._of = subject
         self._claims = claims
-        self._program = examination.program
+        self._program = subject.program
         self._random = np.random.default_rng(0)
-        self._point = Compiled([examination.x, examination.y], [self._program.rows, self._program.jacobian])
-        self._upper = [
-            self._drawer(*each) for each in zip(examination.problem.variables, examination.x_box, strict=True)
-        ]
+        self._point = Compiled([subject.x, subject.y], [self._program.rows, self._program.jacobian])
+        self._upper = [self._drawer(*each) for each in zip(subject.problem.variables, subject.x_box, strict=True)]
 
     def result(self) -> Convexity:
         """Refuted with a witness, or unknown."""

@@ -17,13 +17,12 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import MovingSquare
 from bilevel.expressions.squares import Square, symbols_of, write_out
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.steepness import scale_of
-from bilevel.programs.quadratic_form import QuadraticForm
+from bilevel.linear_algebra.sparsity import few_nonzeros
 
 _KINKS = {
     getattr(ca, f"OP_{name}")
@@ -122,8 +121,7 @@ class Program:
         """A copy that says so; what was found out about the program, and its numeric forms, both have in common."""
         self.__dict__.setdefault("_forms", {})
         marked = self.but(convex=True)
-        known = {name: value for name, value in self.__dict__.items() if name != "surely_convex"}
-        marked.__dict__.update({name: value for name, value in known.items() if name not in marked.__dict__})
+        marked.__dict__.update({name: value for name, value in self.__dict__.items() if name not in marked.__dict__})
         return marked
 
     @property
@@ -235,12 +233,10 @@ class Program:
     def sparse(self) -> bool:
         """Whether its matrices are kept sparse: it is large, and few of their entries are not zero.
 
-        Then :attr:`quadratic_form` has sparse ones, and so have the derivatives of its answer.
+        Then its numeric form has sparse ones, and so have the derivatives of its answer.
         """
         if self.n < SPARSE_FROM or self.squares or self.moving:
             return False
-        from bilevel.linear_algebra.sparsity import few_nonzeros
-
         return few_nonzeros(self.hessian.sparsity(), self.jacobian.sparsity())
 
     @cached_property
@@ -254,18 +250,6 @@ class Program:
         """Which of these have no bound on some side: no relaxation of their terms says anything."""
         open_ended: NDArray[np.bool_] = ~(np.isfinite(self.lower) & np.isfinite(self.upper))
         return self.curved & open_ended
-
-    @cached_property
-    def surely_convex(self) -> bool:
-        """Whether it is convex at every value of the parameters: declared so, linear, or with a constant Hessian."""
-        if self.integer.any():
-            return False
-        if self.convex or self.shape is Shape.LINEAR:
-            return True
-        if self.shape is Shape.NONLINEAR:
-            return False
-        form = self.quadratic_form
-        return form.constant_hessian and form.definiteness >= -tolerances.DEFINITE
 
     @cached_property
     def unit(self) -> float:
@@ -300,36 +284,6 @@ class Program:
             else:
                 moving.add(slot)
         return False
-
-    @cached_property
-    def quadratic_form(self) -> QuadraticForm:
-        """The numeric form of a linear or quadratic program."""
-        return self._form()
-
-    @cached_property
-    def dense_form(self) -> QuadraticForm:
-        """The same with matrices that are arrays, for those who need all of their entries."""
-        if not self.sparse:
-            return self.quadratic_form
-        from bilevel.programs.sparse_form import DenseView
-
-        return DenseView(self.quadratic_form)
-
-    def accompany(self, companions: ca.SX) -> QuadraticForm:
-        """Let :attr:`quadratic_form` evaluate further functions of the parameters; before anything else asks for it."""
-        self.__dict__["quadratic_form"] = form = self._form(companions)
-        return form
-
-    def _form(self, companions: ca.SX | None = None) -> QuadraticForm:
-        if self.squares or self.moving:
-            from bilevel.programs.data_form import DataForm
-
-            return DataForm(self, companions)
-        if self.sparse:
-            from bilevel.programs.sparse_form import SparseForm
-
-            return SparseForm(self, companions)
-        return QuadraticForm(self, companions)
 
     @cached_property
     def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:

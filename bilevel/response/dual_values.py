@@ -24,6 +24,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.reading.multipliers import Multiplier
 from bilevel.reading.problem import Problem
@@ -132,5 +133,5 @@ def _convex(program: Program) -> bool:
     """Whether all optima share one set of multipliers: the program is convex."""
     if program.shape is not Shape.QUADRATIC:
         return program.convex or program.shape is Shape.LINEAR
-    form = program.quadratic_form
+    form = numeric_form(program)
     return program.convex or (form.constant_hessian and form.definiteness >= -tolerances.DEFINITE)

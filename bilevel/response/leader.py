@@ -14,6 +14,7 @@ from bilevel.expressions.squares import symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.staging import split
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.quadratic_form import QuadraticForm
 
@@ -55,7 +56,7 @@ class Leader:
         if first is not None and first.shape is not Shape.NONLINEAR and size >= _WORTH_CUTTING:
             cut, symbols, rest = split(self.outputs, x)
             self._compiled = Compiled([symbols, y], [rest])
-            self._shared = first.accompany(cut)
+            self._shared = numeric_form(first, cut)
         else:
             self._compiled = Compiled([x, y], [self.outputs])
 

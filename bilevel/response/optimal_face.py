@@ -15,6 +15,7 @@ import numpy as np
 from bilevel import registry
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.convexity.known import surely_convex
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
@@ -122,7 +123,7 @@ class OptimalFace:
 def _polyhedral(program: Program) -> bool:
     """Whether linear rows cut out the optimal set: a linear program, or a continuous quadratic one that is convex."""
     if program.shape is Shape.QUADRATIC:
-        return program.surely_convex
+        return surely_convex(program)
     return program.shape is Shape.LINEAR
 
 

@@ -30,6 +30,7 @@ from bilevel.response.express import Express
 from bilevel.response.functions import FunctionAnswering
 from bilevel.response.leader import Leader
 from bilevel.response.replies import Replies, Reply
+from bilevel.response.shared import answers
 from bilevel.response.tie_break import CHOICES, Choice
 from bilevel.sensitivity.hypergradient import Gradient, Hypergradient
 
@@ -157,16 +158,14 @@ class Response:
     def _one_by_one(self, rows: Array, workers: int) -> list[Reply]:
         if workers <= 1 or len(rows) < 2:
             return [self(x) for x in rows]
-        from bilevel.solvers.pools.processes import answers
-
         return answers(self.problem, rows, workers)
 
     def _together(self, rows: Array) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
         """Cost, violation, f, y, and where all of it holds, of points answered in one call."""
         if self._express is not None:
             return self._express.many(rows)
-        answers = [part.many(rows) for _, _, part in self._parts if isinstance(part, Answering)]
-        known = [answer for answer in answers if answer is not None]
+        stacked = [part.many(rows) for _, _, part in self._parts if isinstance(part, Answering)]
+        known = [answer for answer in stacked if answer is not None]
         y, lower = np.hstack([a.y for a in known]), np.column_stack([a.objective for a in known])
         cost, violation = self._leader.many(rows, y)
         holds = np.isfinite(cost) & np.logical_and.reduce([a.holds for a in known])

@@ -34,6 +34,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparsity import dense
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.sensitivity.active_constraints import Active, Ends, basic_multipliers, nonnegative
 from bilevel.sensitivity.follower_derivatives import Crossing, derivatives_of
@@ -125,7 +126,7 @@ class Sensitivity:
         Last, whether the point is regular.
         """
         if self._free and not self._program.sparse:
-            along = self._program.quadratic_form.divided(x, slope) if self._numeric else None
+            along = numeric_form(self._program).divided(x, slope) if self._numeric else None
             if along is not None:
                 return self._values(y, self._nothing, along, np.zeros(0)), True
             curvature = self._derivatives.curvature(x, y, self._nothing.weights)

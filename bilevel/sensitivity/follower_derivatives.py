@@ -12,6 +12,7 @@ from bilevel.arrays import Array
 from bilevel.expressions.squares import Square
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparsity import column_of, indices, pattern, with_diagonal
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.smooth_form import smooth_form
 
@@ -46,16 +47,16 @@ class OfForm:
     @property
     def fresh(self) -> bool:
         """See :class:`Derivatives`."""
-        return not self._program.quadratic_form.constant_hessian
+        return not numeric_form(self._program).constant_hessian
 
     def first(self, x: Array, y: Array) -> tuple[Array, Array, Array]:
         """See :class:`Derivatives`."""
-        form, self._stands = self._program.quadratic_form.at(x), x
+        form, self._stands = numeric_form(self._program).at(x), x
         return form.hessian @ y + form.gradient, form.matrix, form.matrix @ y + form.offset
 
     def curvature(self, x: Array, y: Array, weights: Array) -> Array:
         """See :class:`Derivatives`."""
-        form = self._program.quadratic_form
+        form = numeric_form(self._program)
         known, self._stands = self._stands is x, None
         hessian: Array = form.hessian if known else form.at(x).hessian
         return hessian
@@ -101,7 +102,7 @@ class OfSparseForm:
     fresh = False
 
     def __init__(self, program: Program) -> None:
-        self._form: Any = program.quadratic_form
+        self._form: Any = numeric_form(program)
         self._stands: Array | None = None
 
     def first(self, x: Array, y: Array) -> tuple[Array, Matrix, Array]:

@@ -23,6 +23,7 @@ from bilevel.expressions.squares import symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import SparseFactor
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.sparse_form import SparseForm
 
@@ -99,7 +100,7 @@ def _plain(program: Program) -> bool:
 
 def _factorized(program: Program, x: Array) -> Product | None:
     """The function that divides by a program's Hessian at x; None where that is not definite."""
-    form = program.quadratic_form.at(x)
+    form = numeric_form(program).at(x)
     if isinstance(form, SparseForm):
         sparse = SparseFactor(form.upper)
         return sparse.solve if sparse.factorize(form.upper.data) and (sparse.pivots > 0.0).all() else None

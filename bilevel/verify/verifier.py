@@ -14,7 +14,7 @@ from typing import Any
 
 from bilevel import tolerances
 from bilevel.arrays import Array
-from bilevel.convexity.examination import known_convex
+from bilevel.convexity.known import known_convex, surely_convex
 from bilevel.expressions.translation import Translator, evaluator
 from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
@@ -147,7 +147,7 @@ class Verifier:
             complaint = f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"
             return f, False, False, [complaint]
         sharp = answer.proved
-        if sharp and answer.bound < answer.objective and not answering.program.surely_convex:
+        if sharp and answer.bound < answer.objective and not surely_convex(answering.program):
             answer = answering.sharper(x, answer)
             sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
         return answer.objective, answer.proved, sharp, []

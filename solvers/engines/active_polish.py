@@ -14,6 +14,7 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.linear_algebra.saddle_system import KktSystem, Mask
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program
 from bilevel.programs.sparse_form import SparseForm
 
@@ -40,7 +41,7 @@ class Polish:
     """
 
     def __init__(self, program: Program) -> None:
-        form = program.quadratic_form
+        form = numeric_form(program)
         assert isinstance(form, SparseForm)
         self._form = form
         self._system = KktSystem(form.upper, form.matrix)

@@ -18,6 +18,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.registry import register
 from bilevel.response.answering import Answering
@@ -46,7 +47,7 @@ class Components(Engine):
         if integers and sum(bool(program.integer[part].any()) for part in parts) < 2:
             return 0.0
         if program.shape is Shape.QUADRATIC and not integers:
-            form = program.quadratic_form
+            form = numeric_form(program)
             if form.constant_hessian and form.definiteness < -tolerances.DEFINITE:
                 return 0.0
         return 0.97

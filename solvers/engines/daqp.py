@@ -18,6 +18,7 @@ from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.linear_algebra.definiteness import SPREAD, own_units, relative_smallest_eigenvalue
 from bilevel.programs.answer import Answer, Status
+from bilevel.programs.numeric_form import dense_form, numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.registry import register
@@ -37,7 +38,7 @@ class Daqp(Engine):
     def suits(self, program: Program) -> float:
         if program.discrete or program.shape is not Shape.QUADRATIC or program.n > _LARGEST or program.m > 4 * _LARGEST:
             return 0.0
-        form = program.quadratic_form
+        form = numeric_form(program)
         if form.constant_hessian and form.definiteness < -tolerances.DEFINITE:
             return 0.0
         return 0.9 if program.has_inequalities else 0.6
@@ -48,7 +49,7 @@ class Daqp(Engine):
 
 class _DaqpSolver(Solver):
     def __init__(self, program: Program) -> None:
-        self._form: QuadraticForm = program.dense_form
+        self._form: QuadraticForm = dense_form(program)
         self._program = program
         self._has_bounds = bool(program.bounded_variables.any())
         self._lower = np.where(np.isfinite(program.lower), program.lower, -_INFINITE)

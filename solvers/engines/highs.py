@@ -15,6 +15,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.registry import register
@@ -34,7 +35,7 @@ class Highs(Engine):
             return 0.0
         if program.shape is Shape.LINEAR:
             return 0.9
-        form = program.quadratic_form
+        form = numeric_form(program)
         indefinite = form.constant_hessian and form.definiteness < -tolerances.DEFINITE
         if program.discrete or indefinite:
             return 0.0
@@ -47,7 +48,7 @@ class Highs(Engine):
 class _HighsSolver(Solver):
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._form: QuadraticForm = program.quadratic_form
+        self._form: QuadraticForm = numeric_form(program)
         self._highs = quiet_highs()
         for option, value in (
             # A little looser than the rest: an x that another engine put on the edge of feasibility must stay on it.

@@ -16,6 +16,7 @@ from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.linear_algebra.definiteness import own_units
 from bilevel.programs.answer import Answer, Answers, ClosedForm, Status
+from bilevel.programs.numeric_form import dense_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.registry import register
@@ -54,7 +55,7 @@ class _Unconstrained(Solver):
     """``H y = -c``; one factorization for all parameters where H is constant or moves along a line."""
 
     def __init__(self, program: Program) -> None:
-        self._form = program.dense_form
+        self._form = dense_form(program)
         self._factor = None
         self._moves = not self._form.constant_hessian  # then the next point writes it anew
         if self._form.constant_hessian:
@@ -105,7 +106,7 @@ class _Reduced(Solver):
     """The same on the null space of the equality rows."""
 
     def __init__(self, program: Program) -> None:
-        self._form = program.dense_form
+        self._form = dense_form(program)
         self._target = program.row_lower
         self._basis = null_space(self._form.matrix) if self._form.constant_matrix else None
 

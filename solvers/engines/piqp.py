@@ -17,6 +17,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.registry import register
@@ -33,7 +34,7 @@ class Piqp(Engine):
     def suits(self, program: Program) -> float:
         if program.discrete or program.shape is not Shape.QUADRATIC or not program.sparse:
             return 0.0
-        form = program.quadratic_form
+        form = numeric_form(program)
         if form.constant_hessian and form.definiteness < 0.0:
             return 0.0
         return 0.95 if program.has_inequalities else 0.8
@@ -46,7 +47,7 @@ class _PiqpSolver(Solver):
     """Set up at the first parameters; then only what moves is passed on."""
 
     def __init__(self, program: Program) -> None:
-        form = program.quadratic_form
+        form = numeric_form(program)
         assert isinstance(form, SparseForm)
         self._form, self._program = form, program
         self._fixed = program.lower == program.upper  # has no interior: an equality to it

@@ -18,6 +18,7 @@ from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.linear_algebra.saddle_system import KktSystem
 from bilevel.programs.answer import Answer, ClosedForm, Status
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.registry import register
@@ -47,7 +48,7 @@ class _SparseSolver(Solver):
     """The factor is kept where neither H nor A depends on the parameters."""
 
     def __init__(self, program: Program) -> None:
-        form = program.quadratic_form
+        form = numeric_form(program)
         assert isinstance(form, SparseForm)
         self._form, self._target = form, program.row_lower
         self._system = KktSystem(form.upper, form.matrix)

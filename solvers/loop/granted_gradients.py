@@ -17,6 +17,7 @@ import numpy as np
 from bilevel.arrays import Array
 from bilevel.contracts.search import Search
 from bilevel.convexity.examination import convexity_of
+from bilevel.convexity.known import surely_convex
 from bilevel.errors import RefusedError
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
@@ -78,7 +79,7 @@ def _where_smooth(exact: Hypergradient) -> Differentiate:
 
 def _convex(compilation: Compilation) -> bool:
     """Whether every follower is convex for all x, large sums of squares taken for what they look like."""
-    open_ = [name for name, program in compilation.programs.items() if not (program.surely_convex or program.moving)]
+    open_ = [name for name, program in compilation.programs.items() if not (surely_convex(program) or program.moving)]
     if not open_:
         return True
     found = convexity_of(compilation.problem, compilation)

@@ -8,22 +8,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from bilevel import registry
 from bilevel.arrays import Array, Point
+from bilevel.contracts.pool import Pool
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
+from bilevel.response.response import Response
+from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
-from bilevel.solvers.pools.processes import held, pack, pool
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
-if TYPE_CHECKING:
-    from bilevel.solvers.loop.evaluate import Evaluate
-
 Arrived = Callable[[Evaluation], None]
 Task = tuple[Point, int, Array | None]
+_POOL = "processes"
 
 
 class Crew(Protocol):
@@ -100,11 +102,10 @@ class Workers:
 
     def __init__(self, problem: Problem, space: Space, count: int, gradients: Gradients, arrived: Arrived) -> None:
         self._space, self._count, self._arrived = space, count, arrived
-        self._parcel = pack(problem, gradients)
         self._waiting: deque[Task] = deque()
         self._running: dict[Any, int] = {}
         self._done: dict[int, Evaluation] = {}
-        self._pool = pool(self._parcel, count)
+        self._pool = registry.get(Pool, _POOL)(problem, gradients, count)
 
     def submit(self, point: Point, index: int, start: Array | None) -> None:
         self._waiting.append((point, index, start))
@@ -120,16 +121,13 @@ class Workers:
 
     def _collect(self, deadline: float) -> bool:
         """Wait for an outcome; False where the deadline comes first."""
-        from concurrent.futures import FIRST_COMPLETED, wait
-        from concurrent.futures.process import BrokenProcessPool
-
         left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
         ready, _ = wait(self._running, timeout=left, return_when=FIRST_COMPLETED)
         try:
             for future in sorted(ready, key=lambda future: self._running[future]):
                 self._keep(future.result())
                 del self._running[future]
-        except BrokenProcessPool:
+        except BrokenExecutor:
             self._recover()
             return True
         return bool(ready)
@@ -140,24 +138,22 @@ class Workers:
 
     def _recover(self) -> None:
         """After a worker's death nobody knows whose point it was: what is out is tried one by one."""
-        from concurrent.futures.process import BrokenProcessPool
-
-        self._pool.shutdown(wait=False, kill_workers=True)
+        self._pool.close()
         self._running.clear()
-        alone = pool(self._parcel, 1)
+        alone = self._pool.anew(1)
         for point, index, start in self._waiting:
             if index in self._done:
                 continue
             try:
                 self._keep(alone.submit(_work, point, index, start).result())
-            except BrokenProcessPool as error:
+            except BrokenExecutor as error:
                 message = "the worker process died at this point: " + " ".join(str(error).split())
                 values = self._space.values(point)
                 self._keep(Evaluation(index, point, values, status=Status.FAILED, message=message))
-                alone.shutdown(wait=False, kill_workers=True)
-                alone = pool(self._parcel, 1)
-        alone.shutdown(wait=False, kill_workers=True)
-        self._pool = pool(self._parcel, self._count)
+                alone.close()
+                alone = alone.anew(1)
+        alone.close()
+        self._pool = alone.anew(self._count)
 
     def finished(self) -> list[Evaluation]:
         for future, _ in list(self._running.items()):
@@ -167,18 +163,15 @@ class Workers:
         return [self._done[index] for index in sorted(self._done)]
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, kill_workers=True)
+        self._pool.close(wait=True)
 
 
 @cache
-def _evaluate() -> Evaluate:
-    """In a worker: what evaluates there."""
-    from bilevel.solvers.loop.evaluate import Evaluate
-
-    response, gradients = held()
+def _evaluate(response: Response, gradients: Gradients) -> Evaluate:
+    """In a worker: what evaluates there, made once."""
     return Evaluate(Space(response.compilation), response, differentiator(response.compilation, gradients))
 
 
-def _work(point: Point, index: int, start: Array | None) -> Evaluation:
+def _work(response: Response, gradients: Gradients, point: Point, index: int, start: Array | None) -> Evaluation:
     """Evaluate one point in a worker."""
-    return _evaluate()(point, index, start)
+    return _evaluate(response, gradients)(point, index, start)

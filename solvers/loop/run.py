@@ -9,13 +9,13 @@ from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
+from bilevel.contracts.storage import Storage
 from bilevel.errors import BilevelError, SpaceError, StudyError
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
 from bilevel.solvers.loop.in_order import Crew
 from bilevel.solvers.pools.interrupts import deaf
-from bilevel.solvers.storages.sqlite import NoStudy, Study
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space
 
@@ -30,7 +30,7 @@ class Run:
         search: Search,
         space: Space,
         crew: Crew,
-        study: Study | NoStudy,
+        study: Storage,
         anchors: Anchors,
         observer: Observer,
     ) -> None:

@@ -34,6 +34,7 @@ from bilevel.contracts.settings import Settings
 from bilevel.errors import RefusedError
 from bilevel.linear_algebra.definiteness import is_definite
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.numeric_form import dense_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.quadratic_form import QuadraticForm
 from bilevel.reading.problem import Problem
@@ -104,7 +105,7 @@ def _not_ridge_like(program: Program, x: ca.SX, low: float, high: float) -> str 
     if program.moving or not _affine(_data(program), x):
         return "must have a Hessian and a gradient affine in the upper variable"
     for end in (low, high):  # affine in x: definite at both ends is definite between them
-        if not is_definite(program.dense_form.at(np.array([end])).hessian):
+        if not is_definite(dense_form(program).at(np.array([end])).hessian):
             return f"has a singular or indefinite Hessian at {end:g}"
     return None
 
@@ -168,7 +169,7 @@ def _reduce(compilation: Compilation, low: float, high: float) -> _Reduced:
     """Diagonalize every follower at the end where its Hessian is larger, and rewrite F in that basis."""
     bases, alphas, betas, mus = [], [], [], []
     for program in compilation.programs.values():
-        form = program.dense_form
+        form = dense_form(program)
         h0, c0 = (np.array(v) for v in (form.at(np.array([low])).hessian, form.gradient))
         h1, c1 = (np.array(v) for v in (form.at(np.array([high])).hessian, form.gradient))
         slope, tilt = (h1 - h0) / (high - low), (c1 - c0) / (high - low)
@@ -177,7 +178,7 @@ def _reduce(compilation: Compilation, low: float, high: float) -> _Reduced:
         alphas.append(basis.T @ c1)
         betas.append(basis.T @ tilt)
         mus.append(mu)
-    form = compilation.upper_program.dense_form
+    form = dense_form(compilation.upper_program)
     at_low, at_high = (_numbers(form.at(np.array([end]))) for end in (low, high))
     slopes = [(h - v) / (high - low) for h, v in zip(at_high, at_low, strict=True)]
     basis = block_diag(*bases)

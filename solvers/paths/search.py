@@ -23,6 +23,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
+from bilevel.contracts.storage import Storage
 from bilevel.errors import OptionError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -35,7 +36,7 @@ from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, gr
 from bilevel.solvers.loop.identity import identity_of
 from bilevel.solvers.loop.in_order import Alone, Crew, Workers
 from bilevel.solvers.loop.run import Run
-from bilevel.solvers.storages.sqlite import NoStudy, Study
+from bilevel.solvers.loop.studies import NoStudy, study_at
 from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
@@ -56,7 +57,7 @@ class OuterLoop(Path):
         compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
-        study = NoStudy() if settings.study is None else Study(settings.study)
+        study = study_at(settings.study)
         try:
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
@@ -106,9 +107,7 @@ def _deadline(settings: Settings) -> float:
     return math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
 
 
-def _crew(
-    compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Study | NoStudy
-) -> Crew:
+def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, study.add)
@@ -116,7 +115,7 @@ def _crew(
     return Alone(Evaluate(space, response, differentiator(compilation, gradients)), study.add)
 
 
-def _make(space: Space, settings: Settings, budget: int, study: Study | NoStudy) -> Search:
+def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Search:
     """The search by name, with the options it takes."""
     name = settings.method
     if registry.find(Search, name) is None:

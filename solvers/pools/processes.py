@@ -12,24 +12,21 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from bilevel import registry
-from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine
+from bilevel.contracts.pool import Pool
 from bilevel.errors import OptionError
 from bilevel.files import model_files
-from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
-from bilevel.response.replies import Reply
+from bilevel.registry import register
 from bilevel.response.response import Response
 from bilevel.solvers.pools.interrupts import hearing_late
-
-_PARTS = 4  # of the points, per worker: none waits long for another that has the slower ones
 
 
 def pack(problem: Problem, extra: Any = None) -> bytes:
@@ -58,7 +55,7 @@ def pack(problem: Problem, extra: Any = None) -> bytes:
     return packed
 
 
-def pool(parcel: bytes, count: int) -> Any:
+def executor(parcel: bytes, count: int) -> Any:
     """An executor of so many processes, started; they end with this one, and do not hear Ctrl-C."""
     from loky import ProcessPoolExecutor
 
@@ -106,41 +103,27 @@ def held() -> tuple[Response, Any]:
     return Response(compilation.problem, compilation=compilation, warm=False), extra
 
 
-def answers(problem: Problem, rows: Array, count: int) -> list[Reply]:
-    """The followers' answers at many upper points, shape (n, number of upper variables), by so many workers.
-
-    Where a worker dies, what it was at is tried once more by one of its own; points of which that dies as well failed.
-    """
-    parcel = pack(problem)
-    parts = np.array_split(rows, max(1, min(len(rows), _PARTS * count)))
-    crowd = pool(parcel, count)
-    try:
-        futures = [crowd.submit(_answer, part) for part in parts]
-        found = [_outcome(future, part, parcel) for future, part in zip(futures, parts, strict=True)]
-    finally:
-        crowd.shutdown(wait=False, kill_workers=True)
-    return [reply for replies in found for reply in replies]
+def _do(task: Callable[..., Any], *arguments: Any) -> Any:
+    """In a worker: a task, with what is held there."""
+    return task(*held(), *arguments)
 
 
-def _answer(rows: Array) -> list[Reply]:
-    """In a worker: one after the other."""
-    response, _ = held()
-    return [response(x) for x in rows]
+@register("processes")
+class Processes(Pool):
+    """Processes of this machine, one thread each."""
 
+    def __init__(self, problem: Problem, extra: Any, count: int) -> None:
+        self._parcel = pack(problem, extra)
+        self._executor = executor(self._parcel, count)
 
-def _outcome(future: Any, rows: Array, parcel: bytes) -> list[Reply]:
-    from concurrent.futures.process import BrokenProcessPool
+    def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = self._executor.submit(_do, task, *arguments)
+        return future
 
-    try:
-        found: list[Reply] = future.result()
-        return found
-    except BrokenProcessPool:
-        alone = pool(parcel, 1)
-    try:
-        found = alone.submit(_answer, rows).result()
-        return found
-    except BrokenProcessPool as error:
-        message = "the worker process died at one of these points: " + " ".join(str(error).split())
-        return [Reply(Status.FAILED, message=message) for _ in rows]
-    finally:
-        alone.shutdown(wait=False, kill_workers=True)
+    def anew(self, count: int) -> Processes:
+        again = object.__new__(Processes)
+        again._parcel, again._executor = self._parcel, executor(self._parcel, count)
+        return again
+
+    def close(self, wait: bool = False) -> None:
+        self._executor.shutdown(wait=wait, kill_workers=True)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bilevel.arrays import Point
+from bilevel.arrays import Array, Point
 from bilevel.contracts.search import Search
 from bilevel.registry import register
-from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.initial_design import initial_design
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool

@@ -10,6 +10,7 @@ import bilevel
 from bilevel import LowerLevel, Response
 from bilevel.expressions.sums_of_squares import taken_apart
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.reading.problem import Problem
 from bilevel.sensitivity.hypergradient import Hypergradient
 
@@ -125,7 +126,7 @@ def test_the_program_in_symbols_is_the_same_function(pair):
 
 def test_columns_that_stand_still_are_not_compiled(monkeypatch):
     monkeypatch.setattr("bilevel.expressions.moving_squares.SMALLEST", 1)
-    (gram,) = Response(create()).programs["lower"].quadratic_form._grams
+    (gram,) = numeric_form(Response(create()).programs["lower"])._grams
     assert gram.columns.shape == (ROWS, MOVING)
 
 

@@ -13,6 +13,7 @@ import bilevel
 from bilevel import LowerLevel, Response
 from bilevel.linear_algebra.pencil import SMALLEST, Line
 from bilevel.programs.answer import Status
+from bilevel.programs.numeric_form import numeric_form
 
 P = SMALLEST + 5
 
@@ -57,7 +58,7 @@ LEVELS = (1e-6, 1e-2, 1.0, 50.0, 1e5)
 def dense(model):
     """The response without the decomposition."""
     response = Response(model)
-    form = response.programs["lower"].quadratic_form
+    form = numeric_form(response.programs["lower"])
     form.__dict__["pencil"] = None
     return response
 
@@ -66,7 +67,7 @@ def dense(model):
 def test_the_same_answers_as_factorizing(penalty):
     model = ridge(ON_A_LINE[penalty])
     ours, theirs = Response(model), dense(model)
-    assert ours.programs["lower"].quadratic_form.pencil is not None
+    assert numeric_form(ours.programs["lower"]).pencil is not None
     for level in LEVELS:
         one, other = (response(np.array([level, 0.5])) for response in (ours, theirs))
         assert one.status is Status.OPTIMAL
@@ -79,7 +80,7 @@ def test_the_same_answers_as_factorizing(penalty):
 def test_a_weight_of_the_data_moves_along_a_line_too():
     model = ridge(lambda x, w: sum_of_squares(w), lambda x: x[0] + 0.1)
     ours, theirs = Response(model), dense(model)
-    assert ours.programs["lower"].quadratic_form.pencil is not None
+    assert numeric_form(ours.programs["lower"]).pencil is not None
     for level in LEVELS:
         one, other = (response(np.array([level, 0.5])) for response in (ours, theirs))
         np.testing.assert_allclose(one.y, other.y, atol=1e-11 * np.abs(other.y).max())
@@ -94,7 +95,7 @@ def test_a_weight_of_the_data_moves_along_a_line_too():
     ],
 )
 def test_there_is_none_off_a_line(penalty):
-    assert Response(ridge(penalty)).programs["lower"].quadratic_form.pencil is None
+    assert numeric_form(Response(ridge(penalty)).programs["lower"]).pencil is None
 
 
 def test_a_hessian_that_leaves_the_line_is_factorized():

@@ -16,6 +16,7 @@ from bilevel.contracts.search import Search
 from bilevel.programs import program
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.reading.problem import Problem
 from bilevel.registry import get
@@ -45,8 +46,8 @@ def test_answers_and_gradients_are_those_of_the_dense_path(shape, kind, monkeypa
     sparse, replies, gradients = ask()
     other, known, slopes = dense(monkeypatch, ask)
     assert sparse.engines["lower"] == ("components" if (shape, kind) == ("blocks", "bounds") else FIRST[kind])
-    assert isinstance(sparse.programs["lower"].quadratic_form, SparseForm)
-    assert not isinstance(other.programs["lower"].quadratic_form, SparseForm)
+    assert isinstance(numeric_form(sparse.programs["lower"]), SparseForm)
+    assert not isinstance(numeric_form(other.programs["lower"]), SparseForm)
     for a, b, g, h in zip(replies, known, gradients, slopes, strict=True):
         assert a.status is b.status is Status.OPTIMAL
         assert a.proved
@@ -73,7 +74,7 @@ def test_gradients_are_central_differences(shape, kind):
 def test_large_answers_are_stationary(shape, kind):
     response = Response(model_of(shape, kind, 1000))
     reply = response(XS[1])
-    form = response.programs["lower"].quadratic_form.at(XS[1])
+    form = numeric_form(response.programs["lower"]).at(XS[1])
     slope = form.hessian @ reply.y + form.gradient
     if kind == "tied":
         assert np.abs(form.matrix @ reply.y + form.offset - response.programs["lower"].row_lower).max() <= 1e-9
@@ -86,7 +87,7 @@ def test_large_answers_with_inequalities_meet_the_conditions(kind):
     response = Response(model_of("banded", kind, 700))
     reply = response(XS[0])
     follower = response.programs["lower"]
-    form = follower.quadratic_form.at(XS[0])
+    form = numeric_form(follower).at(XS[0])
     assert follower.violation(XS[0], reply.y) <= 1e-9
     rows, slope = form.matrix @ reply.y + form.offset, form.hessian @ reply.y + form.gradient
     on = {

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from bilevel.solvers.searches.model_based.encoding import Array, Encoding, Mask
+from bilevel.arrays import Array
+from bilevel.solvers.searches.model_based.encoding import Encoding, Mask
 
 _LARGEST = 0.2
 _SMALLEST = 0.2 / 32

@@ -18,8 +18,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.arrays import Point
-from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.arrays import Array, Point
+from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
 from bilevel.solvers.searches.model_based.pool import Pool
 

@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from bilevel.arrays import Point
+from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.descent.box_newton import Product, step_within, unit_product
-from bilevel.solvers.searches.model_based.encoding import Array
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool
 

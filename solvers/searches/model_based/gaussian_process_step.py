@@ -12,10 +12,9 @@ import math
 import numpy as np
 from scipy.optimize import minimize
 
-from bilevel.arrays import Point
+from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.model_based.acquisition import Acquisition, log_improvement_probability
 from bilevel.solvers.searches.model_based.candidates import neighbours
-from bilevel.solvers.searches.model_based.encoding import Array
 from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.gaussian_process import GaussianProcess
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bilevel.arrays import Point
-from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.arrays import Array, Point
+from bilevel.solvers.searches.model_based.encoding import Encoding
 
 _TRIES = 4096
 _REPAIRS = 64

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import tolerances
-from bilevel.arrays import Point
-from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.arrays import Array, Point
+from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.warping import warp, warp_violation
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bilevel.arrays import Point
+from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.model_based.candidates import Dycors
-from bilevel.solvers.searches.model_based.encoding import Array, Encoding
+from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.initial_design import repaired, sobol
 from bilevel.solvers.searches.model_based.memory import Memory
 

@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 
-from bilevel.arrays import Point
-from bilevel.solvers.searches.model_based.encoding import Array
+from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.radial_basis import RadialBasis
 
