@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,14 @@ LANGUAGE = sorted((ROOT / "bilevel").rglob("*.py"))
 METHODS = sorted((ROOT / "solvers").rglob("*.py"))
 GALLERY = sorted([*(ROOT / "models").rglob("*.py"), *(ROOT / "examples").rglob("*.py")])
 EVERY = [*LANGUAGE, *METHODS, *GALLERY]
-PATHS = [file for file in METHODS if file.parent.name == "paths" and file.stem != "__init__"]
-ROOMS = {room: f"bilevel.solvers.{room}" for room in registry.ROOMS.values()}
-AT_HOME = ("optuna", "dask", "matplotlib", "loky", "sqlite3")  # each in one file
+HOMES = {  # of single libraries
+    "networkx": "bilevel/reading/structure.py",
+    "cyipopt": "solvers/engines/ipopt.py",
+    "sqlite3": "solvers/storages/sqlite.py",
+    "loky": "solvers/pools/processes.py",
+    "optuna": "solvers/searches/optuna_search.py",
+    "matplotlib": "bilevel/results/plots/",
+}
 LAZY = ("optuna", "dask", "matplotlib", "loky", "cloudpickle", "distributed", "cmaes", "pandas")
 
 
@@ -86,40 +92,165 @@ def _is_import_call(call: ast.Call) -> bool:
     return name in ("import_module", "__import__") and constant
 
 
-def concrete_parts(file: Path) -> set[str]:
-    """Modules of solvers rooms or paths that a file names."""
-    own = {name for found in imports_of(file) for name in found.reaches() if name.startswith("bilevel.solvers.")}
-    return {name for name in own if name not in ROOMS.values()}
+# Layers from the ground up; a room may import what its row names, the ground, and its own files. A subroom is its room.
+GROUND = {"errors", "tolerances", "arrays", "version"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "language": set(),
+    "graphs": set(),
+    "linear_algebra": set(),
+    "solvers.libraries": set(),
+    "expressions": {"language"},
+    "reading": {"language", "graphs", "expressions"},
+    "programs": {"language", "graphs", "linear_algebra", "expressions", "reading"},
+    "convexity": {"language", "graphs", "linear_algebra", "reading", "programs"},
+    "sensitivity": {"graphs", "linear_algebra", "expressions", "reading", "programs"},
+    "upper": {"language", "graphs", "reading", "programs"},
+    "contracts": {"reading", "programs", "upper"},
+    "registry": {"contracts"},
+    "response": {
+        "language",
+        "graphs",
+        "expressions",
+        "reading",
+        "programs",
+        "convexity",
+        "sensitivity",
+        "contracts",
+        "registry",
+    },
+    "kkt": {"language", "expressions", "reading", "programs", "contracts", "registry"},
+    "results": {"upper", "contracts", "registry"},
+    "verify": {"language", "expressions", "reading", "programs", "convexity", "contracts", "response", "results"},
+    "files": {"language", "reading", "programs", "kkt"},
+    "api": {
+        *(
+            "language",
+            "reading",
+            "programs",
+            "convexity",
+            "contracts",
+            "registry",
+            "response",
+            "kkt",
+            "results",
+            "verify",
+        ),
+        "files",
+    },
+    "command_line": {"language", "reading", "contracts", "registry", "results", "files", "api"},
+    "pyomo_entries": {"kkt", "api"},
+    "solve": {"api", "command_line"},
+    "install_cyipopt": set(),
+    "solvers.surrogates": {"contracts", "registry"},
+    "solvers.searches": {"upper", "contracts", "registry", "solvers.surrogates"},
+    "solvers.complementarity": {"graphs", "expressions", "reading", "programs", "convexity", "contracts", "registry"},
+    "solvers.engines": {
+        "graphs",
+        "linear_algebra",
+        "programs",
+        "contracts",
+        "registry",
+        "response",
+        "solvers.libraries",
+    },
+    "solvers.pools": {"reading", "programs", "contracts", "registry", "response", "files"},
+    "solvers.storages": {"programs", "upper", "contracts", "registry"},
+    "solvers.boxes": {"graphs", "expressions", "programs", "contracts", "response"},
+    "solvers.single_level": {
+        *("language", "graphs", "expressions", "reading", "programs", "convexity", "kkt", "contracts", "registry"),
+        "response",
+    },
+    "solvers.rounds": {
+        *("expressions", "reading", "programs", "upper", "contracts", "registry", "response", "verify"),
+        *("solvers.single_level", "solvers.libraries"),
+    },
+    "solvers.loop": {
+        *("reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
+        "solvers.pools",
+    },
+    "solvers.paths": {
+        *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
+        *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
+    },
+}
+MOST_FILES = 12  # of a room in bilevel/, beside its subrooms
+LOOSE = {"__init__", "solve", "install_cyipopt", "pyomo_entries", "registry", *GROUND}
+OWN = [*LANGUAGE, *METHODS]
+MODULES = {module_name: file for file in OWN for module_name in [".".join([*package_of(file), file.stem])]}
 
 
-@pytest.mark.parametrize("file", LANGUAGE, ids=shown)
-def test_the_language_knows_no_method(file):
-    for found in imports_of(file):
-        assert found.top not in ("solvers", "models", "examples", "tests", "benchmarks"), found
-        if file.stem in ("registry", "response"):
-            continue  # the one door: it finds a part by its name
-        assert not found.module.startswith("bilevel.solvers"), f"{found.module}: ask the registry by name"
-        assert "solvers" not in found.names, found
+def room_of(module: str) -> str:
+    """``solvers.engines`` for bilevel.solvers.engines.daqp; the file's own name for what lies loose."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2]) if parts[0] == "solvers" else parts[0]
 
 
-@pytest.mark.parametrize("file", PATHS, ids=shown)
-def test_a_path_names_no_concrete_part(file):
-    rooms = tuple(f"{module}." for module in ROOMS.values())
-    assert not [name for name in concrete_parts(file) if name.startswith(rooms)], "parts come from the registry"
+def needs(file: Path) -> set[str]:
+    """The files of ours that a file imports, at whatever time."""
+    return {name for found in imports_of(file) for name in found.reaches() if name in MODULES}
 
 
-@pytest.mark.parametrize("room", [*ROOMS])
-def test_the_rooms_keep_apart(room):
-    may = {"searches": ("bilevel.solvers.surrogates", "bilevel.solvers.searches.model_based.acquisition")}.get(room, ())
-    """A part may be spread over a folder of its own; what it may not do is lean on another room, or on another part."""
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_imports_only_what_its_room_may(module):
+    room = room_of(module)
+    if room == "__init__":
+        return  # the front door
+    may = MAY_IMPORT.get(room, set()) | GROUND | {room}
+    foreign = {name for name in needs(MODULES[module]) if room_of(name) not in may}
+    assert room in MAY_IMPORT or not needs(MODULES[module]), f"{room} has no row in MAY_IMPORT"
+    assert not foreign, f"{module} imports {sorted(foreign)}; see docs/architecture.md"
+
+
+def test_the_rooms_have_an_order():
+    TopologicalSorter({room: below | GROUND for room, below in MAY_IMPORT.items()}).prepare()
+
+
+def test_no_file_is_in_a_circle():
+    TopologicalSorter({module: needs(file) for module, file in MODULES.items()}).prepare()
+
+
+def test_every_room_is_a_folder_and_every_folder_has_a_row():
+    folders = {room_of(module) for module, file in MODULES.items() if file.parent.name not in ("bilevel", "solvers")}
+    assert folders == set(MAY_IMPORT) - {"registry", "pyomo_entries", "solve", "install_cyipopt"}
+
+
+def test_nothing_lies_loose():
+    assert {file.stem for file in LANGUAGE if file.parent.name == "bilevel"} <= LOOSE
+    assert [file.stem for file in METHODS if file.parent.name == "solvers"] == ["__init__"]
+
+
+@pytest.mark.parametrize("folder", sorted({file.parent for file in OWN} - {ROOT / "bilevel"}), ids=shown)
+def test_a_room_says_in_one_line_what_it_is_for(folder):
+    tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
+    docstring = ast.get_docstring(tree)
+    assert docstring is not None
+    assert len(tree.body) == 1 or folder.name == "solvers", "a room's __init__ holds its docstring and no statement"
+    assert "\n" not in docstring or folder.name == "solvers"
+    files = [file for file in folder.glob("*.py") if file.stem != "__init__"]
+    assert folder.is_relative_to(ROOT / "solvers") or len(files) <= MOST_FILES, (
+        f"{shown(folder)} holds {len(files)} files"
+    )
+
+
+def test_parts_do_not_lean_on_each_other():
+    """A part may be spread over a folder of its own; what it may not do is name another part."""
     parts = {entry.module for contract in registry.ROOMS for entry in registry.catalogue(contract).values()}
-    for file in sorted((ROOT / "solvers" / room).rglob("*.py")):
-        own = ".".join([*package_of(file), file.stem])
-        named = concrete_parts(file)
-        foreign = {n for n in named if not n.startswith((f"{ROOMS[room]}.", *may))}
-        assert not foreign, f"{shown(file)} imports {foreign} of another room"
-        others = {part for part in parts - {own} for n in named if n == part or n.startswith(f"{part}.")}
-        assert not {p for p in others if not p.startswith(may or "-")}, f"{shown(file)} imports the parts {others}"
+    for module in parts:
+        assert not needs(MODULES[module]) & (parts - {module}), f"{module} names another part: ask the registry"
+
+
+def test_only_the_registry_knows_solvers():
+    for file in LANGUAGE:
+        for found in imports_of(file):
+            assert found.top not in ("solvers", "models", "examples", "tests", "benchmarks"), found
+            if file.stem != "registry":
+                assert not found.module.startswith("bilevel.solvers"), f"{found.module}: ask the registry by name"
+                assert "solvers" not in found.names, found
+
+
+def test_of_the_pools_the_loop_knows_the_interrupts_alone():
+    for file in (ROOT / "solvers" / "loop").glob("*.py"):
+        assert {n for n in needs(file) if room_of(n) == "solvers.pools"} <= {"bilevel.solvers.pools.interrupts"}
 
 
 @pytest.mark.parametrize("file", METHODS, ids=shown)
@@ -140,13 +271,14 @@ def test_models_and_examples_use_only_public_names(file):
             assert node.attr in bilevel.__all__, f"bilevel.{node.attr} is not public"
 
 
-def test_networkx_only_in_structure_and_models():
-    files = [f for f in EVERY if any(i.top == "networkx" for i in imports_of(f))]
-    assert [shown(f) for f in files if f.parent.name != "models"] == ["bilevel/reading/structure.py"]
+@pytest.mark.parametrize("package", HOMES)
+def test_a_library_has_one_home(package):
+    found = {shown(f) for f in OWN if any(i.top == package for i in imports_of(f))}
+    assert found
+    assert all(file.startswith(HOMES[package]) for file in found), f"{package} is imported in {found}"
 
 
-def test_cyipopt_only_in_its_engine():
-    assert [shown(f) for f in EVERY if any(i.top == "cyipopt" for i in imports_of(f))] == ["solvers/engines/ipopt.py"]
+def test_cyipopt_is_named_only_in_its_engine():
     naming = {shown(f) for f in EVERY if "cyipopt." in f.read_text(encoding="utf-8").replace("install_cyipopt.", "")}
     assert naming <= {"solvers/engines/ipopt.py", "bilevel/install_cyipopt.py"}
 
@@ -155,8 +287,6 @@ def test_cyipopt_only_in_its_engine():
 def test_heavy_packages_wait_for_their_call(package):
     found = [(shown(f), i) for f in [*LANGUAGE, *METHODS] for i in imports_of(f) if i.top == package]
     assert not [file for file, i in found if not (i.lazy or i.typing_only)]
-    if package in AT_HOME:
-        assert len({file for file, _ in found}) <= 1, f"{package} is imported in {sorted({file for file, _ in found})}"
 
 
 @pytest.mark.parametrize("file", EVERY, ids=shown)

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from bilevel import registry, tolerances
+from bilevel.api.asking import SEARCH_PATH
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -18,9 +19,6 @@ from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
 from bilevel.verify.verifier import Verifier
-
-SEARCH_PATH = "search"
-
 
 DESCENT = "gradient"  # the search for many real variables
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyomo.environ as pyo
 
 from bilevel import registry
 from bilevel.api import solving
-from bilevel.contracts.engine import Engine
+from bilevel.api.asking import insist_on_names
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.contracts.observer import Observer
-from bilevel.contracts.path import Path
 from bilevel.contracts.search import Search
-from bilevel.contracts.treatment import Treatment
-from bilevel.errors import BilevelError, OptionError, UnknownNameError
+from bilevel.contracts.settings import Settings
+from bilevel.errors import BilevelError, OptionError
 from bilevel.files.arguments import parameters_of
 from bilevel.language.duals import Duals
 from bilevel.language.lower_level import LowerLevel
@@ -68,27 +68,27 @@ def compare(
         If the model or the call is wrong, or every method refuses the model for the same reason.
     """
     names = _distinct(methods.split(",") if isinstance(methods, str) else methods)
-    _insist_on_names(names, complementarity, engine)
+    insist_on_names(names, complementarity, engine)
     shares = _share_out(options, names)
-    arguments = {
-        "budget": budget,
-        "seed": seed,
-        "time_limit": time_limit,
-        "complementarity": complementarity,
-        "engine": engine,
-        "allow_nonconvex": allow_nonconvex,
-        "attitude": attitude,
-        "workers": workers,
-        "observer": observer,
-    }
+    asked = Settings(
+        method="",
+        budget=budget,
+        seed=seed,
+        time_limit=time_limit,
+        complementarity=complementarity,
+        engine=engine,
+        allow_nonconvex=allow_nonconvex,
+        attitude=attitude,
+        workers=workers,
+    )
     comparison = Comparison([], Problem.read(model).sense)
     errors: list[BilevelError] = []
     before = kept = _Values(model)
     try:
         for name in names:
             before.restore()
-            own = {**arguments, "study": _study_of(study, name), **shares[name]}
-            result = _solve(model, name, own, errors)
+            own = replace(asked, method=name, study=_study_of(study, name), options=shares[name])
+            result = _solve(model, own, observer or Observer(), errors)
             comparison.results.append(result)
             kept = _Values(model) if comparison.best is result else kept
             if result.termination is Termination.INTERRUPTED:
@@ -111,18 +111,18 @@ def _study_of(study: str | None, method: str) -> str | None:
     return f"{address}#{name}/{method}" if name else f"{address}#{method}"
 
 
-def _solve(model: Any, method: str, arguments: dict[str, Any], errors: list[BilevelError]) -> Result:
+def _solve(model: Any, asked: Settings, observer: Observer, errors: list[BilevelError]) -> Result:
     """One line of the comparison; a method that refuses the model is a line, too."""
     began = time.perf_counter()
     try:
-        result = solving.solve(model, method, **arguments)
+        result = solving.solved(model, asked, observer)
     except BilevelError as error:
         errors.append(error)
         seconds = time.perf_counter() - began
-        return Result(method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
-    if ":" in method:
-        result.method = method  # two variants of one search are two lines
-    elif method == "auto":
+        return Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+    if ":" in asked.method:
+        result.method = asked.method  # two variants of one search are two lines
+    elif asked.method == "auto":
         result.method = f"auto: {result.method}"
     return result
 
@@ -145,19 +145,6 @@ def _distinct(methods: Sequence[str]) -> list[str]:
     if not names:
         raise OptionError("compare needs at least one method: compare(model, ['kkt', 'random'])")
     return names
-
-
-def _insist_on_names(methods: Sequence[str], complementarity: str, engine: str) -> None:
-    """Find a misspelt name now, and not after an hour of the methods before it."""
-    for method in methods:
-        name = method.partition(":")[0]
-        if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
-            known = ", ".join(["auto", *solving.method_names()])
-            raise UnknownNameError(f"no method is called {method!r}; there are: {known}")
-    if complementarity != "auto":
-        registry.get(Treatment, complementarity)
-    if engine != "auto":
-        registry.get(Engine, engine)
 
 
 def _share_out(options: dict[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyomo.opt import SolverFactory, SolverResults, SolverStatus, TerminationCondition
 
 from bilevel.contracts.finding import Termination, Verdict
-from bilevel.results.result import Result
 from bilevel.version import __version__
+
+if TYPE_CHECKING:
+    from bilevel.results.result import Result
 
 _CONDITION = {
     Verdict.CERTIFIED_GLOBAL: TerminationCondition.globallyOptimal,

@@ -7,16 +7,12 @@ import time
 from typing import Any
 
 from bilevel import registry
-from bilevel.api.choosing import SEARCH_PATH, choose, walk
-from bilevel.contracts.engine import Engine
+from bilevel.api.asking import SEARCH_PATH, checked
+from bilevel.api.choosing import choose, walk
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
-from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
-from bilevel.contracts.treatment import Treatment
-from bilevel.errors import OptionError, UnknownNameError
-from bilevel.language.attitude import Attitude
 from bilevel.reading.problem import Problem
 from bilevel.results.result import Result
 from bilevel.verify.judging import judged
@@ -83,63 +79,36 @@ def solve(
     BilevelError
         If the model or the call is wrong, or the method refuses the model.
     """
-    began = time.perf_counter()
-    deadline = math.inf if time_limit is None else time.monotonic() + _GRACE * time_limit
-    settings = _settings(
-        method, budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, study, options
+    settings = Settings(
+        method=method,
+        budget=budget,
+        seed=seed,
+        time_limit=time_limit,
+        complementarity=complementarity,
+        engine=engine,
+        allow_nonconvex=allow_nonconvex,
+        attitude=attitude,
+        workers=workers,
+        study=study,
+        options=options,
     )
-    observer = observer or Observer()
-    problem = Problem.read(model, attitude)
-    observer.started(method, settings)
+    return solved(model, settings, observer or Observer())
+
+
+def solved(model: Any, asked: Settings, observer: Observer) -> Result:
+    """The same for settings that are made already."""
+    began = time.perf_counter()
+    deadline = math.inf if asked.time_limit is None else time.monotonic() + _GRACE * asked.time_limit
+    settings = checked(asked)
+    problem = Problem.read(model, settings.attitude)
+    observer.started(asked.method, settings)
     try:
         used, finding = _run(problem, settings, observer)
         result = judged(problem, finding, used, deadline)
     finally:
-        observer.finished(method)
+        observer.finished(asked.method)
     result.seconds = time.perf_counter() - began
     return result
-
-
-def _settings(
-    method: str,
-    budget: int | None,
-    seed: int,
-    time_limit: float | None,
-    complementarity: str,
-    engine: str,
-    allow_nonconvex: bool,
-    attitude: str,
-    workers: int,
-    study: str | None,
-    options: dict[str, Any],
-) -> Settings:
-    if budget is not None and budget < 1:
-        raise OptionError(f"budget={budget}: at least one evaluation is needed")
-    if time_limit is not None and not time_limit > 0:
-        raise OptionError(f"time_limit={time_limit}: must be positive")
-    if workers < 1:
-        raise OptionError(f"workers={workers}: at least one process has to do the work")
-    if attitude not in list(Attitude):
-        raise OptionError(f"attitude={attitude!r}: there are {' and '.join(Attitude)}")
-    name, _, variant = method.partition(":")
-    if variant:
-        options = {**options, "sampler": variant}
-    if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
-        names = ", ".join(["auto", *method_names()])
-        raise UnknownNameError(f"no method is called {method!r}; there are: {names}")
-    if complementarity != "auto":
-        registry.get(Treatment, complementarity)
-    if engine != "auto":
-        registry.get(Engine, engine)
-    return Settings(
-        name, budget, int(seed), time_limit, complementarity, engine, allow_nonconvex, attitude, workers, study, options
-    )
-
-
-def method_names() -> list[str]:
-    """What ``method`` may be, besides ``auto``."""
-    paths = [name for name in registry.catalogue(Path) if name != SEARCH_PATH]
-    return paths + list(registry.catalogue(Search))
 
 
 def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:

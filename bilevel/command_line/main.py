@@ -81,8 +81,11 @@ def _solve(arguments: argparse.Namespace) -> int:
         return _look(arguments, model)
     from bilevel.api.comparing import compare  # late: the errors above need not wait for what these import
     from bilevel.api.solving import solve
+    from bilevel.reading.problem import Problem
     from bilevel.results.text import comparison_report, result_report, show
 
+    # Read once: what the transcript says of the model and what is solved are the same.
+    subject = model if arguments.compare else Problem.read(model, arguments.attitude)
     common = {
         "budget": arguments.budget,
         "seed": arguments.seed,
@@ -93,7 +96,7 @@ def _solve(arguments: argparse.Namespace) -> int:
         "attitude": arguments.attitude,
         "workers": arguments.workers,
         "study": arguments.study,
-        "observer": _observer(arguments, model),
+        "observer": _observer(arguments, subject),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
     common |= _options(arguments, methods)
@@ -102,7 +105,7 @@ def _solve(arguments: argparse.Namespace) -> int:
         outcome = table = compare(model, methods, **common)
         results, interrupted, page = table.results, table.interrupted, comparison_report(table, asked)
     else:
-        outcome = result = solve(model, methods[0], **common)
+        outcome = result = solve(subject, methods[0], **common)
         results, interrupted, page = [result], result.termination == "interrupted", result_report(result, asked)
     if arguments.json != "-":
         despite_a_broken_pipe(lambda: show(page))
@@ -125,7 +128,7 @@ def _look(arguments: argparse.Namespace, model: Any) -> int:
     return FOUND
 
 
-def _observer(arguments: argparse.Namespace, model: Any) -> Observer:
+def _observer(arguments: argparse.Namespace, subject: Any) -> Observer:
     """Who watches: nobody, a progress line, or a transcript that begins with what was recognised."""
     from bilevel.api.explaining import recognised
     from bilevel.results.progress import ProgressLine
@@ -136,7 +139,7 @@ def _observer(arguments: argparse.Namespace, model: Any) -> Observer:
     if not arguments.verbose:
         return ProgressLine()
     story = Transcript()
-    story.preface(recognised(model))
+    story.preface(recognised(subject))
     return story
 
 

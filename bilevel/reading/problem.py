@@ -81,7 +81,7 @@ class Problem:
             If the model cannot mean a bilevel problem; the message names the component and the cure.
         """
         if isinstance(model, Problem):
-            return model if attitude is None else replace(model, attitude=Attitude(attitude))
+            return model if attitude in (None, model.attitude) else replace(model, attitude=Attitude(attitude))
         if not isinstance(model, BlockData):
             raise ModelError(f"expected a Pyomo ConcreteModel, got {type(model).__name__}")
         if not model.is_constructed():
