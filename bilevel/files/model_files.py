@@ -73,7 +73,7 @@ def _instance(path: Path, shown: str, settings: Mapping[str, Any] | None) -> Any
 
 def gallery() -> dict[str, Path]:
     """The models that ship, by name."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     home = package if (package / "models").is_dir() else package.parent  # installed, or a checkout
     return {file.stem: file for file in sorted((home / "models").glob("[!_]*.py"))}
 
