@@ -66,6 +66,15 @@ def compare(
     ------
     BilevelError
         If the model or the call is wrong, or every method refuses the model for the same reason.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> table = bilevel.compare(bilevel.load_model("toy"), ["kkt", "grid", "random"], budget=20, seed=1)
+    >>> [str(result.verdict) for result in table.results]
+    ['certified_global', 'best_found', 'best_found']
+    >>> print(f"best: {table.best.method}; random is {table.distance(table.results[2]):.2f} worse")
+    best: kkt; random is 0.15 worse
     """
     names = _distinct(methods.split(",") if isinstance(methods, str) else methods)
     insist_on_names(names, complementarity, engine)

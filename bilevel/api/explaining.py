@@ -47,6 +47,19 @@ def explain(model: Any, complementarity: str = "auto", shown: int = SHOWN) -> st
     -------
     str
         Several paragraphs.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> for line in bilevel.explain(bilevel.load_model("toy")).splitlines()[4:11]:
+    ...     print(line)
+    lower level lower: minimise lower.obj
+      variables    1: 1 real   lower.y
+      constraints  1, and the variables' bounds
+      depends on   x
+      class        QP for every x
+      answered by  daqp (then highs, scip, ipopt, where it refuses)
+      convexity    proved: lower is convex: by composition; its constraints are affine
     """
     problem = Problem.read(model)
     name = DEFAULT_TREATMENT if complementarity == "auto" else complementarity

@@ -30,6 +30,15 @@ class BilevelSolver:
     ----------
     **options
         Defaults for every call of :meth:`solve`; the arguments of :func:`bilevel.solve`.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> import pyomo.environ as pyo
+    >>> model = bilevel.load_model("toy")
+    >>> found = pyo.SolverFactory("bilevel", seed=1).solve(model, method="grid", budget=21)
+    >>> print(found.solver.termination_condition, found.bilevel.verdict, pyo.value(model.obj))
+    feasible best_found 0.0
     """
 
     def __init__(self, **options: Any) -> None:

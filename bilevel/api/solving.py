@@ -78,6 +78,23 @@ def solve(
     ------
     BilevelError
         If the model or the call is wrong, or the method refuses the model.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> import pyomo.environ as pyo
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var(bounds=(0, 10))
+    >>> model.lower = bilevel.LowerLevel()
+    >>> model.lower.y = pyo.Var(bounds=(0, 8))
+    >>> model.lower.joy = pyo.Objective(expr=(10 - model.x) * model.lower.y - model.lower.y**2, sense=pyo.maximize)
+    >>> model.revenue = pyo.Objective(expr=model.x * model.lower.y, sense=pyo.maximize)
+    >>> result = bilevel.solve(model, "kkt")
+    >>> print(result.verdict, round(result.upper_objective, 3), round(model.x.value, 2))
+    certified_global 12.5 5.0
+    >>> result = bilevel.solve(model, "random", budget=50, seed=1)
+    >>> print(result.verdict, result.termination, result.evaluations, result.upper_objective <= 12.5 + 1e-6)
+    best_found budget 50 True
     """
     settings = Settings(
         method=method,

@@ -20,10 +20,13 @@ import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bilevel.errors import LoadingError
 from bilevel.files.arguments import arguments_of
+
+if TYPE_CHECKING:
+    from pyomo.core.base.block import BlockData
 
 _WHAT_IT_NEEDS = "a Pyomo model called `model`, or a function `create_model(**settings)` that returns one"
 _PRIVATE = "_bilevel_model_"
@@ -31,7 +34,7 @@ _count = itertools.count(1)
 _folders: set[str] = set()  # of the files loaded so far
 
 
-def load_model(source: str | Path, settings: Mapping[str, Any] | None = None) -> Any:
+def load_model(source: str | Path, settings: Mapping[str, Any] | None = None) -> BlockData:
     """Load the model that a Python file holds, or an MPS file with its AUX file beside it.
 
     Parameters
@@ -51,6 +54,13 @@ def load_model(source: str | Path, settings: Mapping[str, Any] | None = None) ->
     ------
     LoadingError
         If there is no such file, it does not parse, it raises, it holds no model, or it has no such setting.
+
+    Examples
+    --------
+    >>> from bilevel import load_model
+    >>> model = load_model("toy", {"largest": 4})  # of the gallery, models/toy.py
+    >>> model.x.bounds
+    (0, 4)
     """
     path, shown = _locate(source), str(source)
     if path.suffix.lower() == ".mps":

@@ -25,6 +25,14 @@ class KKTTransformation:
     complementarity : str or None, default "sos1"
         Name of the treatment that imposes the complementarity pairs, on the block ``complementarity``. Without one the
         pairs are only listed, on ``bilevel_kkt.pairs``: the model is then a relaxation until something imposes them.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> import pyomo.environ as pyo
+    >>> single = pyo.TransformationFactory("bilevel.kkt").create_using(bilevel.load_model("toy"))
+    >>> [(pair.source, pair.side) for pair in single.bilevel_kkt.pairs]
+    [('lower.reach', 'upper'), ('lower.y', 'lower')]
     """
 
     def __init__(self, **kwargs: Any) -> None:

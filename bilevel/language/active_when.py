@@ -35,6 +35,8 @@ class ActiveWhen(ScalarBlock):
     >>> model.kernel = pyo.Var(within=pyo.Set(initialize=["rbf", "poly"]))
     >>> model.degree = pyo.Var(within=pyo.Integers, bounds=(2, 5))
     >>> model.only = ActiveWhen(model.degree, model.kernel, ["poly"])
+    >>> model.only.on.name, model.only.taken, [var.name for var in model.only.variables]
+    ('kernel', ['poly'], ['degree'])
     """
 
     def __init__(self, variables: Any, on: Any, values: Iterable[Any], **kwargs: Any) -> None:

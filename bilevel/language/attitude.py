@@ -17,7 +17,27 @@ from enum import StrEnum
 
 
 class Attitude(StrEnum):
-    """What the leader expects of a follower who is indifferent."""
+    """What the leader expects of a follower who is indifferent.
+
+    Examples
+    --------
+    To this follower every y is as good as any other; the leader wants a small one. At x = 0 she has no choice.
+
+    >>> import bilevel
+    >>> import pyomo.environ as pyo
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var(within=pyo.RangeSet(0, 2))
+    >>> model.lower = bilevel.LowerLevel()
+    >>> model.lower.y = pyo.Var(bounds=(0, 1))
+    >>> model.lower.cap = pyo.Constraint(expr=model.lower.y <= model.x)
+    >>> model.lower.obj = pyo.Objective(expr=0 * model.lower.y)
+    >>> model.obj = pyo.Objective(expr=5 + 3 * model.lower.y - model.x)
+    >>> for attitude in ("optimistic", "pessimistic"):
+    ...     result = bilevel.solve(model, "grid", attitude=attitude)
+    ...     print(f"{attitude}: F = {result.upper_objective:.3f} at x = {model.x.value}")
+    optimistic: F = 3.000 at x = 2
+    pessimistic: F = 5.000 at x = 0
+    """
 
     OPTIMISTIC = "optimistic"
     """The optimum best for the leader among those that meet the coupling constraints."""

@@ -51,6 +51,18 @@ def discretize(
     SpaceError
         If neither or both of ``values`` and ``levels`` are given, a value repeats or lies outside the bounds, or
         bounds are missing or not positive on a logarithmic scale.
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> from bilevel import discretize
+    >>> model = pyo.ConcreteModel()
+    >>> model.depth = pyo.Var(bounds=(1, 64))
+    >>> discretize(model.depth, [1, 2, 4, 8, 16, 32, 64])
+    >>> model.penalty = pyo.Var(bounds=(0.01, 100))
+    >>> discretize(model.penalty, levels=5, scale="log")
+    >>> [round(value, 6) for value in model.penalty.domain]
+    [0.01, 0.1, 1.0, 10.0, 100.0]
     """
     if (values is None) == (levels is None):
         raise SpaceError(f"discretize({var.name}): give either values or levels")
@@ -109,6 +121,16 @@ def set_scale(var: Any, scale: str) -> None:
     ------
     SpaceError
         If the variable has no model or its bounds do not suit the scale.
+
+    Examples
+    --------
+    The middle of a penalty's range is then its geometric mean:
+
+    >>> import pyomo.environ as pyo
+    >>> from bilevel import set_scale
+    >>> model = pyo.ConcreteModel()
+    >>> model.penalty = pyo.Var(bounds=(1e-4, 100))
+    >>> set_scale(model.penalty, "log")
     """
     for data in each(var):
         _finite_bounds(data, "set_scale", scale)
@@ -144,6 +166,8 @@ class Allowed(ScalarBlock):
     >>> model.d = pyo.Var(within=pyo.Integers, bounds=(1, 64))
     >>> model.h = pyo.Var(within=pyo.Integers, bounds=(1, 8))
     >>> model.divisible = Allowed([model.d, model.h], lambda d, h: d % h == 0)
+    >>> model.divisible.holds([12, 4]), model.divisible.holds([12, 5])
+    (True, False)
     """
 
     def __init__(self, variables: Sequence[Any], predicate: Callable[..., bool], **kwargs: Any) -> None:

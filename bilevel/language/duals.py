@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
 from pyomo.core.base.block import ScalarBlock
 from pyomo.core.base.constraint import ConstraintData
+from pyomo.core.base.var import VarData
 
 from bilevel.errors import ModelError
 from bilevel.language.lower_level import LowerLevel
@@ -23,14 +22,14 @@ class Duals(ScalarBlock):
         self.of = pyo.Var(pyo.Any, dense=False)
         self.known = ComponentMap()
 
-    def variable(self, constraint: Any, name: str) -> Any:
+    def variable(self, constraint: ConstraintData, name: str) -> VarData:
         """The variable that stands for a constraint's multiplier, the same at every call."""
         if constraint not in self.known:
             self.known[constraint] = self.of.add(name)
         return self.known[constraint]
 
 
-def dual_of(constraint: Any) -> Any:
+def dual_of(constraint: ConstraintData) -> VarData:
     """The multiplier of a follower's constraint, for use in the upper objective and upper constraints.
 
     Its value is the derivative of the follower's optimal objective with respect to the constraint's right-hand side;
@@ -53,15 +52,23 @@ def dual_of(constraint: Any) -> Any:
 
     Examples
     --------
+    A plant covers the leader's demand at the cost y^2, and the leader pays the marginal cost, 2 x. The row is written
+    with the constant 0 on its right: written ``y >= x`` it is ``x - y <= 0`` to Pyomo, and its dual -2 x.
+
+    >>> import bilevel
     >>> import pyomo.environ as pyo
     >>> from bilevel import LowerLevel, dual_of
     >>> model = pyo.ConcreteModel()
     >>> model.x = pyo.Var(bounds=(0, 10))
     >>> model.lower = LowerLevel()
     >>> model.lower.y = pyo.Var(bounds=(0, None))
-    >>> model.lower.demand = pyo.Constraint(expr=model.lower.y >= model.x)
+    >>> model.lower.demand = pyo.Constraint(expr=model.lower.y - model.x >= 0)
     >>> model.lower.obj = pyo.Objective(expr=model.lower.y**2)
-    >>> model.obj = pyo.Objective(expr=model.x * dual_of(model.lower.demand), sense=pyo.maximize)
+    >>> price = dual_of(model.lower.demand)
+    >>> model.obj = pyo.Objective(expr=(12 - price) * model.x, sense=pyo.maximize)
+    >>> result = bilevel.solve(model, "kkt")
+    >>> f"F = {result.upper_objective:.3f} at x = {model.x.value:.3f}, price {price.value:.3f}"
+    'F = 18.000 at x = 3.000, price 6.000'
     """
     if not isinstance(constraint, ConstraintData):
         name = getattr(constraint, "name", repr(constraint))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pyomo.core.expr.numeric_expr import MaxExpression
+from pyomo.core.expr.numvalue import NumericValue
 
 from bilevel.errors import ModelError
 from bilevel.language.squared_distance import Factor, SquaredDistance
@@ -14,7 +15,7 @@ from bilevel.language.squared_distance import Factor, SquaredDistance
 _CHUNK = 8_000_000  # numbers factorized at once: 64 MB
 
 
-def maximum(expressions: Iterable[Any]) -> Any:
+def maximum(expressions: Iterable[Any]) -> NumericValue | float:
     """The largest of some expressions, as a Pyomo expression.
 
     Exact wherever it is evaluated. A single-level model made by ``bilevel.kkt`` lifts it: a new variable ``t`` with
@@ -30,6 +31,16 @@ def maximum(expressions: Iterable[Any]) -> Any:
     ------
     ModelError
         If there is nothing to take the maximum of.
+
+    Examples
+    --------
+    >>> import pyomo.environ as pyo
+    >>> from bilevel import maximum
+    >>> model = pyo.ConcreteModel()
+    >>> model.x = pyo.Var(bounds=(-1, 4), initialize=3.0)
+    >>> worst = maximum([model.x, (model.x - 1) ** 2, 2.5])
+    >>> pyo.value(worst)
+    4.0
     """
     items = list(expressions)
     if not items:
@@ -42,7 +53,7 @@ def maximum(expressions: Iterable[Any]) -> Any:
     return args[0] if len(args) == 1 else MaxExpression(args)
 
 
-def least_squares(X: Any, y: Any, w: Any) -> Any:
+def least_squares(X: Any, y: Any, w: Any) -> NumericValue:
     """``||X w - y||^2`` as a Pyomo expression, whose size does not depend on the rows where X and y are constant.
 
     With the triangular factor R of ``[X y]`` (QR), ``||X w - y||^2 = ||R [w; -1]||^2``: p + 1 squares of affine terms
@@ -63,6 +74,19 @@ def least_squares(X: Any, y: Any, w: Any) -> Any:
     ------
     ModelError
         If the shapes disagree or a number is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pyomo.environ as pyo
+    >>> from bilevel import least_squares
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(1000, 2)), rng.normal(size=1000)
+    >>> model = pyo.ConcreteModel()
+    >>> model.w = pyo.Var([0, 1], initialize=0.5)
+    >>> loss = least_squares(X, y, model.w)
+    >>> bool(np.isclose(pyo.value(loss), np.sum((X @ [0.5, 0.5] - y) ** 2)))
+    True
     """
     coefficients = list(w.values()) if hasattr(w, "values") and not isinstance(w, np.ndarray) else list(w)
     matrix = X if isinstance(X, np.ndarray) else np.asarray(X)

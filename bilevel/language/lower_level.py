@@ -50,6 +50,8 @@ class LowerLevel(Block):
 
     Examples
     --------
+    >>> import bilevel
+    >>> import numpy as np
     >>> import pyomo.environ as pyo
     >>> from bilevel import LowerLevel
     >>> model = pyo.ConcreteModel()
@@ -57,6 +59,19 @@ class LowerLevel(Block):
     >>> model.lower = LowerLevel()
     >>> model.lower.y = pyo.Var(bounds=(0, None))
     >>> model.lower.obj = pyo.Objective(expr=(model.lower.y - model.x) ** 2)
+
+    A family of followers, one per site, and a follower that answers by a function:
+
+    >>> def site(block, k):
+    ...     block.y = pyo.Var(bounds=(0, None))
+    ...     block.obj = pyo.Objective(expr=(block.y - k * model.x) ** 2)
+    >>> model.site = LowerLevel([1, 2], rule=site)
+    >>> model.trained = LowerLevel(response=lambda x: {"loss": (x["x"] - 4) ** 2})
+    >>> model.trained.loss = pyo.Var()
+    >>> model.obj = pyo.Objective(expr=model.lower.y + model.site[1].y + model.site[2].y + model.trained.loss)
+    >>> reply = bilevel.Response(model)(np.array([3.0]))
+    >>> reply.y.round(6).tolist()  # 3, 3 and 6 from the programs, (3 - 4)^2 from the function
+    [3.0, 3.0, 6.0, 1.0]
     """
 
     _ComponentDataClass = LowerLevelData

@@ -29,7 +29,7 @@ class FunctionAnswering:
         try:
             reply = self._function(upper) if self._index is None else self._function(upper, self._index)
         except Exception as error:
-            return Answer(Status.FAILED, message=f"{self._follower.name}: {type(error).__name__}: {error}")
+            return Answer(Status.FAILED, message=f"{type(error).__name__}: {error}")
         if not isinstance(reply, Mapping):
             raise ModelError(
                 f"the response function of {self._follower.name} must return a dict, not {type(reply).__name__}"

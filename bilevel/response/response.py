@@ -62,6 +62,19 @@ class Response:
     ------
     ModelError, RefusedError
         If the model cannot be read, or no engine takes a follower.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> import numpy as np
+    >>> response = bilevel.Response(bilevel.load_model("toy"))
+    >>> reply = response(np.array([3.0]))  # the follower goes to y = 3, so that F = 9 + 9
+    >>> print(reply.status, reply.y.round(6), round(reply.cost, 6))
+    optimal [3.] 18.0
+    >>> response.many([{"x": 1.0}, {"x": 2.0}]).cost.round(6)
+    array([2., 8.])
+    >>> response.gradient({"x": 3.0}).value.round(6)  # dF/dx of x^2 + y(x)^2 with y = x
+    array([12.])
     """
 
     def __init__(

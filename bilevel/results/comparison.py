@@ -7,21 +7,23 @@ every other one is measured by its distance to it.
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bilevel.results.outcome import Ranking
 from bilevel.results.page import comparison_page
 from bilevel.results.plots.comparison import plot_comparison
 from bilevel.results.result import Result
-from bilevel.results.text import as_text, comparison_report
+from bilevel.results.text import as_text, comparison_report, in_notebook
+
+if TYPE_CHECKING:
+    from bilevel.results.plots.incumbents import Figure
 
 
 class Comparison(Ranking[Result]):
     """What several methods found on one model, with what shows it."""
 
-    def plot(self, path: str | Path | None = None) -> Any:
+    def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the incumbents against the evaluations; the file's ending says the format (``.png``, ``.pdf``, ...)."""
         return plot_comparison(self.results, path)
 
@@ -33,4 +35,4 @@ class Comparison(Ranking[Result]):
         return as_text(comparison_report(self))
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(str(self))}</pre>"
+        return in_notebook(str(self))

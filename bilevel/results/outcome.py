@@ -16,6 +16,8 @@ from bilevel.contracts.finding import Termination, Verdict
 from bilevel.upper.archive import Evaluation
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from bilevel.upper.conditions import Condition
     from bilevel.upper.dimension import Dimension
 
@@ -97,7 +99,7 @@ class Outcome:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> DataFrame:
         """The history as a pandas ``DataFrame``, a row per point, a column per variable (needs pandas)."""
         import pandas
 
@@ -171,7 +173,7 @@ class Ranking(Generic[R]):
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
 
-    def to_frame(self) -> Any:
+    def to_frame(self) -> DataFrame:
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""
         import pandas
 

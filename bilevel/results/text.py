@@ -6,6 +6,7 @@ says what it means, and no more than that. Numbers have six digits, differences 
 
 from __future__ import annotations
 
+import html
 import math
 import os
 import sys
@@ -250,8 +251,9 @@ def footnotes(comparison: Ranking[Any]) -> Iterator[str]:
 
 def console(stream: IO[str], **settings: Any) -> Console:
     """Rich's console on a stream, which takes every text as it is."""
-    # No markup: x[a] is the name of a variable.
-    return Console(file=stream, markup=False, emoji=False, highlight=False, **settings)
+    # No markup: x[a] is the name of a variable. Left to itself, rich in a notebook displays instead of writing to the
+    # stream, and str(result) is empty.
+    return Console(file=stream, markup=False, emoji=False, highlight=False, force_jupyter=False, **settings)
 
 
 def as_text(report: RenderableType, width: int | None = None) -> str:
@@ -261,6 +263,11 @@ def as_text(report: RenderableType, width: int | None = None) -> str:
     width = width or (int(columns) if columns.isdigit() and int(columns) > 0 else PIPE_WIDTH)
     console(page, width=width, color_system=None, force_terminal=False).print(report)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def in_notebook(text: str) -> str:
+    """A plain report as HTML for notebooks, which would set a plain ``pre`` in letters of different widths."""
+    return f'<pre style="font-family: monospace; white-space: pre; overflow-x: auto">{html.escape(text)}</pre>'
 
 
 def show(report: RenderableType) -> None:

@@ -186,7 +186,7 @@ def test_as_plain_values(model, tmp_path):
     assert read == json.loads((tmp_path / "out.json").read_text())
     assert set(Result.__dataclass_fields__) <= set(read["results"][0])
     assert len(read["results"][0]["history"]) == 3
-    assert "<pre>" in found._repr_html_()
+    assert "<pre " in found._repr_html_()
     found.plot(tmp_path / "out.png")
     assert (tmp_path / "out.png").exists()
     pandas = pytest.importorskip("pandas")

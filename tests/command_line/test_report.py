@@ -154,6 +154,15 @@ def test_a_point_better_than_the_certified_one_is_pointed_out():
     assert "one of the two is wrong" not in as_text(comparison_report(Comparison([EXACT, wrong], -1)))
 
 
+def test_in_a_notebook_text_is_text(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert "certified_global" in str(EXACT)
+    page = replace(EXACT, notes=["a < b"])._repr_html_()
+    assert page.startswith("<pre ")
+    assert "monospace" in page
+    assert "a &lt; b" in page
+
+
 def test_a_pipe_gets_plain_text(capsys, monkeypatch):
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     show(result_report(EXACT, "toy"))

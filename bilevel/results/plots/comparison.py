@@ -26,7 +26,7 @@ from bilevel.results.plots.incumbents import (
 from bilevel.results.plots.incumbents import levels as _levels
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure  # for who returns one: the library is known here alone
 
 
 def plot_comparison(results: Sequence[Outcome], path: str | Path | None = None) -> Figure:

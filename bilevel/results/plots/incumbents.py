@@ -14,7 +14,7 @@ from bilevel.results.outcome import Outcome
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure  # for who returns one: the library is known here alone
 
 
 MANY = 200

@@ -17,6 +17,7 @@ from bilevel.results.plots.incumbents import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Figure  # for who returns one: the library is known here alone
 
 
 POINT = "#555555"

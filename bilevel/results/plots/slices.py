@@ -21,7 +21,7 @@ from bilevel.upper.archive import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure  # for who returns one: the library is known here alone
 
     from bilevel.upper.dimension import Dimension
 
