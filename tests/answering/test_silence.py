@@ -66,12 +66,12 @@ print(highs.modelStatusToString(highs.getModelStatus()), flush=True)
 
 def test_the_banner_of_highs_does_not_reach_a_pipe():
     """Printed when the first object of a process is made: asked in a process of its own, which has made none."""
-    code = "from bilevel.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
+    code = "from bilevel.solvers.libraries.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
     assert in_a_new_process(code) == ("Optimal\n", "")
 
 
 def test_highs_runs_where_another_program_has_run_it_on_more_threads():
     first = "import highspy\nhighs = highspy.Highs()\nhighs.setOptionValue('threads', 2)" + LINEAR
-    second = "from bilevel.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
+    second = "from bilevel.solvers.libraries.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
     printed, errors = in_a_new_process(first + second)
     assert (printed.splitlines()[-1], errors) == ("Optimal", "")

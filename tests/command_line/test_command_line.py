@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import json
 import os
 import subprocess
@@ -38,11 +38,16 @@ def run(*arguments, cwd):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """``solve`` replaced; what it was asked, by method."""
+    """``solved`` replaced; what it was asked, by method."""
     calls = {}
 
-    def solve(model, method="auto", **settings):
-        calls[method] = settings
+    def solved(model, asked, observer):
+        method = asked.method
+        calls[method] = {
+            **{f.name: getattr(asked, f.name) for f in dataclasses.fields(asked)},
+            **asked.options,
+            "observer": observer,
+        }
         found = outcome.get(method, Verdict.BEST_FOUND)
         if isinstance(found, BaseException):
             raise found
@@ -51,8 +56,7 @@ def asked(monkeypatch):
         return Result(method, verdict, ended, value, upper={"x": 1.0} if value else {})
 
     outcome = calls.setdefault("outcome", {})
-    solve.__signature__ = inspect.signature(solving.solve)  # read for the names of the general settings
-    monkeypatch.setattr(solving, "solve", solve)
+    monkeypatch.setattr(solving, "solved", solved)
     return calls
 
 

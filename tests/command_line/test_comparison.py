@@ -29,13 +29,14 @@ def model():
 
 
 class Script:
-    """Stands in for ``solve``: what each method finds, raises or is seen to be given."""
+    """Stands in for ``solved``: what each method finds, raises or is seen to be given."""
 
     def __init__(self, **outcomes):
         self.outcomes, self.calls, self.starts = outcomes, [], []
 
-    def __call__(self, model, method, *, budget=None, seed=0, observer=None, **options):
-        self.calls.append((method, budget, seed, {k: v for k, v in options.items() if k == "sampling"}))
+    def __call__(self, model, asked, observer):
+        method = asked.method
+        self.calls.append((method, asked.budget, asked.seed, asked.options))
         self.starts.append((model.x.value, model.lower.y.value))
         outcome = self.outcomes[method]
         if isinstance(outcome, BaseException):
@@ -51,7 +52,7 @@ class Script:
 def script(monkeypatch):
     def play(**outcomes):
         played = Script(**outcomes)
-        monkeypatch.setattr(solving, "solve", played)
+        monkeypatch.setattr(solving, "solved", played)
         return played
 
     return play
@@ -176,7 +177,7 @@ def test_variants_of_one_search_are_rows_of_their_own(model, monkeypatch):
 
 
 def test_what_auto_chose_is_named(model, monkeypatch):
-    monkeypatch.setattr(solving, "solve", lambda *_, **__: Result("kkt", SURE, Termination.OPTIMALITY, 1.0))
+    monkeypatch.setattr(solving, "solved", lambda *_, **__: Result("kkt", SURE, Termination.OPTIMALITY, 1.0))
     assert [r.method for r in compare(model, ["auto", "kkt"]).results] == ["auto: kkt", "kkt"]
 
 

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 import bilevel.language.formulas
 from bilevel import least_squares, maximum
 from bilevel.errors import ModelError
-from bilevel.language.formulas.translation import mentioned
+from bilevel.expressions.translation import mentioned
 
 numbers = st.floats(-100, 100).map(lambda v: round(v, 3))
 

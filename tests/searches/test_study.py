@@ -101,7 +101,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from test_contract import build
-from bilevel.contracts import Observer
+from bilevel.contracts.observer import Observer
 import bilevel
 
 class Kill(Observer):
@@ -200,7 +200,7 @@ def test_a_comparison_keeps_a_study_for_each_method(study):
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("postgresql://host/db", "only SQLite"),
+        ("postgresql://host/db", "no storage is called postgresql"),
         ("sqlite:///", "names no file"),
         ("sqlite:////nowhere/at/all/study.db", "create it first"),
     ],

@@ -17,6 +17,7 @@ from test_study import StopAt, solve, told
 
 import bilevel
 from bilevel import Allowed, LowerLevel
+from bilevel.contracts.search import Search
 from bilevel.errors import OptionError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -72,7 +73,7 @@ def test_several_points_are_out_and_none_twice(search, scrambled):
     for point in points:
         in_space(Space(Compilation(Problem.read(build(space)))), point)
     if search != "gradient":  # a descent is a sequence
-        assert Scrambled.most == (3 if bilevel.registry.get(bilevel.contracts.engine.Search, search).learns else 12)
+        assert Scrambled.most == (3 if bilevel.registry.get(Search, search).learns else 12)
 
 
 @pytest.mark.parametrize("search", ["grid", "random"])
