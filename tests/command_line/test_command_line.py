@@ -168,7 +168,9 @@ def test_every_option_arrives(asked, capsys):
     assert main([*line.split(), *more.split()]) == 0
     settings = asked["typed"]
     assert type(settings.pop("observer")) is Observer
+    assert settings.pop("options") == {"width": 4, "name": (1, 2)}
     assert settings == {
+        "method": "typed",
         "budget": 7,
         "seed": 3,
         "time_limit": 2.5,
