@@ -10,3 +10,16 @@ Array = NDArray[np.float64]
 
 Point = tuple[float, ...]
 """Coordinates of an upper point, one per dimension: an integer for a sequence or an integer, else a float."""
+
+
+def sizes_of_rows(lower: Array, upper: Array) -> Array:
+    """What tolerances of rows ``lower <= row <= upper`` are relative to: ``max(1, |bound|)``, of the upper if finite.
+
+    Parameters
+    ----------
+    lower, upper : ndarray of shape (m,)
+        Infinite where there is none.
+    """
+    bound = np.where(np.isfinite(upper), upper, np.where(np.isfinite(lower), lower, 0.0))
+    sizes: Array = np.maximum(1.0, np.abs(bound))
+    return sizes

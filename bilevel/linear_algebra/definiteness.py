@@ -1,7 +1,16 @@
 """Whether symmetric matrices are positive semidefinite, up to the rounding they carry.
 
-Scaled to a unit diagonal first: a congruence, which keeps signs, and without which ``1e12 u^2 - v^2`` would pass for
-convex.
+Which test is for what:
+
+- :func:`definite`: a matrix of numbers, semidefinite or not, with a third word for "rounding hides it". For proofs.
+- :func:`definite_on`: the same on the null space of some rows, a reduced Hessian. For proofs.
+- :func:`interval_definite`: every matrix between two. For proofs over a box.
+- :func:`is_definite`: strictly definite, beyond rounding. For engines and formulas that factorize.
+- ``sparse_factor.Definiteness``: a large sparse one, by the pivots of its factor. For proofs.
+- A Cholesky factor that a solver holds anyway says as much by its pivots: ``newton_steps.surely_definite``.
+
+Those for proofs scale to a unit diagonal first: a congruence, which keeps signs, and without which ``1e12 u^2 - v^2``
+would pass for convex.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from functools import cached_property
 import casadi as ca
 import numpy as np
 
-from bilevel.arrays import Array
+from bilevel.arrays import Array, sizes_of_rows
 from bilevel.expressions.squares import symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.staging import split
@@ -45,7 +45,7 @@ class Leader:
     def __init__(self, compilation: Compilation, programs: Mapping[str, Program]) -> None:
         rows, self._low, self._high = compilation.rows(compilation.problem.coupling)
         self._coupled = len(self._low) > 0
-        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
+        self._scale = sizes_of_rows(self._low, self._high)
         self.outputs = ca.vertcat(compilation.upper_short, rows)
         self.squares = compilation.upper_squares
         x, y = compilation.x, ca.vertcat(compilation.all_y, symbols_of(self.squares))

@@ -17,7 +17,7 @@ import casadi as ca
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.arrays import Array, Point
+from bilevel.arrays import Array, Point, sizes_of_rows
 from bilevel.errors import SpaceError
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.compilation import Compilation
@@ -135,8 +135,7 @@ class Space:
             return 0.0
         (rows,) = self._compiled(self.vector(point))
         excess = np.maximum(self._row_lower - rows, rows - self._row_upper)
-        limits = np.where(np.isfinite(self._row_upper), self._row_upper, self._row_lower)
-        worst = float((excess / np.maximum(1.0, np.abs(limits))).max())
+        worst = float((excess / sizes_of_rows(self._row_lower, self._row_upper)).max())
         return math.inf if math.isnan(worst) else max(0.0, worst)
 
     def allows(self, point: Point) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from bilevel import tolerances
-from bilevel.arrays import Array
+from bilevel.arrays import Array, sizes_of_rows
 from bilevel.contracts.finding import Termination
 from bilevel.contracts.observer import Observer
 from bilevel.errors import RefusedError
@@ -88,8 +88,7 @@ class BoxSearch:
         self._cutting = BoxCutting(taylor, self._low, self._high)
         rows, _, _ = compilation.rows(self._problem.constraints)
         self._rows = Compiled([compilation.x, compilation.all_y], [rows])
-        limits = np.where(np.isfinite(leader.row_upper), leader.row_upper, leader.row_lower)
-        self._sizes = np.maximum(1.0, np.abs(limits))
+        self._sizes = sizes_of_rows(leader.row_lower, leader.row_upper)
         self._batch = int(np.clip(_ROOM // max(leader.room, *(tube.room for tube in tubes)), 8, _BATCH))
         self.x = 0.5 * (self._low + self._high)
         self.value, self.bound = math.inf, -math.inf

@@ -19,14 +19,13 @@ from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
-from bilevel.programs.smooth_form import smooth_form
 from bilevel.registry import register
 from bilevel.solvers.engines.newton_rows import RowsSolver
 from bilevel.solvers.engines.newton_steps import (
     DESCENT,
     ITERATIONS,
+    NewtonSolver,
     Progress,
-    from_starts,
     lifted,
     settled,
     surely_definite,
@@ -61,26 +60,10 @@ def _density(program: Program) -> float:
     return float(pattern.nnz()) / program.n**2
 
 
-class _FreeSolver(Solver):
-    """Without bounds and rows.
+class _FreeSolver(NewtonSolver):
+    """Without bounds and rows."""
 
-    Attributes
-    ----------
-    iterations : int
-        Of the last call.
-    """
-
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._form = smooth_form(program)
-        self._none = np.zeros(0)
-        self.iterations = 0
-
-    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
-        self._form.at(parameters)
-        self.iterations = 0
-        answer = from_starts(self._program, start, self._from)
-        return answer or Answer(Status.REFUSED, message="Newton's method does not settle")
+    _none = np.zeros(0)
 
     def _from(self, y: Array) -> Answer | None:
         """Iterate; None where it comes to nothing."""

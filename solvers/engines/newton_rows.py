@@ -20,16 +20,14 @@ from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
-from bilevel.contracts.engine import Solver
 from bilevel.linear_algebra.definiteness import SPREAD
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
-from bilevel.programs.smooth_form import smooth_form
 from bilevel.solvers.engines.newton_steps import (
     DESCENT,
     ITERATIONS,
+    NewtonSolver,
     Progress,
-    from_starts,
     lifted,
     settled,
     surely_definite,
@@ -44,18 +42,11 @@ _RESIDUAL = 1e-8  # of the optimality conditions at an answer, relative
 _FEASIBLE = 1e-9  # of the rows at an answer, relative
 
 
-class RowsSolver(Solver):
-    """With bounds or rows.
-
-    Attributes
-    ----------
-    iterations : int
-        Of the last call.
-    """
+class RowsSolver(NewtonSolver):
+    """With bounds or rows."""
 
     def __init__(self, program: Program) -> None:
-        self._program = program
-        self._form = smooth_form(program)
+        super().__init__(program)
         split = program.n if program.bounded_variables.any() else 0
         low = np.concatenate([program.lower[:split], program.row_lower])
         high = np.concatenate([program.upper[:split], program.row_upper])
@@ -67,13 +58,6 @@ class RowsSolver(Solver):
         self._values, self._least, self._most = np.zeros(len(low)), np.zeros(len(low)), np.zeros(len(low))
         self._n, self._m = program.n, program.m
         self._curved = bool(program.m) and ca.depends_on(program.jacobian, program.variables)
-        self.iterations = 0
-
-    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
-        self._form.at(parameters)
-        self.iterations = 0
-        answer = from_starts(self._program, start, self._from)
-        return answer or Answer(Status.REFUSED, message="sequential quadratic programming does not settle")
 
     def _evaluate(self, y: Array, weights: Array) -> float:
         """Let the form hold the numbers at y; what the rows are broken by, summed with their penalties, or NaN."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from bilevel import tolerances
 from bilevel.arrays import Array
-from bilevel.programs.answer import Answer
+from bilevel.contracts.engine import Solver
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
+from bilevel.programs.smooth_form import smooth_form
 
 ITERATIONS = 60
 
@@ -109,11 +112,30 @@ def start_of(program: Program, start: Array | None) -> Iterator[Array]:
     yield np.clip(own + 1.0, program.lower + width, program.upper - width)
 
 
-def from_starts(program: Program, start: Array | None, attempt: Callable[[Array], Answer | None]) -> Answer | None:
-    """What the first start that comes to something leads to; None where none does."""
-    with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen there
-        for y in start_of(program, start):
-            answer = attempt(y)
-            if answer is not None:
-                return answer
-    return None
+class NewtonSolver(Solver):
+    """What both of Newton's solvers do around their steps: try one start after the other.
+
+    Attributes
+    ----------
+    iterations : int
+        Of the last call.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._form = smooth_form(program)
+        self.iterations = 0
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        self._form.at(parameters)
+        self.iterations = 0
+        with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen there
+            for y in start_of(self._program, start):
+                answer = self._from(y)
+                if answer is not None:
+                    return answer
+        return Answer(Status.REFUSED, message="Newton's method does not settle")
+
+    @abstractmethod
+    def _from(self, y: Array) -> Answer | None:
+        """Iterate; None where it comes to nothing."""

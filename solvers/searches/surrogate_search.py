@@ -32,8 +32,38 @@ if TYPE_CHECKING:
 __all__ = ["GaussianProcessSearch", "RadialBasisSearch", "SurrogateSearch"]
 
 
+class _OnCourse(Search):
+    """What the three do alike: a course is asked and told. What it alternates between is each one's own.
+
+    Parameters
+    ----------
+    options : Options
+        Of the course.
+    """
+
+    def __init__(self, space: Space, rng: np.random.Generator, budget: int | None, options: Options) -> None:
+        super().__init__(space, rng, budget)
+        self._course = Course(space, rng, budget, options, lambda: self.curvature)
+        self.welcomes_gradients = self._course.descends
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it stopped because no improvement is to be expected."""
+        return self._course.stalled
+
+    @property
+    def remark(self) -> str:
+        return self._course.remark
+
+    def ask(self, count: int = 1) -> list[Point]:
+        return self._course.ask(count)
+
+    def tell(self, evaluation: Evaluation) -> None:
+        self._course.tell(evaluation)
+
+
 @register("rbf")
-class RadialBasisSearch(Search):
+class RadialBasisSearch(_OnCourse):
     """Cubic radial basis surrogate with candidates by dynamic coordinate search.
 
     Parameters
@@ -54,22 +84,13 @@ class RadialBasisSearch(Search):
         initial: int | None = None,
         polish: bool | None = None,
     ) -> None:
-        super().__init__(space, rng, budget)
         # Without a process beside them the radial functions gain from closing in sooner; the process does not.
-        options = replace(_options(budget, initial, polish), horizon=50, every=5)
-        self._course = Course(space, rng, budget, options, lambda: self.curvature)
-        self.welcomes_gradients = self._course.descends
+        super().__init__(space, rng, budget, replace(_options(budget, initial, polish), horizon=50, every=5))
         self._course.steps = [RadialBasisStep(self._course.pool)]
-
-    def ask(self, count: int = 1) -> list[Point]:
-        return self._course.ask(count)
-
-    def tell(self, evaluation: Evaluation) -> None:
-        self._course.tell(evaluation)
 
 
 @register("gp")
-class GaussianProcessSearch(Search):
+class GaussianProcessSearch(_OnCourse):
     """Gaussian process surrogate with logarithmic expected improvement.
 
     Parameters
@@ -99,31 +120,13 @@ class GaussianProcessSearch(Search):
         stop_when: str | None = None,
         tolerance: float = 1e-4,
     ) -> None:
-        super().__init__(space, rng, budget)
+        super().__init__(space, rng, budget, _options(budget, initial, polish, stop_when, tolerance))
         chosen = _acquisition(acquisition, stop_when)
-        options = _options(budget, initial, polish, stop_when, tolerance)
-        self._course = Course(space, rng, budget, options, lambda: self.curvature)
-        self.welcomes_gradients = self._course.descends
         self._course.steps = [GaussianProcessStep(self._course.pool, chosen)]
-
-    @property
-    def stalled(self) -> bool:
-        """Whether it stopped because no improvement is to be expected."""
-        return self._course.stalled
-
-    @property
-    def remark(self) -> str:
-        return self._course.remark
-
-    def ask(self, count: int = 1) -> list[Point]:
-        return self._course.ask(count)
-
-    def tell(self, evaluation: Evaluation) -> None:
-        self._course.tell(evaluation)
 
 
 @register("surrogate")
-class SurrogateSearch(Search):
+class SurrogateSearch(_OnCourse):
     """Gaussian process and radial basis steps in turn: the default for expensive lower levels.
 
     Parameters
@@ -153,11 +156,8 @@ class SurrogateSearch(Search):
         stop_when: str | None = None,
         tolerance: float = 1e-4,
     ) -> None:
-        super().__init__(space, rng, budget)
-        chosen = _acquisition(acquisition, stop_when)
-        options = _options(budget, initial, polish, stop_when, tolerance)
-        self._course = course = Course(space, rng, budget, options, lambda: self.curvature)
-        self.welcomes_gradients = course.descends
+        super().__init__(space, rng, budget, _options(budget, initial, polish, stop_when, tolerance))
+        chosen, course = _acquisition(acquisition, stop_when), self._course
         # Where there are categories a trend gained nothing.
         named = bool(course.encoding.categorical.any())
         process = GaussianProcessStep(course.pool, chosen, trend=not named)
@@ -169,21 +169,6 @@ class SurrogateSearch(Search):
         elif named:
             # The process learns how much each category matters, the radial functions cannot.
             course.steps = [process, process, radial]
-
-    @property
-    def stalled(self) -> bool:
-        """Whether it stopped because no improvement is to be expected."""
-        return self._course.stalled
-
-    @property
-    def remark(self) -> str:
-        return self._course.remark
-
-    def ask(self, count: int = 1) -> list[Point]:
-        return self._course.ask(count)
-
-    def tell(self, evaluation: Evaluation) -> None:
-        self._course.tell(evaluation)
 
 
 def _options(

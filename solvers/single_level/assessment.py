@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.arrays import Array
+from bilevel.arrays import Array, sizes_of_rows
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
@@ -80,7 +80,7 @@ class Assessment:
         self._compilation = compilation
         self._response = response
         rows, self._low, self._high = compilation.rows(compilation.problem.constraints)
-        self._scale = np.maximum(1.0, np.abs(np.where(np.isfinite(self._high), self._high, self._low)))
+        self._scale = sizes_of_rows(self._low, self._high)
         self._upper = Compiled([compilation.x, compilation.all_y], [compilation.upper_objective, rows])
 
     def __call__(self, upper: dict[str, Any], lower: dict[str, float]) -> Assessed | None:

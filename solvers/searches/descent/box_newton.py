@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel.arrays import Array
+from bilevel.solvers.searches.descent.trust_radius import FIRST, adapted
 
 if TYPE_CHECKING:
     from bilevel.upper.archive import Evaluation
@@ -26,7 +27,6 @@ _FACES = 8
 _CONJUGATE = 500  # a scale in logarithms has flat ends: curvatures lie orders of magnitude apart
 _TOLERANCE = 1e-9  # of the projected gradient, relative to the first one
 _SHORTEST = 1e-12
-_FIRST_RADIUS = 0.25
 _ROUNDING = 1e-13
 _SMALLEST_SHARE = 1e-3
 
@@ -47,7 +47,7 @@ def minimise(look: Callable[[Array], tuple[float, Array, Product] | None], start
     if here is None:
         return
     first = _stationarity(point, here[1])
-    radius = _FIRST_RADIUS
+    radius = FIRST
     for _ in range(steps):
         value, gradient, product = here
         if _stationarity(point, gradient) <= _TOLERANCE * first or radius <= _SHORTEST:
@@ -60,10 +60,7 @@ def minimise(look: Callable[[Array], tuple[float, Array, Product] | None], start
         length = float(np.abs(step).max())
         if gain <= _ROUNDING * max(1.0, abs(value)):  # rounding decides: the model is better than the values
             ratio = -1.0 if there is None else 1.0
-        if ratio < 0.25:
-            radius = 0.25 * length
-        elif ratio > 0.75 and length > 0.8 * radius:
-            radius = min(2.0 * radius, 1.0)
+        radius = adapted(radius, ratio, length)
         if there is not None and ratio > 1e-4:
             point, here = point + step, there
 

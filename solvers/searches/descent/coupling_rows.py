@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bilevel.arrays import Array
+from bilevel.arrays import Array, sizes_of_rows
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Side:
 
 def sides_of(lower: Array, upper: Array) -> list[Side]:
     """The sides of ``lower <= row <= upper``, bounds of shape (m,), infinite where there is none."""
-    scale = np.maximum(1.0, np.abs(np.where(np.isfinite(upper), upper, lower)))
+    scale = sizes_of_rows(lower, upper)
     equal = lower == upper
     below, above = np.flatnonzero(~equal & np.isfinite(lower)), np.flatnonzero(~equal & np.isfinite(upper))
     same, other = np.flatnonzero(equal), np.concatenate([below, above])

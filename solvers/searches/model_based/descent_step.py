@@ -22,12 +22,12 @@ from scipy.optimize import minimize
 
 from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.descent.box_newton import Product, step_within, unit_product
+from bilevel.solvers.searches.descent.trust_radius import FIRST, adapted
 from bilevel.solvers.searches.model_based.memory import Memory
 from bilevel.solvers.searches.model_based.pool import Pool
 
 Curvature = Callable[[Array, Array], Any]
 
-_FIRST_RADIUS = 0.25
 _SHORTEST = 1e-8
 _TRIES = 8
 _FRESH = 2
@@ -49,7 +49,7 @@ class _Descent:
     """One descent: the place of its best point, the radius, and the last step with its predicted gain and length."""
 
     centre: int
-    radius: float = _FIRST_RADIUS
+    radius: float = FIRST
     asked: tuple[Point, float, float] | None = None
 
     def learn(self, memory: Memory) -> None:
@@ -60,10 +60,7 @@ class _Descent:
         self.asked = None
         fall = memory.told[self.centre].cost - memory.cost_at(point)
         ratio = fall / gain
-        if not ratio >= 0.25:
-            self.radius = (0.5 if ratio > 0.0 else 0.25) * length
-        elif ratio > 0.75 and length > 0.8 * self.radius:
-            self.radius = min(2.0 * self.radius, 1.0)
+        self.radius = adapted(self.radius, ratio, length, 0.5 if ratio > 0.0 else 0.25)
         if fall > 0.0:
             self.centre = memory.place(point)
 
@@ -140,7 +137,7 @@ class DescentStep:
         if descent.centre != best:
             units = self._pool.memory.units
             far = float(np.abs(units[best] - units[descent.centre])[self._free].max())
-            descent.radius = max(descent.radius, min(far, _FIRST_RADIUS))
+            descent.radius = max(descent.radius, min(far, FIRST))
             descent.centre = best
         return descent
 
