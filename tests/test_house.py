@@ -191,6 +191,16 @@ def needs(file: Path) -> set[str]:
     return {name for found in imports_of(file) for name in found.reaches() if name in MODULES}
 
 
+def test_the_layers_in_the_architecture_are_those_of_the_table():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \|", text, re.MULTILINE)
+    layers = {name: int(number) for number, names in rows for name in re.findall(r"`(\w+)`", names)}
+    rooms = {room for room in MAY_IMPORT if not room.startswith("solvers.")} - {"install_cyipopt"}
+    assert layers.keys() == rooms | GROUND | {"__init__"}
+    for room in rooms:
+        assert all(layers[below] < layers[room] for below in MAY_IMPORT[room]), room
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_file_imports_only_what_its_room_may(module):
     room = room_of(module)

@@ -2,8 +2,8 @@
 
 The tables of methods, treatments, engines and surrogates in README.md and docs/methods.md come from the catalogue, that
 is from the first line and the last sentence of each part's docstring; docs/gallery.md from the docstrings and known
-values of the models; docs/api/parts.md lists the parts for mkdocstrings. ``make docs`` runs this, and a test says when
-it was forgotten.
+values of the models; the rooms in docs/architecture.md from theirs; docs/api/parts.md lists the parts for mkdocstrings.
+``make docs`` runs this, and a test says when it was forgotten.
 """
 
 from __future__ import annotations
@@ -48,17 +48,30 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """Each page that holds something written here, as it should be."""
     docs = ROOT / "docs"
-    tables = {file: with_tables(file.read_text(encoding="utf-8")) for file in (ROOT / "README.md", docs / "methods.md")}
+    holding = (ROOT / "README.md", docs / "methods.md", docs / "architecture.md")
+    tables = {file: with_tables(file.read_text(encoding="utf-8")) for file in holding}
     return {**tables, docs / "gallery.md": gallery(), docs / "api" / "parts.md": parts()}
 
 
 def with_tables(page: str) -> str:
     """A page with each table between its two comments written anew; one ``in a line each`` says what, and not when."""
     for name, entries in TABLES.items():
-        for begin, short in ((f"<!-- {name} -->", False), (f"<!-- {name}, in a line each -->", True)):
-            written = f"{begin}\n{table(entries(), short)}\n<!-- end -->"
-            page = re.sub(rf"{begin}\n.*?<!-- end -->", lambda _, w=written: w, page, flags=re.DOTALL)
-    return page
+        page = between(page, name, table(entries(), short=False))
+        page = between(page, f"{name}, in a line each", table(entries(), short=True))
+    return between(page, "rooms", rooms())
+
+
+def between(page: str, name: str, written: str) -> str:
+    """A page with what stands between the comments ``name`` and ``end``, if they are there, written anew."""
+    begin, end = f"<!-- {name} -->\n", "\n<!-- end -->"
+    return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{written}{end}", page, flags=re.DOTALL)
+
+
+def rooms() -> str:
+    """Every room and what it is for, as its ``__init__.py`` says."""
+    files = [file for top in ("bilevel", "solvers") for file in sorted((ROOT / top).rglob("*/__init__.py"))]
+    rows = [f"| `{file.parent.relative_to(ROOT)}/` | {cell(title_of(docstring(file)))} |" for file in files]
+    return "\n".join(["| room | what it is for |", "|---|---|", *rows])
 
 
 def table(entries: Mapping[str, Entry], short: bool) -> str:
