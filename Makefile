@@ -16,7 +16,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install cyipopt solve test slow lint typecheck bench clean
+.PHONY: help venv install cyipopt solve test slow lint typecheck bench docs clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,10 @@ typecheck: $(VENV)/.installed-test ## mypy --strict
 bench: install $(VENV)/.installed-test ## every program in benchmarks/
 	@for program in evaluation growth gradient exact search; do echo "== $$program"; $(PY) benchmarks/$$program.py || exit 1; done
 
+docs: $(VENV)/.installed-test ## the pages of docs/ as a site in site/, their tables written anew from parts and models
+	$(PY) docs/tools/write_pages.py
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -373,7 +373,7 @@ def measure_batch(name, points, rounds):
 
 
 def main():
-    """Measure, print the table of the README, perhaps write the figures."""
+    """Measure, print the tables of docs/benchmarks.md, perhaps write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--points", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=7)

@@ -116,7 +116,7 @@ def _sense(case: shelf.Case) -> int:
 
 
 def scoreboard(board: dict[str, dict[str, list[Any]]]) -> str:
-    """The table for the README."""
+    """The table for docs/benchmarks.md."""
     lines = [f"| method | {' | '.join(OUTCOMES)} | seconds |", f"|---|{'---:|' * (len(OUTCOMES) + 1)}"]
     for method, found in board.items():
         count = Counter(outcome[0] for outcome in found.values())

@@ -2,7 +2,7 @@
 
     python benchmarks/search.py [--seeds 3] [--searches gp,optuna:tpe] [--only ridge,lasso] [--json search.json]
     python benchmarks/search.py --peers                 # pySOT and SMAC as well: pip install pySOT smac
-    python benchmarks/search.py --read benchmarks/search_results.json       # the README's tables, of ten seeds
+    python benchmarks/search.py --read benchmarks/search_results.json       # the published tables, of ten seeds
 
 Two tables in Markdown. The first: normalized regret after 30, 50 and 100 evaluations, the mean over problems and seeds
 of

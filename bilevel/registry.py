@@ -1,13 +1,15 @@
 """Parts by name: searches, surrogates, treatments, engines and paths find their way here by ``@register("name")``.
 
-The catalogue of what ships is read from the source text (the decorator's name and the docstring's first line), so that
-listing the methods imports none of them. A part registered in a user's own model file works as any other.
+The catalogue of what ships is read from the source text (the decorator's name, the docstring's first line and its last
+paragraph), so that listing the methods imports none of them. A part registered in a user's own model file works as any
+other.
 """
 
 from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
@@ -43,11 +45,42 @@ P = TypeVar("P", bound=Part)
 
 @dataclass(frozen=True)
 class Entry:
-    """A part in the catalogue: its name, the first line of its docstring and the module that holds it."""
+    """A part in the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        What users write.
+    summary : str
+        The first line of its docstring.
+    when : str
+        The sentence that ends its docstring, "Take it when ...", which names the nearest neighbour; empty without one.
+    module : str
+        What holds it; empty for ``auto``, which is no part.
+    """
 
     name: str
     summary: str
+    when: str
     module: str
+
+    @classmethod
+    def of(cls, name: str, docstring: str | None, module: str) -> Entry:
+        """Read a part's docstring."""
+        text = inspect.cleandoc(docstring or "")
+        last = " ".join(text.rpartition("\n\n")[2].removeprefix("Notes\n-----\n").split())
+        return cls(name, text.partition("\n")[0], last if last.startswith("Take it when ") else "", module)
+
+
+AUTO = Entry(
+    "auto",
+    "An exact method where one accepts the model, else a search.",
+    "Take it when you do not know which: exact paths come first, the one that suits best before ``kkt``, and a search "
+    "where they refuse or bring home no proof.",
+    "",
+)
+
+_LOOP = "search"  # the path behind every search: not a method of its own
 
 
 def _contract_of(part: type[Part]) -> type[Part]:
@@ -92,8 +125,7 @@ def _shipped(contract: type[Part]) -> dict[str, Entry]:
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             name = _registered_name(node)
             if isinstance(node, ast.ClassDef) and name is not None:
-                summary = (ast.get_docstring(node) or "").partition("\n")[0]
-                found[name] = Entry(name, summary, f"{prefix}.{file.stem}")
+                found[name] = Entry.of(name, ast.get_docstring(node), f"{prefix}.{file.stem}")
     return found
 
 
@@ -123,8 +155,14 @@ def catalogue(contract: type[Part]) -> dict[str, Entry]:
     entries = dict(_shipped(contract))
     for name, part in _registered[contract].items():
         if name not in entries or part.__module__ != entries[name].module:
-            entries[name] = Entry(name, (part.__doc__ or "").partition("\n")[0], part.__module__)
+            entries[name] = Entry.of(name, part.__doc__, part.__module__)
     return dict(sorted(entries.items()))
+
+
+def methods() -> dict[str, Entry]:
+    """All that ``method=`` may name: ``auto``, the paths, the searches."""
+    paths = {name: entry for name, entry in catalogue(Path).items() if name != _LOOP}
+    return {AUTO.name: AUTO, **paths, **catalogue(Search)}
 
 
 def find(contract: type[P], name: str) -> type[P] | None:

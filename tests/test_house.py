@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -190,6 +191,16 @@ def needs(file: Path) -> set[str]:
     return {name for found in imports_of(file) for name in found.reaches() if name in MODULES}
 
 
+def test_the_layers_in_the_architecture_are_those_of_the_table():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \|", text, re.MULTILINE)
+    layers = {name: int(number) for number, names in rows for name in re.findall(r"`(\w+)`", names)}
+    rooms = {room for room in MAY_IMPORT if not room.startswith("solvers.")} - {"install_cyipopt"}
+    assert layers.keys() == rooms | GROUND | {"__init__"}
+    for room in rooms:
+        assert all(layers[below] < layers[room] for below in MAY_IMPORT[room]), room
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_file_imports_only_what_its_room_may(module):
     room = room_of(module)
@@ -319,6 +330,18 @@ def test_every_part_says_what_it_is_in_one_line(contract):
     for name, entry in registry.catalogue(contract).items():
         assert entry.summary.endswith("."), f"{contract.__name__} {name}: {entry.summary!r}"
         assert len(entry.summary) <= 120, f"{contract.__name__} {name}: longer than a line of the help"
+
+
+@pytest.mark.parametrize("contract", list(registry.ROOMS), ids=lambda c: c.__name__)
+def test_every_part_says_when_to_take_it_and_names_its_neighbour(contract):
+    entries = registry._shipped(contract)
+    for name, entry in entries.items():
+        assert entry.when, f"{entry.module}: end the docstring of {name} with one sentence, Take it when ..."
+        assert entry.when.endswith(".")
+        assert ". " not in entry.when, f"{name}: one sentence"
+        named = {word.partition(":")[0] for word in re.findall("``(.+?)``", entry.when)}
+        others = entries.keys() - {name}
+        assert named & others or not others, f"{name}: name its nearest neighbour in ``..``"
 
 
 def test_the_catalogue_read_from_text_is_what_importing_registers():

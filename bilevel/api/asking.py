@@ -54,5 +54,4 @@ def insist_on_names(methods: list[str], complementarity: str, engine: str) -> No
 
 def method_names() -> list[str]:
     """What ``method`` may be, besides ``auto``."""
-    paths = [name for name in registry.catalogue(Path) if name != SEARCH_PATH]
-    return paths + list(registry.catalogue(Search))
+    return [name for name in registry.methods() if name != registry.AUTO.name]

@@ -11,14 +11,9 @@ from pathlib import Path as FilePath
 
 from bilevel.command_line.terminal import FOUND, despite_a_broken_pipe
 from bilevel.contracts.engine import Engine
-from bilevel.contracts.part import Part
-from bilevel.contracts.path import Path
-from bilevel.contracts.search import Search
 from bilevel.contracts.treatment import Treatment
 from bilevel.files.model_files import gallery, load_model
-from bilevel.registry import catalogue
-
-_LOOP = "search"  # the path behind every search: not a method of its own
+from bilevel.registry import Entry, catalogue, methods
 
 
 def show_list(arguments: argparse.Namespace) -> int:
@@ -28,9 +23,9 @@ def show_list(arguments: argparse.Namespace) -> int:
     models = {name: _first_line(path) for name, path in gallery().items()}
     sections = [
         section("models of the gallery", models),
-        section("methods (--method, --compare)", methods()),
-        section("complementarity treatments (--complementarity)", _summaries(Treatment)),
-        section("engines (--engine)", _summaries(Engine)),
+        section("methods (--method, --compare)", _described(methods())),
+        section("complementarity treatments (--complementarity)", _described(catalogue(Treatment))),
+        section("engines (--engine)", _described(catalogue(Engine))),
     ]
     despite_a_broken_pipe(lambda: print("\n\n".join(sections)))
     return FOUND
@@ -40,14 +35,9 @@ def _first_line(path: FilePath) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
-def _summaries(contract: type[Part]) -> dict[str, str]:
-    return {entry.name: entry.summary for entry in catalogue(contract).values()}
-
-
-def methods() -> dict[str, str]:
-    """Every method and what it is, ``auto`` first."""
-    paths = {name: summary for name, summary in _summaries(Path).items() if name != _LOOP}
-    return {"auto": "An exact method where one accepts the model, else a search.", **paths, **_summaries(Search)}
+def _described(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """What each part is, and when to take it rather than its neighbour."""
+    return {name: f"{entry.summary} {entry.when}".replace("``", "") for name, entry in entries.items()}
 
 
 def section(title: str, entries: Mapping[str, str]) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import NoReturn
 
-from bilevel.command_line.listing import methods as _methods
 from bilevel.command_line.listing import section
 from bilevel.command_line.terminal import WRONG
 from bilevel.language.attitude import Attitude
+from bilevel.registry import methods
 from bilevel.version import __version__
 
 _EXAMPLES = """\
@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="bilevel" if FilePath(sys.argv[0]).stem == "bilevel" else "python -m bilevel.solve",
         description="Solve a bilevel problem written in Pyomo, or compare methods on it.",
-        epilog=f"{section('methods', _methods())}\n\n{_EXAMPLES}",
+        epilog=f"{section('methods', {name: entry.summary for name, entry in methods().items()})}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

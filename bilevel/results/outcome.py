@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What one run found; the README explains each field under "Reading a result".
+    """What one run found; docs/guide.md explains each field under "Reading a result".
 
     Attributes
     ----------

@@ -26,6 +26,9 @@ class BigM(Treatment):
                  ``complementarity.bounds``
     Exact when:  always: every M is proved
     Refuses:     models with a pair for which no M is proved, by name
+
+    Take it when both levels are linear and M can be proved for every pair, so that HiGHS or any other MILP solver will
+    do; where one cannot, take ``sos1``.
     """
 
     exact = True
@@ -45,6 +48,8 @@ class BigMCut(Treatment):
     Target:      as ``big_m``, and the rows ``complementarity.cut``
     Exact when:  always: the cuts hold at every bilevel-feasible point
     Refuses:     as ``big_m``; followers for which there is no such linear row
+
+    Take it when ``big_m`` applies and its bound at the root is weak.
     """
 
     exact = True

@@ -25,6 +25,9 @@ class Disjunctions(Treatment):
     Target:      a Disjunction ``s <= 0`` or ``mu <= 0`` each, relaxed by ``gdp.bigm`` with M_s and M_mu
     Exact when:  always: every M is proved
     Refuses:     models with a pair for which no M is proved, by name
+
+    Take it when the single-level model is to stay a program of Pyomo's gdp; the rows are those of ``big_m``, and
+    ``hull`` is tighter with more variables.
     """
 
     exact = True
@@ -49,6 +52,8 @@ class Hull(Treatment):
     Target:      a variable ``0 <= t <= M_s`` with ``t = s(x, y)``, and the hull of ``t <= 0`` or ``mu <= 0``
     Exact when:  always: every M is proved
     Refuses:     models with a pair for which no M is proved, by name
+
+    Take it when the relaxation of ``disjunction`` is too weak and a variable more for each pair is no burden.
     """
 
     exact = True

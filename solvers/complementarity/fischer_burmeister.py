@@ -29,6 +29,9 @@ class FischerBurmeister(Treatment):
     Exact when:  never for a positive epsilon: its points have ``s mu = epsilon``; the limit of its local solutions is
                  stationary
     Refuses:     nothing
+
+    Take it when equations suit the local engine better than inequalities that shrink, or as a second opinion beside
+    ``scholtes``, which is the more reliable one.
     """
 
     exact = False

@@ -25,6 +25,9 @@ class Product(Treatment):
     Target:      a row ``s(x, y) mu <= 0`` each; bounds on the multipliers where they are proved
     Exact when:  always; an engine with the row tolerance t lets both be ``sqrt(t)``: its bound may be weak, not wrong
     Refuses:     nothing
+
+    Take it when an engine branches on products but knows no special ordered sets; where it does know them, ``sos1``
+    leaves less to numerical tolerances.
     """
 
     exact = True

@@ -29,6 +29,9 @@ class Scholtes(Treatment):
     Exact when:  never for a positive epsilon, hence the bound of a relaxed problem proves nothing about the pairs; the
                  limit of its local solutions is stationary
     Refuses:     nothing
+
+    Take it when the model is too large for a proof and a good point is enough; ``fischer_burmeister`` is worth a try
+    where its relaxations stall.
     """
 
     exact = False

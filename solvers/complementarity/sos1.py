@@ -27,6 +27,9 @@ class SOS1(Treatment):
                  bound 0), and the set {t, mu} of type 1: at most one of them nonzero
     Exact when:  always
     Refuses:     nothing
+
+    Take it when the pairs are to be exact and nothing is known of their multipliers; where a row of strong duality
+    exists, ``sos1_cut`` starts from a better bound.
     """
 
     exact = True
@@ -49,6 +52,9 @@ class SOS1Cut(Treatment):
                  them
     Exact when:  always: the cuts hold at every bilevel-feasible point
     Refuses:     constraints that are not affine in y; followers for which there is no such row
+
+    Take it when the lower constraints are affine in y and the bound at the root is weak; it refuses what has no such
+    row, which ``sos1`` takes.
     """
 
     exact = True

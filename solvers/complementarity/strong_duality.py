@@ -33,6 +33,9 @@ class StrongDuality(Treatment):
                  that the row with zero on its right has no interior and numerical trouble calls it infeasible; what is
                  allowed lets y move by an engine's row tolerance and can only weaken a bound
     Refuses:     constraints that are not affine in the follower's variables, which leave products of y and mu
+
+    Take it when a follower has many pairs and few products of x with its rows: one row stands for all of them;
+    ``sos1_cut`` has the same row beside sets that are exact.
     """
 
     exact = True

@@ -31,7 +31,11 @@ _MOST = 50  # parts; beyond, sparse linear algebra over all of them is faster
 
 @register("components")
 class Components(Engine):
-    """Lower levels that fall into independent parts: quadratic and mixed-integer programs, part by part."""
+    """Lower levels that fall into independent parts: quadratic and mixed-integer programs, part by part.
+
+    Take it when one lower level falls into parts that share no row and no product, with many integers above all; where
+    it does not, ``daqp`` and ``highs`` take it whole.
+    """
 
     def suits(self, program: Program) -> float:
         if program.squares or program.moving or program.sos1 or program.shape is Shape.NONLINEAR:

@@ -33,7 +33,11 @@ _FAINT = 1e-8  # the square of a row's length, in the metric of the Hessian; DAQ
 
 @register("daqp")
 class Daqp(Engine):
-    """Convex quadratic programs with up to a few hundred variables, by a dual active-set method."""
+    """Convex quadratic programs with up to a few hundred variables, by a dual active-set method.
+
+    Take it when a convex quadratic program is small and dense and is solved many times; where it is large and sparse,
+    take ``piqp``.
+    """
 
     def suits(self, program: Program) -> float:
         if program.discrete or program.shape is not Shape.QUADRATIC or program.n > _LARGEST or program.m > 4 * _LARGEST:

@@ -28,7 +28,11 @@ _LARGEST = 1000  # variables of a quadratic program from which its active-set me
 
 @register("highs")
 class Highs(Engine):
-    """Linear and mixed-integer linear programs, and large convex quadratic ones."""
+    """Linear and mixed-integer linear programs, and large convex quadratic ones.
+
+    Take it when a program is linear, with integers or without; for a convex quadratic one of up to 300 variables
+    ``daqp`` is faster, and integers beside squares belong to ``scip``.
+    """
 
     def suits(self, program: Program) -> float:
         if program.sos1 or program.shape is Shape.NONLINEAR:

@@ -33,7 +33,11 @@ _LARGEST_DENSE = 2000  # variables of a sparse program that are worth a dense fa
 
 @register("linear_system")
 class LinearSystem(Engine):
-    """Unconstrained and equality-constrained quadratic programs by one Cholesky factorization."""
+    """Unconstrained and equality-constrained quadratic programs by one Cholesky factorization.
+
+    Take it when a quadratic program has no inequalities and is dense; where it has few nonzeros, take
+    ``sparse_system``.
+    """
 
     def suits(self, program: Program) -> float:
         plain = program.shape is Shape.QUADRATIC and not program.has_inequalities and not program.discrete

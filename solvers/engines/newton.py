@@ -38,7 +38,11 @@ _SPARSE = 100, 0.1  # variables beyond which a Hessian with fewer nonzeros, as a
 
 @register("newton")
 class Newton(Engine):
-    """Smooth convex programs of up to some hundred variables, by Newton's method with exact derivatives."""
+    """Smooth convex programs of up to some hundred variables, by Newton's method with exact derivatives.
+
+    Take it when a smooth convex program has up to some hundred variables; for larger, sparse or nonconvex ones take
+    ``ipopt``.
+    """
 
     warms = True
 

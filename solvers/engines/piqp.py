@@ -29,7 +29,11 @@ _STATIONARY = 1e-7  # of an answer that is not made exact, relative to the objec
 
 @register("piqp")
 class Piqp(Engine):
-    """Large sparse convex quadratic programs, by a proximal interior-point method."""
+    """Large sparse convex quadratic programs, by a proximal interior-point method.
+
+    Take it when a convex quadratic program with inequalities is large with few nonzeros; where it is small or dense,
+    take ``daqp``.
+    """
 
     def suits(self, program: Program) -> float:
         if program.discrete or program.shape is not Shape.QUADRATIC or not program.sparse:

@@ -60,7 +60,11 @@ _STATUS = {
 
 @register("pyomo")
 class PyomoSolver(Engine):
-    """A solver of Pyomo's, by its name there: ``pyomo:gurobi``, ``pyomo:baron``, ``pyomo:highs`` ..."""
+    """A solver of Pyomo's, by its name there: ``pyomo:gurobi``, ``pyomo:baron``, ``pyomo:highs`` ...
+
+    Take it when you hold a licence, or a solver that does not ship with this package; of those that ship ``scip`` takes
+    the most.
+    """
 
     variant: ClassVar[str] = ""
 

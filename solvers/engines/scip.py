@@ -41,7 +41,11 @@ _DENSEST = 100
 
 @register("scip")
 class Scip(Engine):
-    """Nonconvex and mixed-integer programs to proved global optimality, special ordered sets included."""
+    """Nonconvex and mixed-integer programs to proved global optimality, special ordered sets included.
+
+    Take it when a program is nonconvex, or has integers beside nonlinear terms or special ordered sets, and the optimum
+    must be proved; where a local optimum will do, ``ipopt`` is faster.
+    """
 
     def suits(self, program: Program) -> float:
         if not program.discrete and sum(len(square.factor.hessian) for square in program.squares) > _DENSEST:

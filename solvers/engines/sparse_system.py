@@ -31,7 +31,11 @@ _PATIENCE = 10_000  # steps of the least-squares method
 
 @register("sparse_system")
 class SparseSystem(Engine):
-    """Large sparse quadratic programs without inequalities, by one sparse factorization."""
+    """Large sparse quadratic programs without inequalities, by one sparse factorization.
+
+    Take it when a quadratic program without inequalities is large with few nonzeros; where there are bounds or rows
+    besides, take ``piqp``.
+    """
 
     def suits(self, program: Program) -> float:
         plain = program.shape is Shape.QUADRATIC and not program.has_inequalities and not program.discrete

@@ -52,7 +52,11 @@ _LOCAL_SHARE = 0.15  # of the time, for the local half where a global one follow
 
 @register("kkt")
 class KKT(Path):
-    """Optimality conditions in place of the lower level: global by SOS1 and SCIP, local by Scholtes and Ipopt."""
+    """Optimality conditions in place of the lower level: global by SOS1 and SCIP, local by Scholtes and Ipopt.
+
+    Take it when the lower level is convex and you want a proof; with up to three real upper variables ``upper_boxes``
+    branches on these alone and mostly closes sooner.
+    """
 
     preference = 0.5
     multipliers = True

@@ -52,7 +52,11 @@ _FLOORS = (1e7, 1e9, 1e11)  # F is held above minus these in turn where the high
 
 @register("mixed_integer")
 class MixedInteger(Path):
-    """Mixed-integer linear lower levels, exactly: the follower's patterns enumerated into HiGHS as needed."""
+    """Mixed-integer linear lower levels, exactly: the follower's patterns enumerated into HiGHS as needed.
+
+    Take it when both levels are linear and the follower decides integers; where anything is nonlinear, take
+    ``value_function``.
+    """
 
     preference = 0.4
 

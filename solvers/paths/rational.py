@@ -48,7 +48,11 @@ _ROUNDS = 200
 
 @register("rational")
 class Rational(Path):
-    """One upper variable, unconstrained quadratic followers: F as a rational function, by interval branch and bound."""
+    """One upper variable, unconstrained quadratic followers: F as a rational function, by interval branch and bound.
+
+    Take it when one upper variable, such as a penalty, moves followers without constraints; where these have bounds or
+    rows, ``upper_boxes`` is next.
+    """
 
     preference = 0.9
 

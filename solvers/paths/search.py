@@ -47,7 +47,11 @@ _AHEAD = 4  # points per worker that a search which does not learn is asked for 
 
 @register("search")
 class OuterLoop(Path):
-    """Black-box search over the upper level, the lower level solved exactly at every point."""
+    """Black-box search over the upper level, the lower level solved exactly at every point.
+
+    Take it when no proof is needed or to be had, by the name of one of its searches; where the lower level is convex
+    and not too large, ``kkt`` proves what this only finds.
+    """
 
     pessimistic = True
     multipliers = True

@@ -49,7 +49,11 @@ _LARGEST_GRAPH = 300_000  # instructions walked through for every batch of boxes
 
 @register("upper_boxes")
 class UpperBoxes(Path):
-    """Branch and bound over one to three upper variables, with polynomial tubes around the followers' answers."""
+    """Branch and bound over one to three upper variables, with polynomial tubes around the followers' answers.
+
+    Take it when one to three real upper variables stand above strongly convex followers, however many coefficients
+    these have; with more of them, or with integers above, take ``kkt``.
+    """
 
     preference = 0.55
     share = 0.3

@@ -52,7 +52,11 @@ _PATIENCE = 3  # rounds in a row at the same x without a better bound
 
 @register("value_function")
 class ValueFunction(Path):
-    """Nonconvex and mixed-integer lower levels, globally: rows every follower's answer must meet, added in rounds."""
+    """Nonconvex and mixed-integer lower levels, globally: rows every follower's answer must meet, added in rounds.
+
+    Take it when the lower level is nonconvex, or holds integers beside nonlinear terms; where both levels are linear
+    ``mixed_integer`` is faster.
+    """
 
     preference = 0.3
     share = 0.6

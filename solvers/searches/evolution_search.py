@@ -40,6 +40,11 @@ class DifferentialEvolutionSearch(Search):
         By default four per dimension, at least 8 and at most a fifth of the budget.
     crossover : float
         Probability that a coordinate comes from the mutant.
+
+    Notes
+    -----
+    Take it when F jumps or has many valleys and thousands of evaluations can be afforded; with fewer, ``surrogate``
+    gets further.
     """
 
     def __init__(

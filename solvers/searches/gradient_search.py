@@ -40,6 +40,11 @@ class GradientSearch(Search):
     ----------
     starts : int, optional
         Points tried before each polish; by default an eighth of the budget, 4 to 16.
+
+    Notes
+    -----
+    Take it when both levels are smooth and evaluations are cheap, above all with many upper variables; where an
+    evaluation is dear, ``surrogate`` spends fewer of them on the same gradients.
     """
 
     uses_gradients = True

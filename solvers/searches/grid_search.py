@@ -30,7 +30,11 @@ _PROJECTIONS = 300
 
 @register("grid")
 class GridSearch(Search):
-    """The full factorial of the sequences, coarse to fine where the budget does not cover it."""
+    """The full factorial of the sequences, coarse to fine where the budget does not cover it.
+
+    Take it when all combinations of few values can be afforded; in more than two or three dimensions ``random`` sees
+    more values of each variable for the same budget.
+    """
 
     learns = False
 

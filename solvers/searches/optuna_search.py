@@ -53,6 +53,11 @@ class OptunaSearch(Search):
     ----------
     sampler : str
         Short name or class name.
+
+    Notes
+    -----
+    Take it when you know and want one of Optuna's samplers, as in ``optuna:tpe``; with up to a hundred evaluations
+    ``surrogate`` mostly gets further.
     """
 
     def __init__(

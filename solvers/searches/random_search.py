@@ -36,6 +36,11 @@ class RandomSearch(Search):
     sampling : {"uniform", "sobol"}
         How the unit box is filled. Points that break a constraint over x are moved onto it where a projection can,
         else drawn again.
+
+    Notes
+    -----
+    Take it when you want a baseline, or have many cheap evaluations for several workers; where all combinations can be
+    afforded, ``grid`` leaves none out.
     """
 
     learns = False

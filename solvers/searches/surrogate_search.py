@@ -73,6 +73,11 @@ class RadialBasisSearch(_OnCourse):
     polish : bool, optional
         False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
         the last evaluations for the incumbent's neighbours on the lattice.
+
+    Notes
+    -----
+    Take it when asking must cost little beside evaluations of some milliseconds; where these are dearer, ``gp`` needs
+    fewer of them.
     """
 
     def __init__(
@@ -106,6 +111,11 @@ class GaussianProcessSearch(_OnCourse):
         Stop where the expected improvement is below ``tolerance``, whatever is left of the budget.
     tolerance : float
         In standard deviations of the values seen.
+
+    Notes
+    -----
+    Take it when an evaluation is dear and one model is to guide every step, an acquisition of your choice included;
+    ``surrogate``, which changes between this model and another, mostly needs fewer evaluations.
     """
 
     def __init__(
@@ -142,6 +152,11 @@ class SurrogateSearch(_OnCourse):
         Stop where the expected improvement is below ``tolerance``, whatever is left of the budget.
     tolerance : float
         In standard deviations of the values seen.
+
+    Notes
+    -----
+    Take it when an evaluation is dear, from some ten milliseconds on; where evaluations are cheap and smooth,
+    ``gradient`` is faster.
     """
 
     def __init__(

@@ -44,6 +44,11 @@ class Study(Storage):
     ------
     StudyError
         If the file cannot be read or written, or is no database.
+
+    Notes
+    -----
+    Take it when what was evaluated must outlast the run, on one machine and with one run at a time; without a study
+    nothing is kept.
     """
 
     def __init__(self, address: str) -> None:

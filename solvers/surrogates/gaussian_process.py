@@ -64,6 +64,11 @@ class GaussianProcess(Surrogate):
         Columns with the same number share a lengthscale: the indicators of one category. None: each its own.
     trend : bool
         Add a separable quadratic.
+
+    Notes
+    -----
+    Take it when points are few and dear and the deviation counts as much as the mean; for many points ``radial_basis``
+    is quicker.
     """
 
     def __init__(self, groups: NDArray[np.int_] | None = None, trend: bool = False) -> None:

@@ -34,6 +34,9 @@ class RadialBasis(Surrogate):
 
     Its deviation is the power function's cheap stand-in, the distance to the nearest point: zero where a value is
     known.
+
+    Take it when there are many points or a fit must take no time; where the deviation is to be believed, take
+    ``gaussian_process``.
     """
 
     def fit(self, points: Array, values: Array) -> None:
