@@ -1,0 +1,23 @@
+"""What ``make test-versions`` installs as the oldest is what pyproject.toml says."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import pytest
+import versions
+from packaging.version import Version
+
+PINNED = dict(pin.split("==") for pin in versions.oldest(versions.project()))
+
+
+def test_every_dependency_has_a_lower_bound_that_can_be_pinned():
+    declared = versions.project()
+    assert len(PINNED) >= len(declared["dependencies"])
+    with pytest.raises(SystemExit, match=r"'numpy<3' is not written as name>=version"):
+        versions.oldest({"dependencies": ["numpy<3"], "optional-dependencies": {}})
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_what_is_installed_here_is_not_older(name):
+    assert Version(version(name)) >= Version(PINNED[name])
