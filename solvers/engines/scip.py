@@ -7,6 +7,7 @@ node by node, with an auxiliary variable for a nonlinear node that is used more 
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -277,6 +278,8 @@ def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
     # Products with binaries made linear by presolving: SCIP 10 then cuts optima off and calls the rest optimal.
     model.setParam("constraints/nonlinear/reformbinprods", 0)
     model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
+    # SCIP listens for Ctrl-C by itself, also in a job of the background and in a worker, which were told not to.
+    model.setParam("misc/catchctrlc", signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)
     model.setParam("limits/time", time_limit)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from dataclasses import replace
 
+import commands
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -509,14 +512,33 @@ def test_where_the_data_is_no_number_there_is_no_answer(case):
     assert chain(np.array([2.0, 0.0])).status in (Status.OPTIMAL, Status.UNBOUNDED)
 
 
-def test_a_time_limit_is_no_proof():
+def knapsacks(n):
     rng = np.random.default_rng(0)
-    n = 30
-    hand = Quadratic.of(
-        c=-rng.integers(10, 60, n), A=rng.integers(10, 60, (5, n)), high=np.full(5, 600.0), lower=np.zeros(n), upper=np.ones(n),
+    return Quadratic.of(
+        c=-rng.integers(10, 60, n), A=rng.integers(10, 60, (5, n)), high=np.full(5, 20.0 * n), lower=np.zeros(n), upper=np.ones(n),
         integer=np.ones(n),
     )  # fmt: skip
-    program = compiled(follower(hand))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_where_the_process_ignores_ctrl_c_scip_ignores_it_too():
+    """A job in the background, and a worker of ours: SCIP would listen by itself, and stop."""
+    solver, heard = registry.get(Engine, "scip")().prepare(compiled(follower(knapsacks(20)))), []
+
+    def watch(incumbent, bound):
+        heard.append(bound)
+        if len(heard) <= 2:  # the fifth one would end the process
+            os.kill(os.getpid(), signal.SIGINT)
+
+    solver.watch = watch
+    with commands.ctrl_c(signal.SIG_IGN):
+        answer = solver(np.zeros(2))
+    assert len(heard) > 3
+    assert answer.status is Status.OPTIMAL, answer
+
+
+def test_a_time_limit_is_no_proof():
+    program = compiled(follower(knapsacks(30)))
     for name, _ in takers(program):
         answer = registry.get(Engine, name)().prepare(program)(np.zeros(2), time_limit=0.01)
         if answer.status is not Status.OPTIMAL:

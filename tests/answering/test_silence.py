@@ -1,10 +1,10 @@
 """What the solvers' libraries have to say does not reach the terminal."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pyomo.environ as pyo
 import pyscipopt
 import pytest
@@ -51,9 +51,7 @@ def test_the_error_lines_of_scip_are_silenced_and_come_back(capfd):
 
 def in_a_new_process(code):
     path = os.pathsep.join([str(Path(bilevel.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=True
-    )
+    done = commands.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=True)
     return done.stdout, done.stderr
 
 

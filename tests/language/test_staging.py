@@ -2,7 +2,6 @@
 
 import casadi as ca
 import numpy as np
-import pytest
 
 from bilevel.graphs import native
 from bilevel.graphs.compiled import Compiled
@@ -41,9 +40,7 @@ def large(n=400):
     return x, ca.vertcat(chain, ca.gradient(chain, x))
 
 
-@pytest.mark.skipif(native.compiler() is None, reason="no C compiler on this machine")
-def test_machine_code_gives_the_same_bits_and_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_machine_code_gives_the_same_bits_and_is_kept(machine_code):
     x, outputs = large()
     function = Compiled([x], [outputs])
     assert function.function.n_instructions() >= native.SMALLEST
@@ -57,7 +54,7 @@ def test_machine_code_gives_the_same_bits_and_is_kept(tmp_path, monkeypatch):
     function._connect(made)
     np.testing.assert_array_equal(function(point)[0], before)
     assert native.Native(function.function)._process is None  # taken from the folder, not made again
-    assert len(list((tmp_path / "bilevel").glob("*.so"))) == 1
+    assert len(list(machine_code.glob("*.so"))) == 1
 
 
 def test_without_a_compiler_the_interpreter_goes_on(monkeypatch):

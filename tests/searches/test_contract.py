@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -241,9 +241,9 @@ print(json.dumps(found))
 def elsewhere():
     """The history of every search, walked in one other process."""
     command = [sys.executable, "-c", HISTORIES, str(Path(__file__).parent)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert run.returncode == 0, run.stderr[-2000:]
-    return json.loads(run.stdout.splitlines()[-1])
+    done = commands.run(command)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", ["mixed", "simplex"])
