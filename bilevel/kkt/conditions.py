@@ -47,11 +47,12 @@ from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.gradients import Gradients
 from bilevel.expressions.translation import mentioned
 from bilevel.kkt.choices import Choices
-from bilevel.kkt.lifting import lift_maxima
+from bilevel.kkt.lifting import lift_above, lift_maxima
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.duals import Duals
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier
+from bilevel.reading.piecewise import settle
 from bilevel.reading.problem import Problem
 
 BLOCK = "bilevel_kkt"
@@ -264,7 +265,9 @@ def apply_conditions(
     block.choices.plan(problem)
     problem.model.add_component(BLOCK, block)
     block.choices.impose()
+    lift_above(problem, block)
     for follower in problem.followers:
+        settle(follower)
         if follower.objective is not None:
             follower.objective.deactivate()
         duals = follower.block.component(DUALS)

@@ -34,6 +34,7 @@ from bilevel.programs.extents import box_below
 from bilevel.reading.problem import Problem
 from bilevel.reading.variables import is_category
 from bilevel.registry import register
+from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response
 from bilevel.solvers.single_level.assessment import Assessment, Incumbent
 from bilevel.solvers.single_level.density import refuse_dense
@@ -106,6 +107,9 @@ class _Walk:
                 self._prove(TreatedModel(self.problem, name))
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
+        if self.claim is Verdict.FAILED and not math.isfinite(self.bound):
+            for missing in slope_missing_in_the_box(self.response):
+                self._say(missing)
         return self._finding()
 
     def _auto(self) -> None:
