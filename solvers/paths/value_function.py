@@ -48,6 +48,7 @@ from bilevel.solvers.single_level.high_point import HighPoint
 _ROUNDS = 200
 _LARGEST = 5000  # operations in the relaxation; beyond, a global solver does nothing useful in a minute
 _SLACK = tolerances.GLOBAL_FEASIBILITY  # in every row: see tolerances.SHARP for what it is needed for
+_FIRST = 0.1  # of the time, for points near the start of a leader without bounds
 _PATIENCE = 3  # rounds in a row at the same x without a better bound
 
 
@@ -207,8 +208,9 @@ class _Walk:
 
     def _alternate(self) -> Termination:
         stuck, rounds = 0, self.rounds
+        until = (1.0 - _FIRST) * rounds.left
         for near in finite_points(self._problem):
-            if rounds.left > 0:
+            if rounds.left > until:
                 self._ask(near)
         for _ in range(_ROUNDS):
             if rounds.left <= 0:
