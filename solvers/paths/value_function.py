@@ -48,7 +48,7 @@ from bilevel.solvers.single_level.high_point import HighPoint
 _ROUNDS = 200
 _LARGEST = 5000  # operations in the relaxation; beyond, a global solver does nothing useful in a minute
 _SLACK = tolerances.GLOBAL_FEASIBILITY  # in every row: see tolerances.SHARP for what it is needed for
-_FIRST = 0.1  # of the time, for points near the start of a leader without bounds
+_FIRST = 0.2  # of the time, for points near the start of a leader without bounds
 _PATIENCE = 3  # rounds in a row at the same x without a better bound
 
 
