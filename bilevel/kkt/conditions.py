@@ -265,7 +265,6 @@ def apply_conditions(
     block.choices.plan(problem)
     problem.model.add_component(BLOCK, block)
     block.choices.impose()
-    lift_above(problem, block)
     for follower in problem.followers:
         settle(follower)
         if follower.objective is not None:
@@ -276,6 +275,7 @@ def apply_conditions(
         component = follower.block.parent_component()
         component.parent_block().reclassify_component_type(component, pyo.Block)
     if lift:
+        lift_above(problem, block)
         lift_maxima(problem.model, block)
     return block
 
