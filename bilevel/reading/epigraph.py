@@ -26,7 +26,7 @@ from pyomo.core.expr import numeric_expr as ne
 
 from bilevel.errors import BilevelError
 from bilevel.expressions.translation import mentioned, parts_of, to_casadi
-from bilevel.graphs.intervals import Graph, Interval
+from bilevel.graphs.intervals import ENTIRE, Graph, Interval
 from bilevel.language.squared_distance import SquaredDistance
 
 Ends = Callable[[Any], Interval]
@@ -171,10 +171,10 @@ class _Walk:
         return self._top([inside, -inside])
 
     def _power(self, base: Any, exponent: Any) -> Any:
-        power = math.nan if self._look(exponent)[0] else self._range(exponent)[0]
-        if isinstance(base, ne.AbsExpression) and power > 0 and power % 2 == 0:
-            return base.args[0] ** exponent
-        if not power >= 1 or self._range(base)[0] < 0:
+        low, high = ENTIRE if self._look(exponent)[0] else self._range(exponent)
+        if isinstance(base, ne.AbsExpression) and low == high and low > 0 and low % 2 == 0:
+            return self(base.args[0], 0) ** exponent
+        if not low >= 1 or self._range(base)[0] < 0:
             raise _KeptError
         inner = self(base, 1)
         if not self._is_top(inner):

@@ -80,6 +80,7 @@ KINDS = {
     "a maximiser": (lambda x, y: 4 * y - y**2 - x * abs(y - 1), "maximize"),
     "a minimum": (lambda x, y: 4 * y - y**2 + x * 0.5 * maximum([-y, -3]) * -1, "maximize"),
     "deviations alone": (lambda x, y: abs(y - 1) + abs(y - x) + 0.5 * abs(y - 3), "minimize"),
+    "a power of x": (lambda x, y: (y - 3) ** 2 + abs(y) ** (2 + x / 10), "minimize"),
     "a weight of x": (lambda x, y: (y - 3) ** 2 + pyo.exp(-x) * abs(y) * 3, "minimize"),
 }
 
@@ -132,8 +133,9 @@ def test_integer_followers_keep_their_path():
         lambda x, y: (y - 3) ** 2 + (x - 1) * abs(y),
         lambda x, y: y**2 + abs(y**2 - 1),
         lambda x, y: (y - 3) ** 2 + abs(abs(y) - 1),
+        lambda x, y: (y - 3) ** 2 + abs(y) + abs(abs(y) - 1) ** 2,
     ],
-    ids=["falls", "either sign", "a bent piece", "nested downwards"],
+    ids=["falls", "either sign", "a bent piece", "nested downwards", "nested in a square"],
 )
 def test_other_kinks_stay_as_they_are(f):
     model = pair(f, lambda x, y: x + y)
