@@ -104,7 +104,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "expressions": {"language"},
     "reading": {"language", "graphs", "expressions"},
     "programs": {"language", "graphs", "linear_algebra", "expressions", "reading"},
-    "convexity": {"language", "graphs", "linear_algebra", "reading", "programs"},
+    "convexity": {"language", "graphs", "linear_algebra", "expressions", "reading", "programs"},
     "sensitivity": {"graphs", "linear_algebra", "expressions", "reading", "programs"},
     "upper": {"language", "graphs", "reading", "programs"},
     "contracts": {"reading", "programs", "upper"},

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.api.asking import SEARCH_PATH
+from bilevel.api.by_parts import Run, by_parts
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -15,6 +16,7 @@ from bilevel.contracts.settings import Settings
 from bilevel.convexity.uniqueness import refuse_ties
 from bilevel.errors import OptionError, RefusedError, SpaceError
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.independent_parts import independent_parts
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
@@ -24,6 +26,7 @@ DESCENT = "gradient"  # the search for many real variables
 
 
 _MANY = 20  # of them
+_REACH = 10.0  # from a known point (times its size, where that is above 1), where a search needs a bound and has none
 
 
 def walk(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding:
@@ -37,6 +40,19 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
     finding = path().run(problem, settings, observer)
     finding.notes += remarks
     return finding
+
+
+def apart(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding | None:
+    """An exact path on each independent part; None where there are none, or the path takes but the whole."""
+    parts = independent_parts(problem) if path.name != SEARCH_PATH else []
+    if not parts:
+        return None
+    try:
+        run: Run = lambda part, its, heard: (path.name, walk(path, part, its, heard))  # noqa: E731
+        return by_parts(parts, settings, observer, run)[1]
+    except RefusedError as refusal:
+        observer.said(f"not part by part: {refusal}")
+        return None
 
 
 def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
@@ -54,10 +70,30 @@ def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[st
         return SEARCH_PATH, found
     observer.said(f"{used} found no proof; searching for a better point")
     try:
-        return used, _better(problem, finding, search.run(problem, settings, observer))
+        near = _within_reach(problem, finding) if problem.unbounded else problem
+        found = _better(problem, finding, search.run(near, settings, observer))
+        if near is not problem:
+            names = ", ".join(var.name for var in problem.unbounded)
+            found.notes.append(f"{names} without bounds: searched within {_REACH:g} of the best point known")
+        return used, found
     except (SpaceError, RefusedError) as error:
         finding.notes.append(f"no search after it: {error}")
         return used, finding
+
+
+def _within_reach(problem: Problem, finding: Finding) -> Problem:
+    """The same on a clone in which the leader's variables that lack a bound have one, not far from a known point."""
+    model = problem.model.clone()
+    for var in problem.unbounded:
+        mine = model.find_component(var.name)
+        known = var.value if finding.upper is None else finding.upper[var.name]
+        known = 0.0 if known is None else known
+        reach = _REACH * max(1.0, abs(known))
+        if mine.lb is None:
+            mine.setlb(known - reach)
+        if mine.ub is None:
+            mine.setub(known + reach)
+    return Problem.read(model, problem.attitude)
 
 
 def _searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
@@ -75,6 +111,27 @@ def _searched(search: Path, problem: Problem, settings: Settings, observer: Obse
 
 
 def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding | None, list[str]]:
+    """Run the first exact path that does not refuse, on each independent part where there are several."""
+    independent = independent_parts(problem)
+    if independent:
+        try:
+            return *by_parts(independent, settings, observer, _exactly), []
+        except RefusedError as refusal:
+            observer.said(f"not part by part: {refusal}")
+    return _first_on_the_whole(problem, settings, observer)
+
+
+def _exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """The first exact path that takes a part."""
+    name, finding, refusals = _first_on_the_whole(part, settings, observer)
+    if finding is None:
+        raise RefusedError("; ".join(refusals))
+    return name, finding
+
+
+def _first_on_the_whole(
+    problem: Problem, settings: Settings, observer: Observer
+) -> tuple[str, Finding | None, list[str]]:
     """Run the first exact path that does not refuse."""
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []

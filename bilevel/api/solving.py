@@ -8,7 +8,7 @@ from typing import Any
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked
-from bilevel.api.choosing import choose, walk
+from bilevel.api.choosing import apart, choose, walk
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -133,7 +133,9 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
     if settings.method == "auto":
         return choose(problem, settings, observer)
     path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
-    finding = walk(path, problem, settings, observer)
+    finding = apart(path, problem, settings, observer)
+    if finding is None:
+        finding = walk(path, problem, settings, observer)
     if path.name != SEARCH_PATH:
         finding.notes += _unused(path.name, settings)
     return settings.method, finding

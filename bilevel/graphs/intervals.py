@@ -266,6 +266,10 @@ class Graph:
     def __len__(self) -> int:
         return len(self.ops)
 
+    def leaf(self, node: int) -> tuple[float, ...]:
+        """What tells a constant or a symbol from others of its kind; empty for operations."""
+        return self._constants.get(node) or self._symbols.get(node) or ()
+
     def enclose(self, x: Sequence[Interval], y: Sequence[Interval]) -> list[Interval]:
         """A range for every node, for all (x, y) in the boxes."""
         ranges: list[Interval] = []

@@ -175,4 +175,16 @@ class Compilation:
             integer=integer,
             names=tuple(v.name for v in follower.variables),
             row_names=tuple(c.name for c in follower.constraints),
+            tops=_tops(follower),
         )
+
+
+def _tops(follower: Follower) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Where the variables of an epigraph and their rows stand."""
+    if follower.epigraph is None:
+        return ()
+    first, start = len(follower.written.variables), len(follower.written.constraints)
+    rows: dict[int, list[int]] = {k: [] for k in range(len(follower.epigraph.tops))}
+    for place, row in enumerate(follower.epigraph.rows):
+        rows[row.index()[0]].append(start + place)
+    return tuple((first + k, tuple(places)) for k, places in rows.items())

@@ -25,6 +25,7 @@ from bilevel.reading.components import called, refuse_nested, refuse_unknown_com
 from bilevel.reading.criterion import criterion_of
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier, multipliers_above
+from bilevel.reading.piecewise import ends_within, lifted
 from bilevel.reading.structure import refuse_entangled
 
 
@@ -102,6 +103,9 @@ class Problem:
         allowed = tuple(allowed_on(model))
         followers = tuple(_read_follower(block, upper) for block in blocks)
         multipliers = multipliers_above(followers, upper)
+        priced = {id(multiplier.constraint) for multiplier in multipliers}
+        ends = ends_within([*constraints, *(row for follower in followers for row in follower.constraints)])
+        followers = tuple(lifted(follower, priced, ends) for follower in followers)
         refuse_entangled(followers)
         conditions = tuple(conditions_on(model))
         variables = _upper_variables(model, followers, upper, allowed, conditions)
@@ -144,9 +148,20 @@ class Problem:
         return -1 if self.objective.sense == pyo.maximize else 1
 
     @cached_property
+    def unbounded(self) -> tuple[Any, ...]:
+        """The leader's variables that lack a bound of their own."""
+        return tuple(var for var in self.variables if not var.domain.isfinite() and None in var.bounds)
+
+    @cached_property
     def lower_variables(self) -> tuple[Any, ...]:
         """What comes with the followers' answer: their variables in turn, then the multipliers."""
         own = (var for follower in self.followers for var in follower.variables)
+        return (*own, *(multiplier.variable for multiplier in self.multipliers))
+
+    @cached_property
+    def reported_variables(self) -> tuple[Any, ...]:
+        """The same without variables that nobody declared."""
+        own = (var for follower in self.followers for var in follower.written.variables)
         return (*own, *(multiplier.variable for multiplier in self.multipliers))
 
     @cached_property

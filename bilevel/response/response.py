@@ -253,11 +253,11 @@ class Response:
                 answer = part(self._by_name(x) if upper is None else dict(upper))
             if answer.status is not Status.OPTIMAL or answer.y is None:
                 return Reply(answer.status, message=f"{name}: {answer.message}", proved=answer.proved)
-            y[place] = answer.y
+            y[place] = self._lowered(name, x, answer.y)
             lower.append(answer.objective)
             if self._warm:
                 self._last[name] = answer.y
-            if not answer.unique and self._matters[name]:
+            if not answer.unique and self._matters[name] and name not in self._surely_unique:
                 tied.append(name)
         remark = "" if self._duals is None else self._duals(x, y)
         if tied:
@@ -267,6 +267,21 @@ class Response:
             proved = proved and choice.proved and choice.status is not Status.UNBOUNDED
             remark = "" if self._duals is None else self._duals(x, y, tied)
         return self._reply(x, y, tuple(lower), proved and not remark, remark)
+
+    def _lowered(self, name: str, x: Array, y: Array) -> Array:
+        """A follower's answer with his auxiliary variables at the least that his rows allow."""
+        program = self.programs.get(name)
+        return program.lowered(x, y)[0] if program is not None and program.tops else y
+
+    @cached_property
+    def _surely_unique(self) -> Collection[str]:
+        """Followers whose own variables are proved unique, whatever an engine says of auxiliary ones."""
+        lifted = {name for name, program in self.programs.items() if program.tops}
+        if not lifted:
+            return frozenset()
+        from bilevel.convexity.uniqueness import not_unique
+
+        return lifted - not_unique(self.compilation).keys()
 
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool, remark: str) -> Reply:
         cost, violation = self._leader(x, y)
@@ -307,7 +322,7 @@ class Response:
         missing = [var.name for var in self.problem.variables if upper.get(var.name) is None]
         if missing:
             raise ModelError(f"no value given for the upper variable {missing[0]}")
-        return np.array([_as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
+        return np.array([as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
 
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
@@ -333,7 +348,8 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
     return programs
 
 
-def _as_number(var: Any, value: Any) -> float:
+def as_number(var: Any, value: Any) -> float:
+    """An upper variable's value as its entry of x: a category's number in its set."""
     return float(list(var.domain).index(value)) if is_category(var) else float(value)
 
 

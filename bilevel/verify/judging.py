@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
+
+import numpy as np
 
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
-from bilevel.response.response import Response
+from bilevel.response.dual_signs import flat_by_sign
+from bilevel.response.response import Response, as_number
 from bilevel.results.result import Result
 from bilevel.verify.check import Check
 from bilevel.verify.verdict import verdict_of
@@ -20,6 +24,21 @@ _SECONDS = 10.0  # for all of them
 
 
 def judged(problem: Problem, finding: Finding, method: str, deadline: float = math.inf) -> Result:
+    """Verify what a path found and write it on the model; see :func:`_judged`."""
+    result = _judged(problem, finding, method, deadline)
+    hidden = {var.name for var in problem.lower_variables} - {var.name for var in problem.reported_variables}
+    if hidden:
+        result.lower = _without(hidden, result.lower)
+        for evaluation in result.history:
+            evaluation.lower = _without(hidden, evaluation.lower)
+    return result
+
+
+def _without(hidden: set[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in hidden}
+
+
+def _judged(problem: Problem, finding: Finding, method: str, deadline: float) -> Result:
     """Verify what a path found and write it on the model.
 
     Where the point does not stand, because F falls towards an x at which the answer jumps, say, or because the lower
@@ -61,6 +80,10 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
+    if problem.multipliers:
+        x = np.array([as_number(var, check.upper[var.name]) for var in problem.variables], dtype=float)
+        y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
+        result.notes += flat_by_sign(compilation, x, y)
     _fill(result, check)
     _write(problem, check)
     return result
@@ -96,5 +119,5 @@ def _write(problem: Problem, check: Check) -> None:
     """Leave the answer on the user's model."""
     for var in problem.variables:
         var.set_value(check.upper[var.name], skip_validation=True)
-    for var in problem.lower_variables:
+    for var in problem.reported_variables:
         var.set_value(check.lower[var.name], skip_validation=True)

@@ -107,13 +107,15 @@ class Verifier:
                 objectives.append(math.nan)
                 complaints += self._repeat(follower, upper, lower)
                 continue
-            f = float(evaluate(follower.objective.expr))
+            written = follower.written
+            assert written.objective is not None
+            f = float(evaluate(written.objective.expr))
             objectives.append(follower.stated(f))
             best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
-            below = max(below, largest_violation(evaluate, follower.constraints), _outside(follower.variables, lower))
+            below = max(below, largest_violation(evaluate, written.constraints), _outside(written.variables, lower))
         above = max(
             largest_violation(evaluate, self.problem.constraints),
             _outside(self.problem.variables, upper),

@@ -9,6 +9,7 @@ import numpy as np
 
 from bilevel.arrays import Array, Point
 from bilevel.programs.answer import Status
+from bilevel.response.missing_slopes import NO_GRADIENT
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
 from bilevel.sensitivity.hypergradient import Gradient
@@ -57,6 +58,9 @@ class Evaluate:
 def _differentiate(evaluation: Evaluation, gradient: Gradient | None) -> None:
     """Write the derivatives down, where there are any."""
     if gradient is None:
+        return
+    if not np.isfinite(gradient.value).all():
+        evaluation.message = evaluation.message or NO_GRADIENT
         return
     evaluation.gradient = tuple(gradient.value.tolist())
     if len(gradient.coupling):

@@ -34,6 +34,7 @@ from bilevel.programs.extents import box_below
 from bilevel.reading.problem import Problem
 from bilevel.reading.variables import is_category
 from bilevel.registry import register
+from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response
 from bilevel.solvers.single_level.assessment import Assessment, Incumbent
 from bilevel.solvers.single_level.density import refuse_dense
@@ -41,6 +42,7 @@ from bilevel.solvers.single_level.equivalence import equivalence_of
 from bilevel.solvers.single_level.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
 from bilevel.solvers.single_level.infeasibility import why_infeasible
 from bilevel.solvers.single_level.local_descent import Descent, Sequence, solve_piece, starts
+from bilevel.solvers.single_level.pieces import solved_by_pieces
 from bilevel.solvers.single_level.reach import answer_bounds
 from bilevel.solvers.single_level.treated_model import TreatedModel, Values
 
@@ -110,6 +112,10 @@ class _Walk:
                 self._prove(TreatedModel(self.problem, name))
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
+        lost = self.best is None or not self.best.stationary
+        if lost and self.claim is Verdict.FAILED and not math.isfinite(self.bound) and time.monotonic() < self.deadline:
+            for missing in slope_missing_in_the_box(self.response):
+                self._say(missing)
         return self._finding()
 
     def _auto(self) -> None:
@@ -206,7 +212,8 @@ class _Walk:
             f" {len(exact.conditions.pairs)} complementarity pairs"
         )
         solve = GlobalSolve(exact, engine, self.observer, self.proves)
-        answer = solve(start, self._left())
+        apart = solved_by_pieces(exact.program, engine, self._left() / 4) if exact.program.loose.any() else None
+        answer = solve(start, self._left()) if apart is None else apart
         if answer.status is Status.INFEASIBLE:
             if exact.treatment.name in _THIN:
                 self._say(f"{answer.message}, which numerical trouble says too where {exact.treatment.name} is thin")

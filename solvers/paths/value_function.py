@@ -40,6 +40,7 @@ from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.solvers.rounds.alternation import Rounds
+from bilevel.solvers.rounds.finite_points import finite_points
 from bilevel.solvers.rounds.rounder_points import rounder_points
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.high_point import HighPoint
@@ -47,6 +48,7 @@ from bilevel.solvers.single_level.high_point import HighPoint
 _ROUNDS = 200
 _LARGEST = 5000  # operations in the relaxation; beyond, a global solver does nothing useful in a minute
 _SLACK = tolerances.GLOBAL_FEASIBILITY  # in every row: see tolerances.SHARP for what it is needed for
+_FIRST = 0.2  # of the time, for points near the start of a leader without bounds
 _PATIENCE = 3  # rounds in a row at the same x without a better bound
 
 
@@ -109,10 +111,12 @@ class Relaxation:
         v, program = self._program.variables, self._program
         x = ca.vertcat(*(v[k] if k is not None else ca.SX(0) for k in self._upper_places()))
         y = ca.vertcat(*(v[self._names[n]] for n in follower.names))
-        point = ca.SX(ca.DM(answer))
         both = [follower.parameters, follower.variables]
+        (point,) = ca.substitute([follower.lowest], both, [x, ca.SX(ca.DM(answer))])
         (hoped,) = ca.substitute([follower.objective], both, [x, y])
         given, rows = ca.substitute([follower.objective, follower.rows], both, [x, point])
+        for _, held in follower.tops:  # met by that point at every x
+            rows[list(held)] = 0.0
         slack = _SLACK * tolerances.scale(float(ca.norm_inf(ca.DM(answer))) if answer.size else 0.0)
         escapes = list(_escapes(follower, rows, v))
         self._cuts += 1
@@ -208,6 +212,10 @@ class _Walk:
 
     def _alternate(self) -> Termination:
         stuck, rounds = 0, self.rounds
+        until = (1.0 - _FIRST) * rounds.left
+        for near in finite_points(self._problem):
+            if rounds.left > until:
+                self._ask(near)
         for _ in range(_ROUNDS):
             if rounds.left <= 0:
                 return Termination.TIME_LIMIT
@@ -218,9 +226,7 @@ class _Walk:
             if answer.y is None or answer.status is Status.UNBOUNDED:
                 return self._no_point(answer)
             upper = self._relaxation.upper_values(answer.y)
-            for name, y in rounds.answers(rounds.ask(upper)):
-                self._relaxation.add(name, y)
-            rounds.report()
+            self._ask(upper)
             if rounds.closed:
                 return Termination.OPTIMALITY
             stuck = stuck + 1 if upper == self._last and not better else 0
@@ -228,6 +234,12 @@ class _Walk:
             if stuck >= _PATIENCE:
                 break
         return Termination.STALLED
+
+    def _ask(self, upper: dict[str, Any]) -> None:
+        """The followers' answer at a point, and the rows that follow from it."""
+        for name, y in self.rounds.answers(self.rounds.ask(upper)):
+            self._relaxation.add(name, y)
+        self.rounds.report()
 
     def _no_point(self, answer: Answer) -> Termination:
         if answer.interrupted:

@@ -15,6 +15,7 @@ from bilevel.contracts.treatment import Treatment
 from bilevel.errors import RefusedError
 from bilevel.expressions.translation import evaluator
 from bilevel.kkt.conditions import apply_conditions
+from bilevel.kkt.lifting import lift_above
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem
@@ -26,7 +27,8 @@ Values = dict[str, float]
 class TreatedModel:
     """One problem under one treatment.
 
-    Maxima stay as they are: the compiled form takes them, with the derivative of the piece that attains them.
+    Maxima that are no epigraphs stay as they are: the compiled form takes them, with the derivative of the piece that
+    attains them.
 
     Parameters
     ----------
@@ -57,6 +59,7 @@ class TreatedModel:
         self.model = problem.model.clone()
         self._inner = Problem.read(self.model)
         self.conditions = apply_conditions(self._inner, lift=False, weighted=weighted)
+        lift_above(self._inner, self.conditions)
         for var in (*self._inner.variables, *self._inner.lower_variables):
             if bounds is not None and var.name in bounds:
                 _narrow(var, *bounds[var.name])
