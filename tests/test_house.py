@@ -93,7 +93,7 @@ def _is_import_call(call: ast.Call) -> bool:
 
 
 # Layers from the ground up; a room may import what its row names, the ground, and its own files. A subroom is its room.
-GROUND = {"errors", "tolerances", "arrays", "version"}
+GROUND = {"errors", "tolerances", "arrays", "version", "deadline"}
 MAY_IMPORT: dict[str, set[str]] = {
     "language": set(),
     "graphs": set(),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
-
 from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.deadline import Deadline, passed, within
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -19,7 +17,7 @@ _TRIES = 20  # evaluated points that are verified in turn where the best one doe
 _SECONDS = 10.0  # for all of them
 
 
-def judged(problem: Problem, finding: Finding, method: str, deadline: float = math.inf) -> Result:
+def judged(problem: Problem, finding: Finding, method: str) -> Result:
     """Verify what a path found and write it on the model.
 
     Where the point does not stand, because F falls towards an x at which the answer jumps, say, or because the lower
@@ -42,10 +40,10 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
             result.verdict = Verdict.FAILED
         return result
     compilation = Compilation.of(problem)
-    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False), deadline)
+    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False))
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
-        other = _next_best(finding, verifier, deadline)
+        other = _next_best(finding, verifier)
         if other is not None:
             complaint = check if isinstance(check, str) else "; ".join(check.complaints)
             result.notes.append(
@@ -66,17 +64,17 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
     return result
 
 
-def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check | None:
+def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
     """The best evaluated point that stands, among the best few."""
     feasible = sorted((e for e in finding.archive if e.feasible), key=lambda e: e.cost)
     others = [evaluation for evaluation in feasible if evaluation.upper != finding.upper]
-    deadline = min(deadline, time.monotonic() + _SECONDS)
-    for evaluation in others[:_TRIES]:
-        if time.monotonic() > deadline:
-            break
-        check = verifier.check(evaluation.upper, evaluation.lower)
-        if isinstance(check, Check) and check.stands:
-            return check
+    with within(Deadline.after(_SECONDS)):
+        for evaluation in others[:_TRIES]:
+            if passed():
+                break
+            check = verifier.check(evaluation.upper, evaluation.lower)
+            if isinstance(check, Check) and check.stands:
+                return check
     return None
 
 

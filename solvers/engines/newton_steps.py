@@ -10,6 +10,7 @@ import numpy as np
 
 from bilevel import tolerances
 from bilevel.arrays import Array
+from bilevel.deadline import passed
 from bilevel.programs.answer import Answer
 from bilevel.programs.program import Program
 
@@ -113,6 +114,8 @@ def from_starts(program: Program, start: Array | None, attempt: Callable[[Array]
     """What the first start that comes to something leads to; None where none does."""
     with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen there
         for y in start_of(program, start):
+            if passed():
+                return None
             answer = attempt(y)
             if answer is not None:
                 return answer
