@@ -29,6 +29,7 @@ from typing import Any
 _LEAST = 0.01  # seconds that an engine is given in any case: some take 0 for no limit
 _LATE = 0.1  # seconds, and share of what there was at first, by which those that ask may be late before the bell rings
 _SHARE = 0.02
+_WRAPPERS = ("casadi.py",)
 _AGAIN = 0.5  # seconds after which it rings once more where nobody took notice
 
 
@@ -113,7 +114,19 @@ class _Bell:
 
     def ring(self, _: int, frame: FrameType | None) -> None:
         """Called by the signal."""
-        if self.rings and not self.waits and _may_be_left(frame, self.base):
+        if not self.rings or self.waits or not _may_be_left(frame, self.base):
+            return
+        caller = _outside(frame)
+        if caller is frame:
+            raise OutOfTime
+        if sys.gettrace() is None:
+            caller.f_trace = self._late
+            sys.settrace(_ignored)
+
+    def _late(self, *_: Any) -> Any:
+        """At the next line of whoever called the wrapper of a C++ library."""
+        sys.settrace(None)
+        if self.rings and not self.waits:
             raise OutOfTime
 
 
@@ -137,6 +150,8 @@ def ringing() -> Iterator[None]:
         _bell.rings, _bell.base = False, None
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        if sys.gettrace() is _ignored:
+            sys.settrace(None)
 
 
 def heard() -> None:
@@ -158,6 +173,18 @@ def _alarm_is_free() -> bool:
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         return False
     return signal.getsignal(signal.SIGALRM) is signal.SIG_DFL and signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
+
+
+def _ignored(*_: Any) -> None:
+    """A trace of nothing, by which a frame's own is heard."""
+
+
+def _outside(frame: Any) -> Any:
+    """The frame, or the first below it that is not one of CasADi's wrappers: they swallow what is raised in them."""
+    inner = frame
+    while inner is not None and inner.f_code.co_filename.endswith(_WRAPPERS):
+        inner = inner.f_back
+    return frame if inner is None else inner
 
 
 def _may_be_left(frame: Any, base: Any) -> bool:

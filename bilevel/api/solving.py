@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -99,7 +102,7 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
     settings = checked(asked)
-    with within(whole(settings.time_limit)):
+    with within(whole(settings.time_limit)), _quiet():
         end = Deadline.after(settings.time_limit)
         problem = Problem.read(model, settings.attitude)
         observer.started(asked.method, settings)
@@ -112,6 +115,14 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began
     return result
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what NumPy and SciPy warn of in their own lines: what comes of it is judged, not heard."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(numpy|scipy)\.")
+        yield
 
 
 def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:

@@ -63,7 +63,7 @@ class Verifier:
         reply = self._response(x)
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return f"at the point found the lower level is {reply.status}: {reply.message}"
-        self._first = dict(zip(self._answering, reply.lower, strict=False))
+        self._first = {f.name: value for f, value in zip(self.problem.followers, reply.lower, strict=False)}
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
         fresh.remark = reply.message
         if candidate is None:

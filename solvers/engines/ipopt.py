@@ -16,6 +16,7 @@ import numpy as np
 from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import Definiteness
 from bilevel.linear_algebra.sparsity import column_of, pattern, with_diagonal
@@ -194,7 +195,7 @@ class _CasadiSolver(_IpoptSolver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         program = self.program
         self._clock.until = deadline.Deadline.after(deadline.limited(time_limit))
-        with deadline.waiting():
+        with deadline.waiting(), silence():
             result = self._solver(
                 x0=self._start(start),
                 p=parameters,
