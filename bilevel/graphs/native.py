@@ -82,7 +82,7 @@ class Native:
     """
 
     def __init__(self, function: ca.Function) -> None:
-        self._size = function.n_instructions()
+        self._size = int(function.n_instructions())
         self._level = "-O1" if self._size <= _OPTIMIZED else "-O0"
         self._command = compiler()
         self._job: _Job | None = None
