@@ -53,7 +53,8 @@ def solve(
     seed : int
         Of every random choice.
     time_limit : float, optional
-        Seconds; the KKT path takes 60 where nothing is said.
+        Seconds, after which all has ended but the verification, which takes a tenth more and half a second at most;
+        the KKT path takes 60 where nothing is said.
     complementarity, engine : str
         The treatment and the engine of the KKT path.
     allow_nonconvex : bool

@@ -44,10 +44,10 @@ def large(n=400):
 @pytest.mark.skipif(native.compiler() is None, reason="no C compiler on this machine")
 def test_machine_code_gives_the_same_bits_and_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    x, outputs = large()
+    x, outputs = large(150)
     function = Compiled([x], [outputs])
     assert function.function.n_instructions() >= native.SMALLEST
-    point = np.random.default_rng(1).random(400)
+    point = np.random.default_rng(1).random(150)
     before = function(point)[0].copy()
     library = native.Native(function.function)
     library.make()
@@ -64,9 +64,9 @@ def test_machine_code_gives_the_same_bits_and_is_kept(tmp_path, monkeypatch):
 
 def test_without_a_compiler_the_interpreter_goes_on(monkeypatch):
     monkeypatch.setenv("BILEVEL_NATIVE", "0")
-    x, outputs = large()
+    x, outputs = large(150)
     function = Compiled([x], [outputs])
-    point = np.random.default_rng(2).random(400)
+    point = np.random.default_rng(2).random(150)
     before = function(point)[0].copy()
     function._quicken()
     np.testing.assert_array_equal(function(point)[0], before)
