@@ -68,6 +68,9 @@ class Deadline:
 _current: ContextVar[Deadline] = ContextVar("deadline", default=Deadline())  # noqa: B039 (it is frozen)
 
 
+_stoppable: ContextVar[bool] = ContextVar("stoppable", default=False)
+
+
 def current() -> Deadline:
     """The deadline that holds here."""
     return _current.get()
@@ -79,8 +82,8 @@ def passed() -> bool:
 
 
 def look() -> None:
-    """Raise :class:`OutOfTime` if it is over."""
-    if _current.get().passed:
+    """Raise :class:`OutOfTime` if it is over, inside :func:`ringing`: there somebody catches it."""
+    if _stoppable.get() and _current.get().passed:
         raise OutOfTime
 
 
@@ -136,13 +139,23 @@ _bell = _Bell()
 @contextmanager
 def ringing() -> Iterator[None]:
     """Raise :class:`OutOfTime` inside, wherever that is, soon after the deadline that holds has passed."""
-    deadline = current()
+    token = _stoppable.set(True)
+    try:
+        with _alarm(current()):
+            yield
+    finally:
+        _stoppable.reset(token)
+
+
+@contextmanager
+def _alarm(deadline: Deadline) -> Iterator[None]:
+    """The same of what does not look."""
     if deadline.end == math.inf or _bell.rings or not _alarm_is_free():
         yield
         return
     left = deadline.left
     before = signal.signal(signal.SIGALRM, _bell.ring)
-    _bell.rings, _bell.base = True, sys._getframe(2)
+    _bell.rings, _bell.base = True, sys._getframe(4)
     signal.setitimer(signal.ITIMER_REAL, max(left, 0.0) * (1.0 + _SHARE) + _LATE, _AGAIN)
     try:
         yield
@@ -157,6 +170,7 @@ def ringing() -> Iterator[None]:
 def heard() -> None:
     """Stop the bell: whoever caught :class:`OutOfTime` is putting together what was found."""
     _bell.rings = False
+    _stoppable.set(False)
 
 
 @contextmanager
