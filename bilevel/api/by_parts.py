@@ -9,6 +9,7 @@ from dataclasses import replace
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.settings import Settings
+from bilevel.deadline import Deadline, within
 from bilevel.reading.problem import Problem
 
 Run = Callable[[Problem, Settings, Observer], tuple[str, Finding]]
@@ -55,7 +56,8 @@ def by_parts(parts: Sequence[Problem], settings: Settings, observer: Observer, r
     for place, part in enumerate(parts):
         left = max(_LEAST, (until - time.monotonic()) / (len(parts) - place))
         observer.said(f"part {place + 1} of {len(parts)}: {', '.join(f.name for f in part.followers[:3])}")
-        name, finding = run(part, replace(settings, time_limit=left), _Heard(observer))
+        with within(Deadline.after(left)):
+            name, finding = run(part, replace(settings, time_limit=left), _Heard(observer))
         names.append(name)
         found.append(finding)
         if finding.claim is Verdict.INFEASIBLE or finding.termination is Termination.INTERRUPTED:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.api.asking import SEARCH_PATH
 from bilevel.api.by_parts import Run, by_parts
+from bilevel.api.timing import FOR_A_SEARCH, for_exact, left, timed
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -37,7 +37,7 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
-    finding = path().run(problem, settings, observer)
+    finding = timed(path(), problem, settings, observer)
     finding.notes += remarks
     return finding
 
@@ -57,21 +57,19 @@ def apart(path: type[Path], problem: Problem, settings: Settings, observer: Obse
 
 def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
     """The exact path that suits, and a search where there is none or where it brings home no proof."""
-    began = time.monotonic()
     used, finding, refusals = _first_exact(problem, settings, observer)
     if finding is not None and (_settled(finding) or finding.termination is Termination.INTERRUPTED):
         return used, finding
-    if settings.time_limit is not None:
-        settings = replace(settings, time_limit=max(1.0, settings.time_limit - (time.monotonic() - began)))
+    settings = replace(settings, time_limit=left(settings))
     search = registry.get(Path, SEARCH_PATH)()
     if finding is None:
-        found = _searched(search, problem, settings, observer)
+        found = searched(search, problem, settings, observer)
         found.notes += [f"no exact path: {refusal}" for refusal in refusals]
         return SEARCH_PATH, found
     observer.said(f"{used} found no proof; searching for a better point")
     try:
         near = _within_reach(problem, finding) if problem.unbounded else problem
-        found = _better(problem, finding, search.run(near, settings, observer))
+        found = better(problem, finding, timed(search, near, settings, observer))
         if near is not problem:
             names = ", ".join(var.name for var in problem.unbounded)
             found.notes.append(f"{names} without bounds: searched within {_REACH:g} of the best point known")
@@ -96,18 +94,18 @@ def _within_reach(problem: Problem, finding: Finding) -> Problem:
     return Problem.read(model, problem.attitude)
 
 
-def _searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+def searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
     """By gradients where there are many variables and gradients, else by the default search."""
     free = all(var.is_continuous() and not var.domain.isfinite() for var in problem.variables)
     if free and len(problem.variables) >= _MANY:
         try:
-            found = search.run(problem, replace(settings, method=DESCENT), observer)
+            found = timed(search, problem, replace(settings, method=DESCENT), observer)
         except (RefusedError, SpaceError, OptionError):
             pass
         else:
             found.notes.append(f"{len(problem.variables)} real upper variables: searched by {DESCENT}")
             return found
-    return search.run(problem, settings, observer)
+    return timed(search, problem, settings, observer)
 
 
 def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding | None, list[str]]:
@@ -135,11 +133,9 @@ def _first_on_the_whole(
     """Run the first exact path that does not refuse."""
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
-    began = time.monotonic()
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
-        limit = None
-        if settings.time_limit is not None:
-            limit = part.share * max(1.0, settings.time_limit - (time.monotonic() - began))
+        limit = for_exact(settings, *FOR_A_SEARCH)
+        limit = limit if limit is None else part.share * limit
         try:
             return part.name, walk(part, problem, replace(settings, time_limit=limit), observer), refusals
         except RefusedError as refusal:
@@ -170,7 +166,7 @@ def _cost_of(problem: Problem, exact: Finding, rival: float) -> float:
     return problem.sense * check.upper_objective if isinstance(check, Check) and check.stands else again
 
 
-def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
+def better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
     best = searched.archive.incumbent
     exact.notes += searched.notes

@@ -103,11 +103,11 @@ class _Lifter:
     def _maximum(self, pieces: list[Any]) -> Any:
         block, k = self._block, self._count
         if k == 0:
-            block.maximum, block.weight = pyo.Var(pyo.Any, dense=False), pyo.Var(pyo.Any, dense=False, bounds=(0, 1))
+            block.maximum, block.share = pyo.Var(pyo.Any, dense=False), pyo.Var(pyo.Any, dense=False, bounds=(0, 1))
             block.above, block.attained = pyo.Constraint(pyo.Any), pyo.Constraint(pyo.Any)
         self._count += 1
         top = block.maximum.add(k)
-        weights = [block.weight.add((k, i)) for i in range(len(pieces))]
+        weights = [block.share.add((k, i)) for i in range(len(pieces))]
         for i, piece in enumerate(pieces):
             slack = block.pair(f"maximum[{k}]", f"piece {i}", weights[i], top - piece)
             block.above.add((k, i), slack >= 0)

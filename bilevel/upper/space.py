@@ -19,6 +19,7 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array, Point, sizes_of_rows
 from bilevel.errors import SpaceError
+from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.compilation import Compilation
 from bilevel.upper.conditions import Condition, at_rest, read_conditions
@@ -248,9 +249,10 @@ class Space:
         lower = np.where(movable, [d.lower for d in self.dimensions], x)
         upper = np.where(movable, [d.upper for d in self.dimensions], x)
         spread = np.where(movable, [max(d.upper - d.lower, 1e-12) for d in self.dimensions], 1.0)
-        solution = self._projection(
-            x0=x, p=np.concatenate([x, spread]), lbx=lower, ubx=upper, lbg=self._row_lower, ubg=self._row_upper
-        )
+        with silence():
+            solution = self._projection(
+                x0=x, p=np.concatenate([x, spread]), lbx=lower, ubx=upper, lbg=self._row_lower, ubg=self._row_upper
+            )
         moved = np.clip(solution["x"].full()[:, 0], lower, upper)
         found = self.canonical(tuple(float(m) if free else c for m, free, c in zip(moved, movable, point, strict=True)))
         return found if self.allows(found) else None

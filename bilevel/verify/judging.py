@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
 from typing import Any
 
 import numpy as np
 
 from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.deadline import Deadline, passed, within
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -23,9 +22,9 @@ _TRIES = 20  # evaluated points that are verified in turn where the best one doe
 _SECONDS = 10.0  # for all of them
 
 
-def judged(problem: Problem, finding: Finding, method: str, deadline: float = math.inf) -> Result:
+def judged(problem: Problem, finding: Finding, method: str) -> Result:
     """Verify what a path found and write it on the model; see :func:`_judged`."""
-    result = _judged(problem, finding, method, deadline)
+    result = _judged(problem, finding, method)
     hidden = {var.name for var in problem.lower_variables} - {var.name for var in problem.reported_variables}
     if hidden:
         result.lower = _without(hidden, result.lower)
@@ -38,7 +37,7 @@ def _without(hidden: set[str], values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in hidden}
 
 
-def _judged(problem: Problem, finding: Finding, method: str, deadline: float) -> Result:
+def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     """Verify what a path found and write it on the model.
 
     Where the point does not stand, because F falls towards an x at which the answer jumps, say, or because the lower
@@ -61,10 +60,10 @@ def _judged(problem: Problem, finding: Finding, method: str, deadline: float) ->
             result.verdict = Verdict.FAILED
         return result
     compilation = Compilation.of(problem)
-    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False), deadline)
+    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False))
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
-        other = _next_best(finding, verifier, deadline)
+        other = _next_best(finding, verifier)
         if other is not None:
             complaint = check if isinstance(check, str) else "; ".join(check.complaints)
             result.notes.append(
@@ -89,17 +88,17 @@ def _judged(problem: Problem, finding: Finding, method: str, deadline: float) ->
     return result
 
 
-def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check | None:
+def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
     """The best evaluated point that stands, among the best few."""
     feasible = sorted((e for e in finding.archive if e.feasible), key=lambda e: e.cost)
     others = [evaluation for evaluation in feasible if evaluation.upper != finding.upper]
-    deadline = min(deadline, time.monotonic() + _SECONDS)
-    for evaluation in others[:_TRIES]:
-        if time.monotonic() > deadline:
-            break
-        check = verifier.check(evaluation.upper, evaluation.lower)
-        if isinstance(check, Check) and check.stands:
-            return check
+    with within(Deadline.after(_SECONDS)):
+        for evaluation in others[:_TRIES]:
+            if passed():
+                break
+            check = verifier.check(evaluation.upper, evaluation.lower)
+            if isinstance(check, Check) and check.stands:
+                return check
     return None
 
 

@@ -8,13 +8,13 @@ compiled code.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.convexity.known import known_convex, surely_convex
+from bilevel.deadline import passed
 from bilevel.expressions.translation import Translator, evaluator
 from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
@@ -27,7 +27,6 @@ from bilevel.verify.check import Check
 
 _PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
-_LEAST = 0.5
 
 
 class Verifier:
@@ -39,14 +38,12 @@ class Verifier:
         Of the problem.
     response : Response
         The one whose engines the independent solve should avoid, and which breaks the ties.
-    deadline : float
-        Of ``time.monotonic()``: engines are stopped then, though each is given half a second in any case.
     """
 
-    def __init__(self, compilation: Compilation, response: Response, deadline: float = math.inf) -> None:
+    def __init__(self, compilation: Compilation, response: Response) -> None:
         self.problem = compilation.problem
         self._response = response
-        self._deadline = deadline
+        self._first: dict[str, float] = {}  # f of each follower, minimised, by the response's own engines
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
         self._answering = {
             follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
@@ -66,6 +63,7 @@ class Verifier:
         reply = self._response(x)
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return f"at the point found the lower level is {reply.status}: {reply.message}"
+        self._first = {f.name: value for f, value in zip(self.problem.followers, reply.lower, strict=False)}
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
         fresh.remark = reply.message
         if candidate is None:
@@ -143,6 +141,8 @@ class Verifier:
         answer = self._afresh(follower.name, x)
         if answer.status is Status.OPTIMAL and answer.objective > f + slack:  # no optimum, whatever that engine says
             answer = answering.another(x, answer)
+        if answer.status in (Status.FAILED, Status.REFUSED) and passed():  # no second opinion in time: the first one
+            return min(f, self._first[follower.name]), False, False, []
         if answer.status is not Status.OPTIMAL:
             return f, False, False, [f"solved afresh, {follower.name} is {answer.status}: {answer.message}"]
         if answer.objective > f + slack:
@@ -160,8 +160,7 @@ class Verifier:
         if key not in self._known:
             answering = self._answering[name]
             longest = _SECOND_OPINION if answering.program.convex else _PROOF
-            left = min(longest, max(_LEAST, self._deadline - time.monotonic()))
-            self._known[key] = answering(x, None, left)
+            self._known[key] = answering(x, None, longest)
         return self._known[key]
 
     def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array, sizes_of_rows
 from bilevel.contracts.finding import Termination
 from bilevel.contracts.observer import Observer
+from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import RefusedError
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.taylor import Taylor
@@ -79,7 +80,7 @@ class BoxSearch:
         limit: float,
     ) -> None:
         self._began = time.monotonic()
-        self._deadline = self._began + limit
+        self._deadline = min(self._began + limit, current().end)
         self._taylor, self._tubes, self._leader = taylor, tubes, leader
         self._compilation, self._problem, self._observer = compilation, compilation.problem, observer
         self._response = Response(self._problem, compilation=compilation, warm=False)
@@ -102,6 +103,9 @@ class BoxSearch:
             self._polish()
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            self.termination = Termination.TIME_LIMIT
 
     def _run(self) -> None:
         low, high = self._cutting.first()

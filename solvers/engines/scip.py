@@ -19,7 +19,7 @@ import numpy as np
 import pyscipopt
 from numpy.typing import NDArray
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
@@ -82,7 +82,8 @@ class ScipSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         """See :class:`bilevel.contracts.engine.Solver`."""
         began = time.monotonic()
-        limit = _LONGEST if time_limit is None else max(time_limit, 0.01)
+        limit = deadline.limited(_LONGEST if time_limit is None else time_limit)
+        assert limit is not None
         cutoff = self._value_at(parameters, start) if self.program.loose.any() else None
         answer, loose = self._solve(parameters, start, limit, cutoff)
         if loose is None or answer.interrupted:
@@ -151,7 +152,8 @@ class ScipSolver(Solver):
         """The answer, and the name of a variable for whose want of bounds it proves nothing."""
         program = self.program
         model = pyscipopt.Model(program.name)
-        _set_parameters(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap, time_limit)
+        until = deadline.Deadline.after(time_limit)
+        _set_parameters(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap)
         margin = None if cutoff is None else cutoff + _MARGIN * tolerances.scale(cutoff)
         box = None if margin is None else box_below(program, parameters, margin)
         box = (program.lower, program.upper) if box is None else box
@@ -180,7 +182,8 @@ class ScipSolver(Solver):
         first = _FirstRelaxation()
         model.includeEventhdlr(first, "first", "whether the root's relaxation has an optimum")
         try:
-            with silence():
+            with silence(), deadline.waiting():
+                model.setParam("limits/time", until.left if until.left > 0.0 else 0.0)  # less what building took
                 model.presolve()
                 loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
                 model.optimize()
@@ -267,7 +270,7 @@ class ScipSolver(Solver):
         return Answer(found, y, objective, bound, message=words, interrupted=stopped)
 
 
-def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
+def _set_parameters(model: Any, gap: float) -> None:
     model.hideOutput()
     model.setParam("limits/gap", gap)
     model.setParam("limits/absgap", gap)
@@ -280,7 +283,6 @@ def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
     model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
     # SCIP listens for Ctrl-C by itself, also in a job of the background and in a worker, which were told not to.
     model.setParam("misc/catchctrlc", signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)
-    model.setParam("limits/time", time_limit)
 
 
 def _disbelieved(answer: Answer, loose: str) -> Answer:

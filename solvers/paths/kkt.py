@@ -26,6 +26,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.contracts.treatment import Treatment
+from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import OptionError, RefusedError
 from bilevel.kkt.conditions import refuse_follower
 from bilevel.programs.answer import Answer, Status
@@ -82,7 +83,7 @@ class _Walk:
         self.problem, self.settings, self.observer = problem, settings, observer
         self.count = _options(settings)
         self.limit = settings.time_limit if settings.time_limit is not None else DEFAULT_TIME_LIMIT
-        self.deadline = time.monotonic() + self.limit
+        self.deadline = min(time.monotonic() + self.limit, current().end)
         self.notes: list[str] = []
         self.compilation = Compilation.of(problem)
         self.conditions = equivalence_of(problem, self.compilation, settings.allow_nonconvex)
@@ -112,6 +113,9 @@ class _Walk:
                 self._prove(TreatedModel(self.problem, name))
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            self.termination = Termination.TIME_LIMIT
         lost = self.best is None or not self.best.stationary
         if lost and self.claim is Verdict.FAILED and not math.isfinite(self.bound) and time.monotonic() < self.deadline:
             for missing in slope_missing_in_the_box(self.response):
@@ -261,7 +265,7 @@ class _Walk:
         return found
 
     def _left(self) -> float:
-        return max(self.deadline - time.monotonic(), 1.0)
+        return max(self.deadline - time.monotonic(), 0.0)
 
     def _conclude_infeasible(self, answer: Answer) -> None:
         self.termination = Termination.OPTIMALITY
@@ -345,6 +349,7 @@ _THIN = ("product", "strong_duality")  # treatments whose rows have no interior:
 _FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
 _DEEP = 1e5  # F below minus this at a verified point and no bound: it may fall without end
 _FARTHER = 1e2  # then it does if some point is so many times as far down
+_LAST = 0.1  # seconds left of which an engine that was given a limit made nothing
 _EXPLAINING = 10.0  # seconds for saying why there is no point
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
 
@@ -365,4 +370,4 @@ def _why_stopped(answer: Answer, left: float) -> Termination:
         return Termination.INTERRUPTED
     if answer.status is Status.OPTIMAL:
         return Termination.OPTIMALITY
-    return Termination.TIME_LIMIT if left <= 1.0 else Termination.STALLED
+    return Termination.TIME_LIMIT if left <= _LAST else Termination.STALLED

@@ -31,6 +31,7 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
+from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
@@ -71,6 +72,9 @@ class MixedInteger(Path):
             termination = walk.run()
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            termination = Termination.TIME_LIMIT
         return walk.rounds.finding(termination)
 
 

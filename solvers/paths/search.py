@@ -12,8 +12,6 @@ from below is a function of the history as well (:mod:`bilevel.solvers.anchors`)
 from __future__ import annotations
 
 import inspect
-import math
-import time
 
 import numpy as np
 
@@ -74,7 +72,7 @@ class OuterLoop(Path):
                 _window(search, settings, anchors),
             )
             crew = _crew(compilation, space, settings, gradients, study)
-            return Run(search, space, crew, study, anchors, observer).until(problem, budget, _deadline(settings))
+            return Run(search, space, crew, study, anchors, observer).until(problem, budget, settings.time_limit)
         finally:
             study.close()
 
@@ -105,10 +103,6 @@ def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
         return settings.workers
     most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
-
-
-def _deadline(settings: Settings) -> float:
-    return math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
 
 
 def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:

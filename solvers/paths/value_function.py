@@ -33,6 +33,7 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
+from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
@@ -47,6 +48,7 @@ from bilevel.solvers.single_level.high_point import HighPoint
 
 _ROUNDS = 200
 _LARGEST = 5000  # operations in the relaxation; beyond, a global solver does nothing useful in a minute
+_SURELY = 2  # times that: what is counted before is counted roughly
 _SLACK = tolerances.GLOBAL_FEASIBILITY  # in every row: see tolerances.SHARP for what it is needed for
 _FIRST = 0.2  # of the time, for points near the start of a leader without bounds
 _PATIENCE = 3  # rounds in a row at the same x without a better bound
@@ -73,6 +75,9 @@ class ValueFunction(Path):
             termination = walk.run()
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            termination = Termination.TIME_LIMIT
         return walk.rounds.finding(termination)
 
 
@@ -90,6 +95,7 @@ class Relaxation:
     def __init__(self, problem: Problem, compilation: Compilation) -> None:
         self._compilation = compilation
         self.conditions = stationary_followers(compilation)
+        _refuse_surely_large(compilation)
         self._high_point = HighPoint(problem, compilation, self.conditions)
         self._program, self._names = self._high_point.program, self._high_point.places
         _refuse_large(self._program)
@@ -124,6 +130,17 @@ class Relaxation:
 
     def _upper_places(self) -> list[int | None]:
         return [self._names.get(var.name) for var in self._compilation.problem.variables]
+
+
+def _refuse_surely_large(compilation: Compilation) -> None:
+    """The same before it is built, which takes its time: every follower's objective is to be a row of it."""
+    for follower in compilation.programs.values():
+        squares = sum(len(square.factor.hessian) ** 2 for square in follower.squares)
+        size = max(squares, follower.rest.graph.n_instructions())
+        if size > _SURELY * _LARGEST:
+            raise RefusedError(
+                f"{follower.name} alone has {size} operations, more than the {_LARGEST} that are worth a global solver"
+            )
 
 
 def _refuse_large(program: Program) -> None:

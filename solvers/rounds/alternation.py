@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
@@ -63,7 +63,7 @@ class Rounds:
     def __init__(self, problem: Problem, compilation: Compilation, settings: Settings, observer: Observer) -> None:
         self._problem, self._observer = problem, observer
         self.response = Response(problem, compilation=compilation)
-        self._deadline = time.monotonic() + (settings.time_limit or DEFAULT_TIME)
+        self._deadline = min(time.monotonic() + (settings.time_limit or DEFAULT_TIME), deadline.current().end)
         self._archive, self._best, self.bound = Archive(), _Best(), -math.inf
         self.notes: list[str] = []
         self.infeasible = self.unbounded = self._unproved = False

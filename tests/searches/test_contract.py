@@ -224,7 +224,7 @@ def test_half_an_enumeration_is_none(search):
 
 HISTORIES = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1].rpartition("/")[0]]
 import pytest
 from test_contract import SEARCHES, walk
 found = {}

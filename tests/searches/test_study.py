@@ -99,7 +99,7 @@ def test_nothing_is_evaluated_twice(study):
 
 KILLED = """
 import os, signal, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1].rpartition("/")[0]]
 from test_contract import build
 from bilevel.contracts.observer import Observer
 import bilevel
