@@ -15,7 +15,7 @@ from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.reading.problem import Problem
 from bilevel.results.result import Result
-from bilevel.verify.judging import judged
+from bilevel.verify.judging import judged, unbounded_at_once
 
 _GRACE = 1.2  # of the time limit, by which the verification is to end too
 
@@ -114,13 +114,14 @@ def solve(
 
 def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
-    began = time.perf_counter()
-    deadline = math.inf if asked.time_limit is None else time.monotonic() + _GRACE * asked.time_limit
+    began, start = time.perf_counter(), time.monotonic()
     settings = checked(asked)
+    deadline = math.inf if settings.time_limit is None else start + _GRACE * settings.time_limit
     problem = Problem.read(model, settings.attitude)
     observer.started(asked.method, settings)
     try:
-        used, finding = _run(problem, settings, observer)
+        endless = unbounded_at_once(problem)
+        used, finding = (settings.method, endless) if endless else _run(problem, settings, observer)
         result = judged(problem, finding, used, deadline)
     finally:
         observer.finished(asked.method)
