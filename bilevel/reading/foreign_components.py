@@ -94,9 +94,11 @@ def _binaries(block: Any) -> None:
         if not members or boolean.is_reference():
             continue
         name = unique_component_name(block, f"{boolean.local_name}_binary")
-        block.add_component(name, pyo.Var(pyo.Any, dense=False, domain=pyo.Binary))
+        indexed = boolean.is_indexed()
+        made = pyo.Var(pyo.Any, dense=False, domain=pyo.Binary) if indexed else pyo.Var(domain=pyo.Binary)
+        block.add_component(name, made)
         for data in members:
-            binary = block.component(name).add(data.index())
+            binary = made.add(data.index()) if indexed else made
             binary.set_value(None if data.value is None else int(data.value))
             if data.fixed:
                 binary.fix()
