@@ -53,7 +53,7 @@ from bilevel.language.duals import Duals
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier
 from bilevel.reading.piecewise import settle
-from bilevel.reading.preparing import make_plain
+from bilevel.reading.plain.preparing import make_plain
 from bilevel.reading.problem import Problem
 
 BLOCK = "bilevel_kkt"

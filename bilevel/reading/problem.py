@@ -24,10 +24,10 @@ from bilevel.language.lower_level import LowerLevel
 from bilevel.reading.components import called, refuse_nested, refuse_unknown_components, within
 from bilevel.reading.criterion import criterion_of
 from bilevel.reading.follower import Follower
-from bilevel.reading.foreign_components import truth_values
 from bilevel.reading.multipliers import Multiplier, multipliers_above
 from bilevel.reading.piecewise import ends_within, lifted
-from bilevel.reading.preparing import insist_on_a_value, plain
+from bilevel.reading.plain.foreign_components import truth_values
+from bilevel.reading.plain.preparing import insist_on_a_value, plain
 from bilevel.reading.structure import refuse_entangled
 
 
@@ -38,7 +38,7 @@ class Problem:
     Attributes
     ----------
     model : ConcreteModel
-        The user's model, or a clone of it made plain (:mod:`bilevel.reading.preparing`).
+        The user's model, or a clone of it made plain (:mod:`bilevel.reading.plain.preparing`).
     variables : tuple of VarData
         The leader's decisions x.
     objective : ObjectiveData

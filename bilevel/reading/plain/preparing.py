@@ -8,7 +8,7 @@ the model itself is mended, once and before anything else, on a clone wherever t
 - limits that move (``x - 1 <= y <= x + 1``) are two rows;
 - a domain in several pieces becomes a list, or binaries and two rows (:mod:`bilevel.reading.pieces`);
 - disjunctions, logic, ordered sets, complementarities and arcs become rows and binaries on the level they stand on
-  (:mod:`bilevel.reading.foreign_components`).
+  (:mod:`bilevel.reading.plain.foreign_components`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from bilevel import tolerances
 from bilevel.errors import ModelError, first_line
 from bilevel.language.domains import Allowed
 from bilevel.language.lower_level import LowerLevel
-from bilevel.reading.foreign_components import foreign, transform
 from bilevel.reading.pieces import MOST, Piece, is_category, is_plain, list_values, numeric_bounds, pieces_of
+from bilevel.reading.plain.foreign_components import foreign, transform
 
 BLOCK = "bilevel_reading"
 _LEVELS = (pyo.Block, LowerLevel)
