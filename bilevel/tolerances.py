@@ -53,6 +53,9 @@ CLOSE = 1e-4
 """How far apart the two may lie: an interior point keeps half its digits at a weakly active row. Where f is flat, a
 fourth power say, points with the same f lie farther apart, and are not the same answer."""
 
+INFINITE = 1e20
+"""From here on a bound is none, and a value is no answer: what SCIP takes for infinity, the least of all solvers."""
+
 INTEGRALITY = 1e-6
 """Distance from the nearest integer (absolute)."""
 

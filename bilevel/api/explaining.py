@@ -22,9 +22,9 @@ from bilevel.kkt.conditions import BLOCK
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.kkt.transformation import KKTTransformation
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
-from bilevel.reading.variables import is_category
 from bilevel.response.answering import ranked_engines
 
 SHOWN = 40

@@ -21,6 +21,7 @@ from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
 from bilevel.reading.problem import Problem
 from bilevel.results.result import Result
+from bilevel.verify.judging import unbounded_at_once
 
 
 def solve(
@@ -126,7 +127,8 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
         observer.started(asked.method, settings)
         try:
             with within(end):
-                used, finding = _run(problem, settings, observer)
+                endless = unbounded_at_once(problem)
+                used, finding = (settings.method, endless) if endless else _run(problem, settings, observer)
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
         finally:

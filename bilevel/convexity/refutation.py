@@ -21,8 +21,9 @@ from bilevel.convexity.subject import Subject
 from bilevel.expressions.terms import terms_of, text_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Graph, Interval
+from bilevel.language.domains import members
 from bilevel.linear_algebra.definiteness import definite, scales
-from bilevel.reading.variables import is_category
+from bilevel.reading.pieces import is_category
 
 _CLEAR = 1e-7
 """A scaled eigenvalue below minus this is worth a look along its direction."""
@@ -131,7 +132,7 @@ class Sampling:
         if is_category(var):
             return lambda k: 0.0
         if var.domain.isfinite():
-            values = [float(v) for v in var.domain if side[0] <= v <= side[1]] or [middle_of(side)]
+            values = [float(v) for v in members(var.domain) if side[0] <= float(v) <= side[1]] or [middle_of(side)]
             return lambda k: values[int(self._random.integers(len(values)))]
         if var.is_continuous():
             return lambda k: _drawn(side, k, self._random)

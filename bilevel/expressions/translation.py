@@ -266,7 +266,7 @@ def _constant(node: Any) -> float:
         value = node.value
     except ValueError:  # Pyomo's way to say that a mutable Param was never given one
         value = None
-    if isinstance(value, str) or (value is None and _is_text(getattr(node, "domain", ()))):
+    if isinstance(value, (str, bytes, tuple)) or (value is None and _is_text(getattr(node, "domain", ()))):
         said = f" ({value!r})" if value is not None else ""
         raise ModelError(f"{node.name} is a category{said} and cannot stand in an algebraic expression")
     if value is None:
@@ -275,7 +275,8 @@ def _constant(node: Any) -> float:
 
 
 def _is_text(domain: Any) -> bool:
-    return hasattr(domain, "isfinite") and bool(domain.isfinite()) and any(isinstance(v, str) for v in domain)
+    finite = hasattr(domain, "isfinite") and bool(domain.isfinite())
+    return finite and any(v is None or isinstance(v, (str, bytes, tuple)) for v in domain)
 
 
 def _finite(value: float) -> float:

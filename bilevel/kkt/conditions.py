@@ -41,7 +41,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
-from pyomo.core.base.block import ScalarBlock
+from pyomo.core.base.block import BlockData, ScalarBlock
 
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.gradients import Gradients
@@ -53,6 +53,7 @@ from bilevel.language.duals import Duals
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier
 from bilevel.reading.piecewise import settle
+from bilevel.reading.plain.preparing import make_plain
 from bilevel.reading.problem import Problem
 
 BLOCK = "bilevel_kkt"
@@ -250,6 +251,8 @@ def apply_conditions(
     RefusedError
         If a follower has no optimality conditions, or an upper domain cannot be expressed.
     """
+    if isinstance(model, BlockData):
+        make_plain(model)
     problem = Problem.read(model)
     problem.refuse_conditions("the KKT path")
     if problem.model.component(BLOCK) is not None:

@@ -23,8 +23,9 @@ from bilevel.graphs.steepness import scale_of
 from bilevel.language.squared_distance import Factor
 from bilevel.programs.program import Program
 from bilevel.reading.follower import Follower
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import bounds_of, ends_of, is_category
+from bilevel.reading.variables import bounds_of, ends_of
 
 MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
 

@@ -15,8 +15,8 @@ from bilevel.arrays import Array
 from bilevel.graphs.intervals import ENTIRE, Graph
 from bilevel.programs.compilation import MULTIPLIERS, Compilation
 from bilevel.reading.multipliers import Multiplier
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 
 
 def flat_by_sign(compilation: Compilation, x: Array, y: Array) -> list[str]:

@@ -18,7 +18,7 @@ from bilevel.arrays import Array
 from bilevel.expressions.terms import terms_of, text_of
 from bilevel.expressions.translation import mentioned
 from bilevel.programs.compilation import Compilation
-from bilevel.reading.variables import is_category
+from bilevel.reading.pieces import is_category
 from bilevel.response.response import Response
 
 NO_GRADIENT = "the gradient is not a number there"

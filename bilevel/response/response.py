@@ -7,7 +7,6 @@ built.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
@@ -16,14 +15,16 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.errors import ModelError, RefusedError
 from bilevel.language.attitude import Attitude
+from bilevel.language.domains import members
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Shape
+from bilevel.reading.pieces import as_number, as_value, is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 from bilevel.response.answering import Answering, gains_from_a_start
 from bilevel.response.dual_values import DualValues
 from bilevel.response.express import Express
@@ -285,7 +286,7 @@ class Response:
 
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool, remark: str) -> Reply:
         cost, violation = self._leader(x, y)
-        if not math.isfinite(cost):
+        if not abs(cost) < tolerances.INFINITE:
             message = remark or f"the upper objective is {cost} there"
             return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, message)
         return Reply(Status.OPTIMAL, y.copy(), cost, lower, violation, proved, remark)
@@ -309,7 +310,7 @@ class Response:
         return choice
 
     def _by_name(self, x: Array) -> dict[str, Any]:
-        return {var.name: _as_value(var, value) for var, value in zip(self.problem.variables, x, strict=True)}
+        return {var.name: as_value(var, value) for var, value in zip(self.problem.variables, x, strict=True)}
 
     def vector(self, upper: dict[str, Any]) -> Array:
         """Upper values by name as the vector x.
@@ -319,7 +320,7 @@ class Response:
         ModelError
             If a variable has no value.
         """
-        missing = [var.name for var in self.problem.variables if upper.get(var.name) is None]
+        missing = [v.name for v in self.problem.variables if upper.get(v.name) is None and not _takes_none(v, upper)]
         if missing:
             raise ModelError(f"no value given for the upper variable {missing[0]}")
         return np.array([as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
@@ -327,6 +328,10 @@ class Response:
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
         return dict(zip(self._names, y.tolist(), strict=True))
+
+
+def _takes_none(var: Any, upper: dict[str, Any]) -> bool:
+    return var.name in upper and is_category(var) and None in members(var.domain)
 
 
 def warms(compilation: Compilation) -> bool:
@@ -346,14 +351,3 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
                 programs[name] = program.proved_convex
     return programs
-
-
-def as_number(var: Any, value: Any) -> float:
-    """An upper variable's value as its entry of x: a category's number in its set."""
-    return float(list(var.domain).index(value)) if is_category(var) else float(value)
-
-
-def _as_value(var: Any, number: float) -> Any:
-    if is_category(var):
-        return list(var.domain)[int(number)]
-    return round(number) if not var.is_continuous() and number == round(number) else float(number)

@@ -21,7 +21,9 @@ from bilevel.arrays import Array, Point, sizes_of_rows
 from bilevel.errors import SpaceError
 from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
+from bilevel.language.domains import members
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import is_category
 from bilevel.upper.conditions import Condition, at_rest, read_conditions
 from bilevel.upper.dimension import dimension_of
 
@@ -59,7 +61,7 @@ class Space:
         return self.names.index(var.name)
 
     def _initial(self, variables: Any) -> Point | None:
-        if any(var.value is None for var in variables):
+        if any(var.value is None and not (is_category(var) and None in members(var.domain)) for var in variables):
             return None
         try:
             given = tuple(d.coordinate(var.value) for d, var in zip(self.dimensions, variables, strict=True))

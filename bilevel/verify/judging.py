@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from bilevel import tolerances
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.deadline import Deadline, passed, within
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import as_number, within_domain
 from bilevel.reading.problem import Problem
 from bilevel.response.dual_signs import flat_by_sign
-from bilevel.response.response import Response, as_number
+from bilevel.response.response import Response
 from bilevel.results.result import Result
 from bilevel.verify.check import Check
+from bilevel.verify.free_riders import falls_without_end, free_riders
 from bilevel.verify.verdict import verdict_of
 from bilevel.verify.verifier import Verifier
 
@@ -43,6 +48,8 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     Where the point does not stand, because F falls towards an x at which the answer jumps, say, or because the lower
     level could not be solved to the digits that are asked for, the next best evaluated point that does is reported.
     """
+    if finding.bound is not None and not abs(finding.bound) < tolerances.INFINITE:
+        finding.bound = None
     result = Result(
         method=method,
         verdict=finding.claim,
@@ -75,6 +82,9 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         result.verdict = Verdict.FAILED
         result.notes.append(check)
         return result
+    endless = falls_without_end(problem, check.upper, check.lower) if check.stands else None
+    if endless is not None:
+        return _unbounded(result, endless)
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
@@ -84,8 +94,42 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
         result.notes += flat_by_sign(compilation, x, y)
     _fill(result, check)
-    _write(problem, check)
+    problem.leave({**check.upper, **check.lower})
     return result
+
+
+def _unbounded(result: Result, why: str) -> Result:
+    result.verdict, result.termination, result.bound = Verdict.UNBOUNDED, Termination.OPTIMALITY, None
+    result.notes.append(f"unbounded: {why}")
+    return result
+
+
+def unbounded_at_once(problem: Problem) -> Finding | None:
+    """That F is unbounded along variables which only F mentions, where a few points tell, whatever the method."""
+    if not free_riders(problem):
+        return None
+    compilation = Compilation.of(problem)
+    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False))
+    for share in _SHARES:
+        check = verifier.check({var.name: _between(var, compilation.ranges, share) for var in problem.variables})
+        if isinstance(check, Check) and check.stands:
+            why = falls_without_end(problem, check.upper, check.lower)
+            if why is not None:
+                return Finding(Termination.OPTIMALITY, Verdict.UNBOUNDED, notes=[f"unbounded: {why}"])
+    return None
+
+
+_SHARES = (0.5, 0.0, 1.0, 0.25, 0.75)  # of the way through the box of x
+
+
+def _between(var: Any, ranges: Mapping[str, tuple[float, float]], share: float) -> Any:
+    if var.domain.isfinite() and not (var.is_integer() or var.is_binary()):
+        values = list(var.domain)
+        return values[round(share * (len(values) - 1))]
+    low, high = ranges[var.name]
+    low = min(0.0, high) - 1.0 if math.isinf(low) else low
+    high = max(0.0, low) + 1.0 if math.isinf(high) else high
+    return within_domain(var, low + share * (high - low))
 
 
 def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
@@ -112,11 +156,3 @@ def _fill(result: Result, check: Check) -> None:
         result.gap = abs(check.upper_objective - result.bound) / max(1.0, abs(check.upper_objective))
     if result.verdict is Verdict.CERTIFIED_GLOBAL:
         result.termination = Termination.OPTIMALITY
-
-
-def _write(problem: Problem, check: Check) -> None:
-    """Leave the answer on the user's model."""
-    for var in problem.variables:
-        var.set_value(check.upper[var.name], skip_validation=True)
-    for var in problem.reported_variables:
-        var.set_value(check.lower[var.name], skip_validation=True)

@@ -20,7 +20,7 @@ from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.follower import Follower
-from bilevel.reading.variables import is_category
+from bilevel.reading.pieces import domain_violation, is_category, numeric_bounds, within_domain
 from bilevel.response.answering import Answering
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
@@ -42,6 +42,7 @@ class Verifier:
 
     def __init__(self, compilation: Compilation, response: Response) -> None:
         self.problem = compilation.problem
+        self._homes = compilation.problem.homes
         self._response = response
         self._first: dict[str, float] = {}  # f of each follower, minimised, by the response's own engines
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
@@ -59,6 +60,7 @@ class Verifier:
         interior-point method leaves some at a weakly active row: it stands and is better for the leader. In the
         pessimistic attitude it has to be an optimum below that is worse for him, or that breaks a coupling constraint.
         """
+        upper = self._settled(upper)
         x = self._response.vector(upper)
         reply = self._response(x)
         if reply.status is not Status.OPTIMAL or reply.y is None:
@@ -80,6 +82,10 @@ class Verifier:
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
 
+    def _settled(self, upper: dict[str, Any]) -> dict[str, Any]:
+        """The point with every value a member of its variable's domain: computed ones are off by rounding."""
+        return {name: within_domain(self._homes[name], v) if name in self._homes else v for name, v in upper.items()}
+
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""
         if any(
@@ -95,8 +101,8 @@ class Verifier:
         )
 
     def _measure(self, upper: dict[str, Any], lower: dict[str, Any], proved: bool) -> Check:
-        values = {id(v): upper[v.name] for v in self.problem.variables if not is_category(v)}
-        values |= {id(v): lower[v.name] for v in self.problem.lower_variables}
+        values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
+        values |= {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
         evaluate = evaluator(values)
         objectives, gap, below, complaints = [], None, 0.0, []
         certain = proved or self.problem.attitude is Attitude.OPTIMISTIC
@@ -109,14 +115,18 @@ class Verifier:
             assert written.objective is not None
             f = float(evaluate(written.objective.expr))
             objectives.append(follower.stated(f))
+            if not abs(f) < tolerances.INFINITE:
+                complaints.append(f"the objective of {follower.name} is {f:g}, which is no answer")
+                continue
             best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
-            below = max(below, largest_violation(evaluate, written.constraints), _outside(written.variables, lower))
+            outside = self._outside(written.variables, lower)
+            below = max(below, largest_violation(evaluate, written.constraints), outside)
         above = max(
             largest_violation(evaluate, self.problem.constraints),
-            _outside(self.problem.variables, upper),
+            self._outside(self.problem.variables, upper),
             self._disallowed(upper),
         )
         check = Check(
@@ -176,6 +186,21 @@ class Verifier:
             else []
         )
 
+    def _outside(self, variables: Any, values: dict[str, Any]) -> float:
+        """Largest violation of a bound or a domain; whether a value is in a domain is Pyomo's to say."""
+        worst = 0.0
+        for var in variables:
+            value = values[var.name]
+            away = domain_violation(self._homes.get(var.name, var), value)
+            whole = var.is_integer() or var.is_binary()
+            worst = max(worst, away if not whole or away <= tolerances.INTEGRALITY else math.inf)
+            low, high = (None, None) if is_category(var) else numeric_bounds(var)
+            if low is not None:
+                worst = max(worst, float(low - float(value)) / tolerances.scale(low))
+            if high is not None:
+                worst = max(worst, float(float(value) - high) / tolerances.scale(high))
+        return worst
+
     def _disallowed(self, upper: dict[str, Any]) -> float:
         return 0.0 if all(a.holds([upper[v.name] for v in a.variables]) for a in self.problem.allowed) else math.inf
 
@@ -188,9 +213,18 @@ def _complaints(check: Check) -> list[str]:
         found.append(f"y violates the lower constraints by {check.lower_violation:.2g}")
     if not check.upper_violation <= tolerances.FEASIBILITY:
         found.append(f"(x, y) violates the upper constraints by {check.upper_violation:.2g}")
-    if not math.isfinite(check.upper_objective):
-        found.append(f"the upper objective is {check.upper_objective}")
+    numbers = {"the upper objective": check.upper_objective, **check.upper, **check.lower}
+    for name, value in numbers.items():
+        if isinstance(value, (int, float)) and not abs(value) < tolerances.INFINITE:
+            found.append(f"{name} is {value:g}, which is no answer but a solver's word for none")
     return found
+
+
+def _whole(var: Any, value: float) -> float:
+    """An integer variable's value as the integer it stands for: what a big row hides behind 1e-7 comes to light."""
+    if not (var.is_integer() or var.is_binary()) or not math.isfinite(value):
+        return value
+    return float(round(value)) if abs(value - round(value)) <= tolerances.INTEGRALITY else value
 
 
 def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float:
@@ -203,24 +237,4 @@ def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float
                 limit = float(evaluate(bound))
                 excess = sign * (body - limit) / tolerances.scale(limit)
                 worst = max(worst, math.inf if math.isnan(excess) else excess)
-    return worst
-
-
-def _outside(variables: Any, values: dict[str, Any]) -> float:
-    """Largest violation of a bound, an integrality or a finite domain."""
-    worst = 0.0
-    for var in variables:
-        value = values[var.name]
-        if is_category(var):
-            worst = max(worst, 0.0 if value in var.domain else math.inf)
-            continue
-        low, high = var.bounds
-        if low is not None:
-            worst = max(worst, (low - value) / tolerances.scale(low))
-        if high is not None:
-            worst = max(worst, (value - high) / tolerances.scale(high))
-        if var.is_integer() or var.is_binary():
-            worst = max(worst, 0.0 if abs(value - round(value)) <= tolerances.INTEGRALITY else math.inf)
-        elif var.domain.isfinite():
-            worst = max(worst, min(abs(value - v) / tolerances.scale(v) for v in var.domain))
     return worst

@@ -10,9 +10,9 @@ import numpy as np
 
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import as_number
 from bilevel.reading.problem import Problem
 from bilevel.response.missing_slopes import NO_GRADIENT, missing_slope
-from bilevel.response.response import as_number
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 
 from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding, Termination
@@ -121,7 +122,7 @@ class Run:
         if stored is None:
             return self._crew.take(deadline)
         self._replayed += 1
-        return stored
+        return replace(stored, upper=self._space.values(stored.point))  # JSON knows no tuples
 
     def _keep_what_is_finished(self) -> None:
         """Outcomes that overtook an older point which has none, at the end of the history."""

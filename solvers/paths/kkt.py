@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,8 +34,8 @@ from bilevel.kkt.conditions import refuse_follower
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.extents import box_below
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 from bilevel.registry import register
 from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response
@@ -63,6 +65,7 @@ class KKT(Path):
 
     preference = 0.5
     multipliers = True
+    options: ClassVar[Mapping[str, type]] = {"starts": int}
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:
@@ -356,9 +359,6 @@ _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly 
 
 def _options(settings: Settings) -> int:
     """The number of local starts, the only option there is."""
-    for option in settings.options:
-        if option != "starts":
-            raise OptionError(f"kkt has no option {option!r}; it takes starts")
     count = int(settings.options.get("starts", DEFAULT_STARTS))
     if count < 1:
         raise OptionError(f"starts={count}: at least one is needed")

@@ -123,8 +123,10 @@ def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Sear
         name = study.identity.get("method", name)
     part = registry.get(Search, name)
     known = [p.name for p in inspect.signature(part.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for option in settings.options:
+    chosen = registry.find(Search, settings.method) is not None  # else some options are of other methods
+    options = {option: value for option, value in settings.options.items() if chosen or option in known}
+    for option in options:
         if option not in known:
             raise OptionError(f"{name} has no option {option!r}; it takes {', '.join(known) or 'none'}")
     rng = np.random.default_rng(settings.seed)
-    return part(space, rng, budget if isinstance(study, NoStudy) else None, **settings.options)
+    return part(space, rng, budget if isinstance(study, NoStudy) else None, **options)

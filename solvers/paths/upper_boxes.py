@@ -33,8 +33,8 @@ from bilevel.convexity.examination import convexity_of
 from bilevel.errors import RefusedError
 from bilevel.graphs.taylor import Taylor
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 from bilevel.registry import register
 from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from bilevel.reading.pieces import is_category, numeric_bounds
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category, numeric_bounds
 from bilevel.solvers.rounds.rounder_points import inside
 
 _STEPS = (0.0, 1.0, -1.0, 10.0, -10.0)

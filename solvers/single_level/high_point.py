@@ -6,7 +6,6 @@ optimum bounds F. Paths that add what the follower's answers teach start from it
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from bilevel.kkt.conditions import OptimalityConditions, apply_conditions
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
+from bilevel.reading.pieces import solved_value
 from bilevel.reading.problem import Problem
 
 
@@ -78,13 +78,4 @@ class HighPoint:
         """The leader's decision in a solution, by name."""
         self._single.load(solution[: len(self._single.variables)])
         self._block.recover()
-        values = {}
-        for var in self._variables:
-            value = self._model.find_component(var.name).value
-            low, high = var.bounds
-            if not isinstance(value, str):
-                value = 0.0 if value is None else value
-                value = min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
-                value = round(value) if not var.is_continuous() and (var.is_integer() or var.is_binary()) else value
-            values[var.name] = value
-        return values
+        return {var.name: solved_value(self._model.find_component(var), var) for var in self._variables}

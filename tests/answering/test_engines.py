@@ -246,7 +246,9 @@ CORNERS = {
     "badly scaled": Quadratic.of(H=np.diag([1e4, 1e-4]), c=[-1e4, -1e-4], lower=[-3, -3], upper=[3, 3]),
     "two optima of a concave one": Quadratic.of(H=[[-2]], c=[0], lower=[-1], upper=[1]),
     "integers inside fractional bounds": Quadratic.of(c=[1, 1], lower=[0.5, -0.5], upper=[2.5, 1.5], integer=[1, 0]),
-    "no integer between": Quadratic.of(c=[1, 1], lower=[0.2, 0], upper=[0.8, 1], integer=[1, 0]),
+    "no integer between": Quadratic.of(
+        c=[1, 1], A=[[1, 0]], low=[0.2], high=[0.8], lower=[-3, 0], upper=[3, 1], integer=[1, 0]
+    ),
     "integer ties": Quadratic.of(c=[1, 1], A=[[1, 1]], low=[1], lower=[0, 0], upper=[1, 1], integer=[1, 1]),
 }
 
