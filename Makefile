@@ -5,6 +5,7 @@ WORKERS ?= 2
 MODEL   ?= models/ridge.py
 COMPARE ?= kkt,gp,random
 SOLVE   ?= --budget 40 --seed 1
+MINUTES ?= 60
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -16,7 +17,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST     := $(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install cyipopt solve test slow lint typecheck bench clean
+.PHONY: help venv install cyipopt solve test slow adversary lint typecheck bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +63,9 @@ test: install $(VENV)/.installed-test ## lint, format, types and the fast suite
 
 slow: install $(VENV)/.installed-test ## the slow tests alone
 	$(PYTEST) -m slow
+
+adversary: install $(VENV)/.installed-test ## random problems against every method for MINUTES=60; goes on where it stopped
+	$(ONE_THREAD) $(PY) tests/adversary/run.py --minutes $(MINUTES)
 
 lint: $(VENV)/.installed-test ## ruff, rules and format
 	$(BIN)/ruff check .
