@@ -81,6 +81,7 @@ def run(problem: Stated, method: str, options: dict[str, Any], longest_cpu: floa
 def _solve(problem: Stated, method: str, options: dict[str, Any], answer: Path, said: Path, mark: str) -> None:
     """In the child: solve, write what came of it, and go."""
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ[MARK] = mark
     screen = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(screen, 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -76,13 +77,16 @@ def main() -> None:
     last, until = seed + (asked.seeds or sys.maxsize), time.monotonic() + 60 * asked.minutes
     families = tuple(name for name in asked.families.split(",") if name)
     load_everything()
-    while time.monotonic() < until and seed < last:
-        for record in tried(seed, asked.methods.split(","), asked.limit, families):
-            _written(record, book, asked.out)
-        seed += 1
-    summary = _summary(book)
-    (asked.out / "summary.txt").write_text(summary)
-    print(summary)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends it finds a summary too
+    try:
+        while time.monotonic() < until and seed < last:
+            for record in tried(seed, asked.methods.split(","), asked.limit, families):
+                _written(record, book, asked.out)
+            seed += 1
+    finally:
+        summary = _summary(book)
+        (asked.out / "summary.txt").write_text(summary)
+        print(summary)
     sys.exit(any(fault["kind"] not in MERE for record in _records(book) for fault in record["faults"]))
 
 
