@@ -59,7 +59,9 @@ def _words(problem: Stated, truth: Truth, result: dict[str, Any]) -> list[Fault]
     if verdict == "failed" and problem.expected == "point" and truth.value is not None:
         found.append(Fault("failed", f"F = {truth.value:.9g} at {truth.witness}; {'; '.join(result['notes'])[:300]}"))
     if verdict == "failed" and problem.expected == "empty":
-        found.append(Fault("empty_failed", f"a domain is empty; {'; '.join(result['notes'])[:300]}"))
+        found.append(
+            Fault("empty_failed", f"no value is allowed in {_empty(problem)}; {'; '.join(result['notes'])[:300]}")
+        )
     if verdict == "unbounded" and problem.expected != "unbounded":
         found.append(Fault("false_unbounded", f"every variable that matters is bounded; the truth is {truth.value}"))
     if verdict == "certified_global" and problem.expected == "unbounded":
@@ -79,6 +81,8 @@ def _words(problem: Stated, truth: Truth, result: dict[str, Any]) -> list[Fault]
 
 def _point(problem: Stated, truth: Truth, result: dict[str, Any]) -> list[Fault]:
     """Faults of the reported point."""
+    if problem.expected == "empty":
+        return [Fault("point_of_empty", f"{result['verdict']}, but no value is allowed in {_empty(problem)}")]
     reported = {**result["upper"], **result["lower"]}
     try:
         values = {short: float(reported[name]) for name, short in problem.names.items()}
@@ -113,6 +117,10 @@ def _point(problem: Stated, truth: Truth, result: dict[str, Any]) -> list[Fault]
     if too_good and not found:
         found.append(Fault("truth_missed", f"F = {cost:.9g} stands, and the truth held {truth.value:.9g} for the best"))
     return found
+
+
+def _empty(problem: Stated) -> str:
+    return "; ".join(f"{v.name}: {v.declared}" for v in problem.variables.values() if not v.pieces)
 
 
 def _answer(

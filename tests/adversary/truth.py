@@ -257,6 +257,8 @@ def leader_variables(problem: Stated) -> tuple[Variable, ...]:
 
 def truth_of(problem: Stated) -> Truth:
     """The best witness that grids find, checked once more on a fine one."""
+    if not all(variable.pieces for variable in problem.variables.values()):
+        return Truth(None, {}, 1.0)
     leader = leader_variables(problem)
     costs: list[Array] = []
 
