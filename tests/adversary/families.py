@@ -376,7 +376,9 @@ def no_answer(d: Draw) -> Stated:
     if kind == "empty":
         low = d.follower(real("y", 0, 5), d.pick("y", "-y", "(y - 1)**2"), (f"y <= x - {edge}",))
     elif kind == "endless":
+        # At the edge every y is an answer: were F to fall in y it would be unbounded there, at an x that no grid meets.
         low = d.follower(free("y", 0.0, 1e4, below=False), f"(x - {edge})*y")
+        return d.stated(real("x", 0, 5), low, f"{d.pick(1, -1)}*x + {d.number(0.1, 1)}*y")
     else:
         low = d.follower(real("y", 0, 5), "(y - x)**2", (f"y*x >= {edge}", f"y + x <= {d.number(4, 6)}"))
     return d.stated(real("x", 0, 5), low, f"{d.pick(1, -1)}*x + {d.number(-1, 1)}*y")
