@@ -127,7 +127,7 @@ def softplus(d: Draw) -> Stated:
 @family
 def powers(d: Draw) -> Stated:
     """Powers, roots and a zero to a power that the leader chooses."""
-    zero = d.pick("", " + 0.0**x*y")
+    zero = d.pick("", "", "", " + 0.0**x*y")
     f = d.pick(
         f"(y - x**{d.number(0.3, 2.5)})**2{zero}",
         f"y**{d.number(1.2, 3)} - x*y{zero}",

@@ -270,13 +270,24 @@ def truth_of(problem: Stated) -> Truth:
 
     deep = any(len(own_variables(follower, problem)) > 1 for follower in problem.followers)
     _, _, best = best_of(*least(score, leader, {}, (BEFORE_TWO if deep else LEADER)[len(leader)]))
-    at = {name: np.asarray(value)[None] for name, value in best.items()}
-    violation, cost, here = reaction(problem, at, CHECK)
+    violation, cost, here = reaction(problem, _around(leader, best), CHECK)
     spread = spread_of(costs[0] if costs else np.zeros(0))
-    if violation[0] != 0:
+    place = int(np.lexsort((cost, violation))[0])
+    if violation[place] != 0:
         return Truth(None, {}, spread)
-    witness = {name: float(value[0]) for name, value in here.items()}
-    return Truth(problem.sign * float(cost[0]), witness, spread)
+    witness = {name: float(value[place]) for name, value in here.items()}
+    return Truth(problem.sign * float(cost[place]), witness, spread)
+
+
+def _around(leader: Sequence[Variable], best: At) -> At:
+    """The best point and its neighbours: where an answer jumps, the finer look may see the other side of the jump."""
+    points = [best]
+    for variable in leader:
+        for away in (-1e-4, -1e-6, 1e-6, 1e-4):
+            value = best[variable.name] + away * variable.width
+            if any(low <= value <= high for low, high in variable.pieces):
+                points.append({**best, variable.name: value})
+    return {v.name: np.array([point[v.name] for point in points], dtype=np.longdouble) for v in leader}
 
 
 def spread_of(costs: Array) -> float:
