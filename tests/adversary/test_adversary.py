@@ -99,29 +99,46 @@ def test_a_family_is_drawn_again_and_read_by_pyomo(name):
         compile(problem.script("auto", {"seed": 1}), name, "exec")
 
 
-def test_a_short_run_finds_nothing(tmp_path):
+QUICK = (
+    "tracking,budget,reciprocal,softplus,logarithms,linear,jump,row_forms,fractional,integer_below,coupling,no_answer"
+)
+FOUND = [
+    ("two_wells", 1, "random"),
+    ("two_wells", 28, "gradient"),
+    ("powers", 8, "kkt"),
+    ("two_channels", 31, "value_function"),
+    ("kinked", 33, "value_function"),
+    ("kinked", 230, "value_function"),
+    ("crossed", 212, "kkt"),
+    ("several_followers", 216, "kkt"),
+    ("several_followers", 216, "value_function"),
+    ("infeasible", 222, "random"),
+    ("holes", 238, "auto"),
+]
+
+
+def adversary(folder, *arguments):
     """In a process of its own: it forks, and the suite's own process has threads."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    arguments = ["--start", "100", "--seeds", "6", "--limit", "1", "--methods", "auto,random", "--minutes", "0.25"]
-    done = subprocess.run(
-        [sys.executable, HERE / "run.py", *arguments, "--out", tmp_path],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, HERE / "run.py", "--out", folder, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+
+
+def test_a_short_run_finds_nothing(tmp_path):
+    few = ["--start", "0", "--seeds", "12", "--limit", "1", "--methods", "auto", "--minutes", "0.15"]
+    done = adversary(tmp_path, "--families", QUICK, *few)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "runs" in done.stdout
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("family", "seed", "method"), FOUND)
+def test_what_was_found_once_is_not_found_again(tmp_path, family, seed, method):
+    done = adversary(tmp_path, "--families", family, "--start", str(seed), "--seeds", "1", "--methods", method)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
 def test_a_longer_run_finds_nothing(tmp_path):
-    done = subprocess.run(
-        [sys.executable, HERE / "run.py", "--minutes", "5", "--out", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    done = adversary(tmp_path, "--minutes", "5")
     assert done.returncode == 0, done.stdout + done.stderr
