@@ -38,15 +38,15 @@ class Draw:
         """Of a variable or an objective: one in a fifth of the cases, else a power of ten."""
         return float(self.pick(*UNITS))
 
-    def objective(self, formula: str, constant: bool = False) -> tuple[str, str, str]:
-        """A formula to be minimised, as stated in some unit and sense, perhaps with a large constant.
+    def objective(self, formula: str, constant: float = 0.2) -> tuple[str, str, str]:
+        """A formula to be minimised, as stated in some unit and sense, with this probability beside a large constant.
 
         Returns the formula, the sense, and the formula without the constant.
         """
         unit, sense = self.unit(), self.pick("minimize", "minimize", "maximize")
         plain = formula if unit == 1.0 else f"{unit!r}*({formula})"
         plain = plain if sense == "minimize" else f"-({plain})"
-        if not constant or self.chance(0.6):
+        if self.chance(1.0 - constant):
             return plain, sense, plain
         return f"{plain} + {float(self.pick(1e2, 1e4, 1e6, 1e8)) * unit!r}", sense, plain
 
@@ -61,7 +61,7 @@ class Draw:
     def follower(self, variables: Any, formula: str, rows: tuple[str, ...] = (), name: str = "low") -> Follower:
         """A follower that minimises a formula, in some unit and sense, perhaps with a large constant."""
         variables = variables if isinstance(variables, tuple) else (variables,)
-        stated, sense, plain = self.objective(formula, constant=True)
+        stated, sense, plain = self.objective(formula, constant=0.4)
         return Follower(name, variables, stated, tuple(rows), sense, plain)
 
 

@@ -30,7 +30,7 @@ class Fault:
 
 def margin(truth: Truth, cost: float) -> float:
     """Below which a difference of F is no fault."""
-    return LOOSE * truth.spread + 1e-7 * abs(cost)
+    return LOOSE * truth.spread + 1e-9 * abs(cost)
 
 
 def faults_of(problem: Stated, truth: Truth, outcome: Outcome, limit: float) -> list[Fault]:

@@ -7,6 +7,7 @@ with the same folder it goes on after the last seed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import signal
 import sys
@@ -22,40 +23,52 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # a checkout needs no instal
 from contained_run import load_everything, run
 from families import FAMILIES, drawn
 from judge import MERE, Fault, faults_of, quality
+from stated_problem import Stated
 from truth import truth_of
 
 METHODS = "auto,kkt,value_function,rational,upper_boxes,mixed_integer,grid,random,surrogate,gradient"
 SEARCHES = {"grid": 40, "random": 40, "surrogate": 20, "gradient": 40}
 
 
-def tried(seed: int, methods: list[str], limit: float, families: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Every method on the problem of a seed: a record per run."""
-    problem = drawn(seed, families)
+def tried(problem: Stated, methods: list[str], limit: float) -> Iterator[dict[str, Any]]:
+    """Every method on a problem: a record per run."""
     truth = truth_of(problem)
     for method in methods:
-        options = {"time_limit": limit, "seed": 1}
+        options: dict[str, Any] = {"time_limit": limit, "seed": 1}
         if method in SEARCHES:
             options["budget"] = SEARCHES[method]
         outcome = run(problem, method, options, longest_cpu=3 * limit + 3, longest=10 * limit + 60)
         faults = faults_of(problem, truth, outcome, limit)
         if outcome.said.strip():
             faults.append(Fault("noise", outcome.said.strip().splitlines()[-1][:300]))
-        scripts = [problem.script(method, options, f"{fault.kind}: {fault.sentence}") for fault in faults]
         yield {
-            "seed": seed,
+            "seed": problem.seed,
             "family": problem.family,
             "method": method,
             "truth": truth.value,
             "word": quality(problem, truth, outcome),
             "faults": [asdict(fault) for fault in faults],
-            "scripts": scripts,
+            "scripts": [problem.script(method, options, f"{fault.kind}: {fault.sentence}") for fault in faults],
             "cpu": round(outcome.cpu, 2),
             "wall": round(outcome.wall, 2),
             "refusal": outcome.refusal,
             "crash": outcome.crash,
             "said": outcome.said if faults else "",
             "result": outcome.result,
+            "problem": asdict(problem) if faults else None,
         }
+
+
+def _again(file: Path) -> Iterator[tuple[Stated, list[str]]]:
+    """The problems of a file of faults, with the methods that spoke."""
+    for line in file.read_text().splitlines():
+        record = json.loads(line)
+        if record["problem"]:
+            yield Stated.of_dict(record["problem"]), [record["method"]]
+
+
+def _drawn(start: int, families: tuple[str, ...], methods: list[str]) -> Iterator[tuple[Stated, list[str]]]:
+    return ((drawn(seed, families), methods) for seed in itertools.count(start))
 
 
 def main() -> None:
@@ -70,19 +83,22 @@ def main() -> None:
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--families", default="")
     parser.add_argument("--out", type=Path, default=Path("build/adversary"))
+    parser.add_argument("--again", type=Path, help="instead of drawing: the faults of such a runs.jsonl once more")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     book = asked.out / "runs.jsonl"
-    seed = asked.start if asked.start is not None else _next_seed(book)
-    last, until = seed + (asked.seeds or sys.maxsize), time.monotonic() + 60 * asked.minutes
+    start = asked.start if asked.start is not None else _next_seed(book)
     families = tuple(name for name in asked.families.split(",") if name)
+    source = _again(asked.again) if asked.again else _drawn(start, families, asked.methods.split(","))
     load_everything()
+    until = time.monotonic() + 60 * asked.minutes
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # whoever ends it finds a summary too
     try:
-        while time.monotonic() < until and seed < last:
-            for record in tried(seed, asked.methods.split(","), asked.limit, families):
+        for problem, methods in itertools.islice(source, asked.seeds):
+            if time.monotonic() > until:
+                break
+            for record in tried(problem, methods, asked.limit):
                 _written(record, book, asked.out)
-            seed += 1
     finally:
         summary = _summary(book)
         (asked.out / "summary.txt").write_text(summary)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,9 +140,19 @@ class Stated:
         exec(self.model_script(), scope)
         return scope["m"]
 
-    def with_rows(self, *rows: str) -> Stated:
-        """The same with further upper rows."""
-        return replace(self, rows=self.rows + rows)
+    @classmethod
+    def of_dict(cls, plain: dict[str, Any]) -> Stated:
+        """What ``dataclasses.asdict`` and JSON made of a problem."""
+        followers = (
+            Follower(**{**f, "variables": _variables(f["variables"]), "rows": tuple(f["rows"])})
+            for f in plain["followers"]
+        )
+        lists = {name: tuple(plain[name]) for name in ("rows", "free")}
+        return cls(**{**plain, **lists, "upper": _variables(plain["upper"]), "followers": tuple(followers)})
+
+
+def _variables(plain: list[dict[str, Any]]) -> tuple[Variable, ...]:
+    return tuple(Variable(**{**v, "pieces": tuple((low, high) for low, high in v["pieces"])}) for v in plain)
 
 
 def value_of(formula: str, at: dict[str, Any]) -> Any:

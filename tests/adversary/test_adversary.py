@@ -102,19 +102,6 @@ def test_a_family_is_drawn_again_and_read_by_pyomo(name):
 QUICK = (
     "tracking,budget,reciprocal,softplus,logarithms,linear,jump,row_forms,fractional,integer_below,coupling,no_answer"
 )
-FOUND = [
-    ("two_wells", 1, "random"),
-    ("two_wells", 28, "gradient"),
-    ("powers", 8, "kkt"),
-    ("two_channels", 31, "value_function"),
-    ("kinked", 33, "value_function"),
-    ("kinked", 230, "value_function"),
-    ("crossed", 212, "kkt"),
-    ("several_followers", 216, "kkt"),
-    ("several_followers", 216, "value_function"),
-    ("infeasible", 222, "random"),
-    ("holes", 238, "auto"),
-]
 
 
 def adversary(folder, *arguments):
@@ -132,9 +119,9 @@ def test_a_short_run_finds_nothing(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "seed", "method"), FOUND)
-def test_what_was_found_once_is_not_found_again(tmp_path, family, seed, method):
-    done = adversary(tmp_path, "--families", family, "--start", str(seed), "--seeds", "1", "--methods", method)
+def test_what_was_found_once_is_not_found_again(tmp_path):
+    """``found.jsonl``: the problems that brought out a wrong word, with the method that spoke."""
+    done = adversary(tmp_path, "--again", str(HERE / "found.jsonl"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
