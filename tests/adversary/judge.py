@@ -173,7 +173,8 @@ def _magnitude(problem: Stated, row: str) -> float:
     rng = np.random.default_rng(0)
     at = {name: rng.choice(grid_of(v, 200)[0], 300) for name, v in problem.variables.items() if v.pieces}
     sizes = np.abs(np.atleast_1d(excess_of(row, at)).astype(float))
-    return float(np.median(sizes[np.isfinite(sizes)]))
+    sizes = sizes[np.isfinite(sizes)]
+    return float(np.median(sizes)) if sizes.size else 0.0
 
 
 def quality(problem: Stated, truth: Truth, outcome: Outcome) -> str:
