@@ -16,7 +16,7 @@ from draw import Draw, integer, real
 from families import FAMILIES
 from judge import faults_of
 from stated_problem import Follower, Stated, Variable
-from truth import truth_of
+from truth import Truth, truth_of
 
 HERE = Path(__file__).parent
 X, Y = real("x", 0, 10), real("y", 0, 20)
@@ -87,7 +87,8 @@ def told(**fields):
     ],
 )
 def test_the_judge_sees_a_wrong_word(outcome, kind):
-    kinds = {fault.kind for fault in faults_of(TRACKING, truth_of(TRACKING), outcome, 2.0)}
+    truth = Truth(2.0, {"x": 3.0, "y": 3.0}, spread=65.0)
+    kinds = {fault.kind for fault in faults_of(TRACKING, truth, outcome, 2.0)}
     assert kinds == ({kind} if kind else set())
 
 
@@ -112,7 +113,7 @@ def adversary(folder, *arguments):
 
 
 def test_a_short_run_finds_nothing(tmp_path):
-    few = ["--start", "0", "--seeds", "12", "--limit", "1", "--methods", "auto", "--minutes", "0.15"]
+    few = ["--start", "0", "--seeds", "8", "--limit", "1", "--methods", "auto", "--minutes", "0.1"]
     done = adversary(tmp_path, "--families", QUICK, *few)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "runs" in done.stdout
