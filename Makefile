@@ -6,6 +6,7 @@ ORDER   ?= files
 MODEL   ?= models/ridge.py
 COMPARE ?= kkt,gp,random
 SOLVE   ?= --budget 40 --seed 1
+MINUTES ?= 60
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -18,7 +19,7 @@ SHARED     := -n $(WORKERS) --dist worksteal $(if $(filter random,$(ORDER)),-p r
 PYTEST     := $(ONE_THREAD) $(PY) -m pytest $(SHARED)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install cyipopt solve test test-versions slow lint typecheck bench docs clean
+.PHONY: help venv install cyipopt solve test test-versions slow lint typecheck adversary bench docs clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +68,9 @@ test-versions: ## the fast suite on the oldest dependencies declared, and on eve
 
 slow: install $(VENV)/.installed-test ## the slow tests alone
 	$(PYTEST) -m slow
+
+adversary: install $(VENV)/.installed-test ## random problems against every method for MINUTES=60; goes on where it stopped
+	$(ONE_THREAD) $(PY) tests/adversary/run.py --minutes $(MINUTES)
 
 lint: $(VENV)/.installed-test ## ruff, rules and format
 	$(BIN)/ruff check .
