@@ -61,7 +61,7 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
-    _fill(result, check)
+    _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
     _write(problem, check)
     return result
 
@@ -80,14 +80,14 @@ def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check |
     return None
 
 
-def _fill(result: Result, check: Check) -> None:
+def _fill(result: Result, check: Check, scale: float) -> None:
     result.upper, result.lower = dict(check.upper), dict(check.lower)
     result.upper_objective = check.upper_objective
     result.lower_objective = sum(check.lower_objectives)
     result.bilevel_gap = check.bilevel_gap
     result.upper_violation, result.lower_violation = check.upper_violation, check.lower_violation
     if result.bound is not None:
-        result.gap = abs(check.upper_objective - result.bound) / max(1.0, abs(check.upper_objective))
+        result.gap = abs(check.upper_objective - result.bound) / scale
     if result.verdict is Verdict.CERTIFIED_GLOBAL:
         result.termination = Termination.OPTIMALITY
 

@@ -108,7 +108,7 @@ class Verifier:
                 complaints += self._repeat(follower, upper, lower)
                 continue
             f = float(evaluate(follower.objective.expr))
-            objectives.append(follower.stated(f))
+            objectives.append(follower.stated(f, float(evaluate(follower.aside))))
             best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
