@@ -298,7 +298,7 @@ def _set_gap(model: Any, gap: float, unit: float) -> None:
 def _row_unit(row: Scaled, low: float, high: float) -> float:
     """What a row is divided by: the unit of what is left of it beside its limit."""
     limit = low if math.isfinite(low) else high if math.isfinite(high) else 0.0
-    return unit_of((row.range[0] - limit, row.range[1] - limit)) or 1.0
+    return unit_of((min(row.range[0] - limit, 0.0), max(row.range[1] - limit, 0.0))) or 1.0
 
 
 def _set_parameters(model: Any, time_limit: float) -> None:

@@ -337,11 +337,9 @@ class _Walk:
         found = Challenge(self.compilation, self.response, SHARE * self.limit).beats(level)
         if found is None:
             return None
-        upper, reply = found
-        self._say(withdrawn(self.problem, level, reply.cost))
+        self._say(withdrawn(self.problem, level, found))
         self.bound, self.claim, self.termination = -math.inf, Verdict.FAILED, Termination.STALLED
-        assert reply.y is not None
-        return upper, self.response.lower_values(reply.y)
+        return found.upper, found.lower
 
     def _user(self, cost: float) -> float:
         return self.problem.sense * cost

@@ -141,11 +141,11 @@ class Rounds:
         level = math.inf if self.infeasible else self.bound
         if self.unbounded or level == -math.inf:
             return False
-        challenge = Challenge(self.response.compilation, lambda _, upper: self.ask(upper), self._worth)
-        found = challenge.beats(level)
+        found = Challenge(self.response.compilation, self.response, self._worth).beats(level)
         if found is None:
             return False
-        self.notes.append(withdrawn(self._problem, level, found[1].cost))
+        self.ask(found.upper)
+        self.notes.append(withdrawn(self._problem, level, found))
         self.bound, self.infeasible = -math.inf, False
         return True
 

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from bilevel import tolerances
-from bilevel.arrays import Array, Point
+from bilevel.arrays import Point
 from bilevel.errors import BilevelError
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
-from bilevel.response.replies import Reply
+from bilevel.response.response import Response
 from bilevel.upper.space import Space
-
-Ask = Callable[[Array, dict[str, Any]], Reply]
+from bilevel.verify.verifier import Check, Verifier
 
 SHARE = 0.1
 """Of the time limit, that a claim is worth."""
@@ -44,21 +43,24 @@ class Challenge:
     ----------
     compilation : Compilation
         Of the problem.
-    ask : callable
-        ``ask(x, upper)`` gives the followers' reply.
+    response : Response
+        The followers'.
     seconds : float
         After these it gives up, if not before.
     """
 
-    def __init__(self, compilation: Compilation, ask: Ask, seconds: float) -> None:
-        self._compilation, self._ask = compilation, ask
+    def __init__(self, compilation: Compilation, response: Response, seconds: float) -> None:
+        self._compilation, self._response = compilation, response
         self._until = time.monotonic() + min(_SECONDS, seconds)
         self._known: dict[Point, tuple[float, float]] = {}
-        self._found: tuple[dict[str, Any], Reply] | None = None
+        self._found: Check | None = None
         self._level = -math.inf
+        self._verifier: Verifier | None = None
 
-    def beats(self, bound: float) -> tuple[dict[str, Any], Reply] | None:
+    def beats(self, bound: float) -> Check | None:
         """A feasible point with an F below a lower bound by more than tolerances allow, if one is found.
+
+        It is verified before it counts: near a jump of the answer an f right to its tolerance gives an F that is none.
 
         Parameters
         ----------
@@ -89,14 +91,23 @@ class Challenge:
             return math.inf, math.inf
         if point not in self._known:
             upper = space.values(point)
-            reply = self._ask(space.vector(point), upper)
+            reply = self._response(space.vector(point), upper)
             answered = reply.status is Status.OPTIMAL and reply.y is not None
             self._known[point] = (
                 (max(reply.violation - tolerances.FEASIBILITY, 0.0), reply.cost) if answered else (math.inf, math.inf)
             )
-            if self._known[point][0] == 0.0 and reply.cost < self._level and reply.proved:
-                self._found = upper, reply
+            if self._known[point][0] == 0.0 and reply.cost < self._level and reply.y is not None:
+                self._verify(upper, self._response.lower_values(reply.y))
         return self._known[point]
+
+    def _verify(self, upper: dict[str, Any], lower: dict[str, float]) -> None:
+        if self._verifier is None:
+            fresh = Response(self._compilation.problem, compilation=self._compilation, warm=False)
+            self._verifier = Verifier(self._compilation, fresh, self._until + _SECONDS)
+        check = self._verifier.check(upper, lower)
+        if isinstance(check, Check) and check.stands and check.certain:
+            cost = self._compilation.problem.sense * check.upper_objective
+            self._found = check if cost < self._level else None
 
     def _descend(self, space: Space) -> None:
         best = min(self._known, key=self._known.__getitem__)
@@ -116,14 +127,12 @@ class Challenge:
             length = length if moved else 0.5 * length
 
 
-def withdrawn(problem: Problem, level: float, cost: float) -> str:
+def withdrawn(problem: Problem, level: float, check: Check) -> str:
     """Why a claim is withdrawn, in the user's sense."""
-    found = f"F = {problem.sense * cost:.10g} at a point where the followers were asked"
+    found = f"F = {check.upper_objective:.10g} at a verified point"
     if math.isinf(level):
         return f"the solver's claim that there is no point is withdrawn: {found}"
-    return (
-        f"the bound {problem.sense * level:.10g} is withdrawn: {found} beats it; a solver's tolerances hide moves of F"
-    )
+    return f"the bound {problem.sense * level:.10g} is withdrawn: {found} beats it; a solver's tolerances hid that"
 
 
 def _spread(space: Space) -> Iterator[Point | None]:
