@@ -96,8 +96,10 @@ class Builder:
         if operation in _EXTREMES:
             return self._extreme(operation, values, span)
         if operation in _POWERS:
-            return self._power(*values, span)
-        return self._binary(operation, *values, span) if len(values) == 2 else self._unary(operation, *values, span)
+            return self._power(values[0], values[1], span)
+        if len(values) == 2:
+            return self._binary(operation, values[0], values[1], span)
+        return self._unary(operation, values[0], span)
 
     def _unary(self, operation: int, value: Scaled, span: Interval) -> Scaled:
         if operation == ca.OP_FABS:

@@ -23,7 +23,8 @@ from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.upper.space import Space
-from bilevel.verify.verifier import Check, Verifier
+from bilevel.verify.check import Check
+from bilevel.verify.verifier import Verifier
 
 SHARE = 0.1
 """Of the time limit, that a claim is worth."""
