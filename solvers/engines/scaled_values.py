@@ -20,6 +20,8 @@ from bilevel.graphs.intervals import Interval
 SMALL, LARGE = 0.1, 1e5
 """Ends of what is left as it is."""
 
+_NARROW, _WIDE = 1e-6, 1e15  # beyond these SCIP's tolerance of 1e-7 hides what happens
+
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
@@ -38,6 +40,12 @@ class Scaled:
     expression: Any
     unit: float
     range: Interval
+
+    @property
+    def blunt(self) -> bool:
+        """Whether SCIP's tolerance is as large as what this varies by, or as what doubles hold beside its size."""
+        low, high = (end / self.unit for end in self.range)
+        return 0.0 < high - low < _NARROW or _WIDE < max(abs(low), abs(high)) < math.inf
 
     @property
     def plain(self) -> Any:

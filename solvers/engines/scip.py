@@ -159,7 +159,8 @@ class ScipSolver(Solver):
             for variable, unit, low, high in zip(variables, units, *box, strict=True)
         ]
         try:
-            objective, rows = Builder(model, self._instructions).build(parameters, scaled)
+            builder = Builder(model, self._instructions)
+            objective, rows = builder.build(parameters, scaled)
         except (ArithmeticError, ValueError) as error:  # a division by zero, a logarithm of a negative number ...
             return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
         measure = self._measure(objective)
@@ -192,9 +193,19 @@ class ScipSolver(Solver):
         except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
             return Answer(Status.FAILED, message=str(error)), None
         answer = self._read(model, variables, parameters, units, measure)
+        if builder.blunt is not None:
+            answer = self._unproved(answer, *builder.blunt)
         if cutoff is not None and answer.status is Status.INFEASIBLE:
             return Answer(Status.FAILED, message="SCIP: infeasible, though it was given a feasible point"), loose
         return answer, loose
+
+    def _unproved(self, answer: Answer, row: int, span: tuple[float, float]) -> Answer:
+        """What is left of an answer where SCIP's tolerance is as large as what counts: the point."""
+        where = "the objective" if row < 0 else self.program.row_names[row] if self.program.row_names else f"row {row}"
+        ends = f"[{span[0]:.4g}, {span[1]:.4g}]"
+        why = f"SCIP proves nothing where a term of {where} ranges over {ends}: its tolerance hides moves of it"
+        status = answer.status if answer.status is Status.OPTIMAL else Status.FAILED
+        return replace(answer, status=status, bound=-math.inf, message="; ".join(filter(None, (answer.message, why))))
 
     def _loose(self, model: Any, variables: list[Any]) -> str | None:
         """A variable of a nonlinear term that presolving left without a range."""

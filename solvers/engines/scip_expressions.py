@@ -27,6 +27,7 @@ _UNARY: dict[int, Callable[[Any], Any]] = {
 
 _BINARY = {ca.OP_ADD, ca.OP_SUB, ca.OP_MUL, ca.OP_DIV}
 _FACTORS = {ca.OP_ASSIGN: 1.0, ca.OP_NEG: -1.0, ca.OP_TWICE: 2.0}
+_LINEAR = {*_FACTORS, ca.OP_ADD, ca.OP_SUB}
 _EXTREMES = (ca.OP_FMAX, ca.OP_FMIN)
 _POWERS = (ca.OP_POW, ca.OP_CONSTPOW)
 _SINGLE = {*_UNARY, *_FACTORS, ca.OP_EXP, ca.OP_SQRT, ca.OP_SQ, ca.OP_INV, ca.OP_FABS}
@@ -63,21 +64,34 @@ class Builder:
         self._model = model
         self._instructions = instructions
         self._extra = 0
+        self.blunt: tuple[int, Interval] | None = None
+        """An output, -1 for the objective, else a row, and the range of a term of it that no unit brings to size."""
 
     def build(self, parameters: Array, variables: list[Scaled]) -> tuple[Scaled | float, list[Scaled | float]]:
         """The objective and the rows; a float where one turned out constant."""
         uses = _use_counts(self._instructions)
         work: dict[int, Any] = {}
+        blunt: dict[int, Interval] = {}
         outputs: dict[tuple[int, int], Any] = {}
         for k, (operation, inputs, out, constant) in enumerate(self._instructions):
+            if operation in (ca.OP_INPUT, ca.OP_CONST):
+                blunt.pop(out[0], None)
             if operation == ca.OP_INPUT:
                 work[out[0]] = float(parameters[inputs[1]]) if inputs[0] == 0 else variables[inputs[1]]
             elif operation == ca.OP_OUTPUT:
                 outputs[out[0], out[1]] = work[inputs[0]]
+                if inputs[0] in blunt and self.blunt is None:
+                    self.blunt = out[1] if out[0] else -1, blunt[inputs[0]]
             elif operation == ca.OP_CONST:
                 work[out[0]] = constant
             else:
                 value = self._apply(operation, [work[i] for i in inputs])
+                spans = [blunt[i] for i in inputs if i in blunt]
+                if operation not in _LINEAR and isinstance(value, Scaled) and value.blunt:
+                    spans.append(value.range)
+                blunt.pop(out[0], None)
+                if spans and isinstance(value, Scaled):
+                    blunt[out[0]] = spans[0]
                 shared = uses[k] > 1 and isinstance(value, Scaled) and _is_general(value.expression)
                 work[out[0]] = self._named(value) if shared else value
         count = 1 + max((index for place, index in outputs if place == 1), default=-1)

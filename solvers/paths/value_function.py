@@ -213,6 +213,8 @@ class _Walk:
             if answer.status is Status.INFEASIBLE:
                 return rounds.empty()
             better = rounds.raise_bound(answer.bound)
+            if answer.bound == -math.inf and answer.message and answer.message not in rounds.notes:
+                rounds.notes.append(answer.message)
             if answer.y is None or answer.status is Status.UNBOUNDED:
                 return self._no_point(answer)
             upper = self._relaxation.upper_values(answer.y)

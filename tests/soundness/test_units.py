@@ -5,12 +5,16 @@ Truths by a grid and a zoom in numpy, of formulas written here a second time.
 
 import math
 
+import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
 import pytest
 
 import bilevel
-from bilevel import LowerLevel
+from bilevel import LowerLevel, registry
+from bilevel.contracts.engine import Engine
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
 from bilevel.results.result import Result
 
 SECONDS = 8
@@ -175,3 +179,14 @@ def test_a_gap_closes_relative_to_what_the_leader_can_gain(scale, constant, sens
     model.low.row = pyo.Constraint(expr=model.low.y <= model.x)
     truth = sense * (-9.0 * scale + constant)
     sound(bilevel.solve(model, method, time_limit=SECONDS), sense, truth, 10.0 * scale, certified=method == "kkt")
+
+
+def test_scip_proves_nothing_of_a_term_that_its_tolerance_hides():
+    """log(y) moves by 1e-9 in all where y is a billion: the point stands, without a bound, and why is said."""
+    program = Compilation.of(Problem.read(one(lambda x, y: y**2, lambda x, y: y, (0, 1), (1e9, 1e9 + 1)))).programs[
+        "low"
+    ]
+    hidden = program.but(objective=ca.log(program.variables))
+    answer = registry.get(Engine, "scip")().prepare(hidden)(np.zeros(1))
+    assert answer.bound == -math.inf
+    assert "a term of the objective ranges over" in answer.message
