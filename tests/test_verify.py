@@ -447,7 +447,7 @@ def test_dividing_by_nothing_at_one_x_is_no_crash():
 
 
 def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_reported():
-    """For x > 0 the row x y <= 0 holds y at 0, within tolerances also where x is next to nothing and y = 1 is better."""
+    """The row x y <= 0 holds y at 0 unless x = 0: then y = 1 is better, and the leader does not allow it."""
     m = pyo.ConcreteModel()
     m.x = pyo.Var(bounds=(0, 1))
     m.lower = LowerLevel()
@@ -455,9 +455,10 @@ def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_repo
     m.lower.row = pyo.Constraint(expr=m.x * m.lower.y <= 0)
     m.lower.obj = pyo.Objective(expr=-m.lower.y)
     m.obj = pyo.Objective(expr=m.x + m.lower.y)
+    m.cap = pyo.Constraint(expr=m.lower.y <= 0.5)
     problem = Problem.read(m)
     archive = Archive()
-    for k, (x, y) in enumerate([(0.5, 0.0), (1e-8, 0.0), (1e-3, 0.0)]):
+    for k, (x, y) in enumerate([(0.5, 0.0), (0.0, 0.0), (1e-3, 0.0)]):
         archive.add(Evaluation(k, (x,), {"x": x}, {"lower.y": y}, Status.OPTIMAL, x, (-y,), 0.0, x, True))
     best = archive.incumbent
     finding = Finding(Termination.BUDGET, Verdict.BEST_FOUND, upper=best.upper, lower=best.lower, archive=archive)

@@ -21,7 +21,7 @@ from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import MovingSquare
 from bilevel.expressions.squares import Square, symbols_of, write_out
 from bilevel.graphs.compiled import Compiled
-from bilevel.graphs.steepness import scale_of
+from bilevel.graphs.steepness import spread_of
 from bilevel.linear_algebra.sparsity import few_nonzeros
 
 _KINKS = {
@@ -255,11 +255,15 @@ class Program:
         return self.curved & open_ended
 
     @cached_property
-    def unit(self) -> float:
-        """What the objective is measured in: 1, or less where it is flat; 1 too where there are parameters."""
+    def measure(self) -> tuple[float, float]:
+        """Origin and unit in which the objective is measured: (0, 1) unless it is flat or a constant dwarfs it.
+
+        With parameters, whose values have a say in this, always (0, 1).
+        """
         if self.parameters.numel():
-            return 1.0
-        return 1.0 / max(1.0, scale_of(self.objective, self.variables, self.lower, self.upper))
+            return 0.0, 1.0
+        spread = spread_of(self.objective, self.variables, self.lower, self.upper)
+        return spread.origin, spread.unit
 
     @cached_property
     def graph(self) -> ca.Function:

@@ -50,9 +50,14 @@ class Follower:
         """The follower as it was written."""
         return self if self.plain is None else self.plain
 
-    def stated(self, f: float) -> float:
+    @property
+    def aside(self) -> Any:
+        """What the objective that was written has besides what the follower goes by, where that is a sum."""
+        return self.objective.aside if isinstance(self.objective, Criterion) else 0.0
+
+    def stated(self, f: float, aside: float) -> float:
         """The value of the objective that was written where what it goes by is ``f``."""
-        return self.objective.value(f) if isinstance(self.objective, Criterion) else f
+        return self.objective.value(f, aside) if isinstance(self.objective, Criterion) else f
 
     @property
     def response(self) -> ResponseFunction | None:

@@ -93,7 +93,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         x = np.array([as_number(var, check.upper[var.name]) for var in problem.variables], dtype=float)
         y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
         result.notes += flat_by_sign(compilation, x, y)
-    _fill(result, check)
+    _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
     problem.leave({**check.upper, **check.lower})
     return result
 
@@ -146,13 +146,13 @@ def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
     return None
 
 
-def _fill(result: Result, check: Check) -> None:
+def _fill(result: Result, check: Check, scale: float) -> None:
     result.upper, result.lower = dict(check.upper), dict(check.lower)
     result.upper_objective = check.upper_objective
     result.lower_objective = sum(check.lower_objectives)
     result.bilevel_gap = check.bilevel_gap
     result.upper_violation, result.lower_violation = check.upper_violation, check.lower_violation
     if result.bound is not None:
-        result.gap = abs(check.upper_objective - result.bound) / max(1.0, abs(check.upper_objective))
+        result.gap = abs(check.upper_objective - result.bound) / scale
     if result.verdict is Verdict.CERTIFIED_GLOBAL:
         result.termination = Termination.OPTIMALITY

@@ -114,7 +114,7 @@ class Verifier:
             written = follower.written
             assert written.objective is not None
             f = float(evaluate(written.objective.expr))
-            objectives.append(follower.stated(f))
+            objectives.append(follower.stated(f, float(evaluate(follower.aside))))
             if not abs(f) < tolerances.INFINITE:
                 complaints.append(f"the objective of {follower.name} is {f:g}, which is no answer")
                 continue

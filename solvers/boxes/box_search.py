@@ -163,7 +163,7 @@ class BoxSearch:
         """The bound from which on a box cannot spoil the certificate; what has no feasible point reaches any."""
         if self.value == math.inf:
             return math.inf
-        return self.value - 0.5 * tolerances.CERTIFICATE * max(self._compilation.unit, abs(self.value))
+        return self.value - 0.5 * tolerances.CERTIFICATE * self._compilation.scale(self.value)
 
     @property
     def closed(self) -> bool:
@@ -172,8 +172,8 @@ class BoxSearch:
 
     def _tell(self, least: float) -> None:
         """What is proved now: the bound, lowered by far more than what adding up its last digits may have cost."""
-        sizes = [self._compilation.unit, *(abs(v) for v in (self.value, least) if math.isfinite(v))]
-        margin = 1e-6 * tolerances.CERTIFICATE * max(sizes)
+        sizes = [abs(v) for v in (self.value, least) if math.isfinite(v)]
+        margin = 1e-6 * tolerances.CERTIFICATE * max([self._compilation.scale(0.0), *sizes])
         self.bound = min(least, self.value) - margin
         sense = self._problem.sense
         self._observer.bounded(*(sense * v if math.isfinite(v) else None for v in (self.value, self.bound)))

@@ -46,8 +46,7 @@ class Evaluate:
             evaluation.lower = self._response.lower_values(reply.y)
             evaluation.cost = reply.cost
             evaluation.upper_objective = self._sense * reply.cost
-            below = zip(self._followers, reply.lower, strict=False)
-            evaluation.lower_objective = tuple(follower.stated(follower.sense * f) for follower, f in below)
+            evaluation.lower_objective = self._response.compilation.stated(x, reply.lower)
             evaluation.upper_violation = reply.violation
             if self._gradient is not None:
                 _differentiate(evaluation, self._gradient(x, reply.y))

@@ -17,7 +17,7 @@ import math
 import time
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response
+from bilevel.solvers.rounds.challenge import SHARE, Challenge, withdrawn
 from bilevel.solvers.single_level.assessment import Assessment, Incumbent
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.equivalence import equivalence_of
@@ -327,8 +328,13 @@ class _Walk:
             self.observer.bounded(self._user(found.cost), bound)
 
     def _finding(self) -> Finding:
+        other = self._refuted()
         bound = self._user(self.bound) if math.isfinite(self.bound) else None
         finding = Finding(self.termination, self.claim, bound=bound, convexity=self.conditions.word, notes=self.notes)
+        if other is not None:
+            finding.upper, finding.lower = other
+            finding.claim = Verdict.BEST_FOUND
+            return finding
         if self.claim is not Verdict.FAILED or self.best is None:
             return finding
         finding.upper, finding.lower = self.best.point.upper, dict(self.best.point.lower)
@@ -339,6 +345,18 @@ class _Walk:
         else:
             finding.claim = Verdict.BEST_FOUND
         return finding
+
+    def _refuted(self) -> tuple[dict[str, Any], dict[str, float]] | None:
+        """A point that beats the bound, or that should not be: the claim is withdrawn."""
+        level = math.inf if self.claim is Verdict.INFEASIBLE else self.bound
+        if self.claim is Verdict.UNBOUNDED or level == -math.inf or self.termination is Termination.INTERRUPTED:
+            return None
+        found = Challenge(self.compilation, self.response, SHARE * self.limit).beats(level)
+        if found is None:
+            return None
+        self._say(withdrawn(self.problem, level, found))
+        self.bound, self.claim, self.termination = -math.inf, Verdict.FAILED, Termination.STALLED
+        return found.upper, found.lower
 
     def _user(self, cost: float) -> float:
         return self.problem.sense * cost

@@ -84,7 +84,7 @@ class _Walk:
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
         compilation = Compilation.of(problem)
         self._problem, self._engine = problem, settings.engine
-        self._high_point = HighPoint(problem, compilation)
+        self._high_point = HighPoint(problem)
         program, places = self._high_point.program, self._high_point.places
         if program.shape is Shape.NONLINEAR:
             raise RefusedError("the upper level is not linear (or F quadratic); use method='value_function'")

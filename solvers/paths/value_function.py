@@ -35,6 +35,7 @@ from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
+from bilevel.graphs.steepness import spread_of
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
@@ -96,7 +97,7 @@ class Relaxation:
         self._compilation = compilation
         self.conditions = stationary_followers(compilation)
         _refuse_surely_large(compilation)
-        self._high_point = HighPoint(problem, compilation, self.conditions)
+        self._high_point = HighPoint(problem, self.conditions)
         self._program, self._names = self._high_point.program, self._high_point.places
         _refuse_large(self._program)
         if registry.get(Engine, "scip")().suits(self._program) <= 0.0:
@@ -124,7 +125,7 @@ class Relaxation:
         for _, held in follower.tops:  # met by that point at every x
             rows[list(held)] = 0.0
         slack = _SLACK * tolerances.scale(float(ca.norm_inf(ca.DM(answer))) if answer.size else 0.0)
-        escapes = list(_escapes(follower, rows, v))
+        escapes = list(_escapes(follower, rows, v, program.lower, program.upper))
         self._cuts += 1
         self._program = _with_row(program, hoped - given - slack, escapes, f"{name}[{self._cuts}]")
 
@@ -171,7 +172,7 @@ def _smooth(program: Program) -> bool:
     return all(graph.instruction_id(k) in everywhere for k in range(graph.n_instructions()))
 
 
-def _escapes(follower: Program, rows: ca.SX, v: ca.SX) -> Iterable[ca.SX]:
+def _escapes(follower: Program, rows: ca.SX, v: ca.SX, low: Array, high: Array) -> Iterable[ca.SX]:
     """Expressions that are at most zero exactly where the fixed answer breaks one side of a row that depends on x."""
     for k in range(follower.m):
         row = rows[k]
@@ -179,7 +180,8 @@ def _escapes(follower: Program, rows: ca.SX, v: ca.SX) -> Iterable[ca.SX]:
             continue
         for limit, sign in ((follower.row_upper[k], 1.0), (follower.row_lower[k], -1.0)):
             if math.isfinite(limit):
-                yield tolerances.FEASIBILITY * tolerances.scale(float(limit)) + sign * (float(limit) - row)
+                margin = tolerances.FEASIBILITY * spread_of(row, v, low, high).scale(float(limit))
+                yield margin + sign * (float(limit) - row)
 
 
 def _with_row(program: Program, row: ca.SX, escapes: list[ca.SX], name: str) -> Program:
@@ -240,6 +242,8 @@ class _Walk:
             if answer.status is Status.INFEASIBLE:
                 return rounds.empty()
             better = rounds.raise_bound(answer.bound)
+            if answer.bound == -math.inf and answer.message and answer.message not in rounds.notes:
+                rounds.notes.append(answer.message)
             if answer.y is None or answer.status is Status.UNBOUNDED:
                 return self._no_point(answer)
             upper = self._relaxation.upper_values(answer.y)
