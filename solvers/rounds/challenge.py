@@ -72,11 +72,9 @@ class Challenge:
         room = tolerances.CERTIFICATE * self._compilation.scale(bound) if math.isfinite(bound) else 0.0
         self._level = bound - room
         try:
-            space = Space(self._compilation)
+            self._try_out(Space(self._compilation))
         except BilevelError:  # no search takes it: something has no bounds
             return None
-        try:
-            self._try_out(space)
         except OutOfTime:
             heard()
         return self._found
