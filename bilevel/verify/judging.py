@@ -12,6 +12,8 @@ from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.results.result import Result
 from bilevel.verify.check import Check
+from bilevel.verify.elsewhere import noise_elsewhere
+from bilevel.verify.noise import Noise
 from bilevel.verify.verdict import verdict_of
 from bilevel.verify.verifier import Verifier
 
@@ -40,9 +42,11 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
     if finding.upper is None:
         if finding.claim.holds_a_point:
             result.verdict = Verdict.FAILED
-        return result
+        noise = noise_elsewhere(problem, finding)
+        return result if noise is None else _unproved(result, noise)
     compilation = Compilation.of(problem)
-    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False), deadline)
+    response = Response(problem, compilation=compilation, warm=False)
+    verifier = Verifier(compilation, response, deadline, (e.cost for e in finding.archive))
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
         other = _next_best(finding, verifier, deadline)
@@ -57,13 +61,28 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
         result.verdict = Verdict.FAILED
         result.notes.append(check)
         return result
+    check.noise = check.noise or noise_elsewhere(problem, finding)
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
     _fill(result, check)
     _write(problem, check)
+    return result if check.noise is None else _noisy(result, check.noise)
+
+
+def _noisy(result: Result, noise: Noise) -> Result:
+    """A space that was enumerated is used up, and nothing is proved."""
+    result.noise = noise.size
+    if result.termination is Termination.OPTIMALITY:
+        result.termination = Termination.STALLED
     return result
+
+
+def _unproved(result: Result, noise: Noise) -> Result:
+    result.verdict = Verdict.FAILED
+    result.notes.append(str(noise))
+    return _noisy(result, noise)
 
 
 def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check | None:
