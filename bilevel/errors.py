@@ -19,6 +19,10 @@ class ModelError(BilevelError):
     """The model cannot mean what a bilevel problem needs it to mean; names the component and the cure."""
 
 
+class AnswerError(ModelError):
+    """A response function's answer is of another shape than the follower's variables; says what is expected."""
+
+
 class UntranslatableError(ModelError):
     """An expression holds something that has no compiled form."""
 

@@ -286,12 +286,30 @@ def test_a_function_that_repeats_itself():
     assert result.to_dict()["lower_objective"] is None
 
 
-@pytest.mark.parametrize("drift", [1e-3, 1.0, math.nan])
-def test_a_function_that_does_not(drift):
+@pytest.mark.parametrize("drift", [1e-3, 1.0])
+@pytest.mark.parametrize("size", [1.0, 1e-2, 1e6])
+def test_a_function_that_does_not(drift, size):
     count = itertools.count()
-    result = judged(functional(lambda x: {"y": 1.0 + drift * next(count)}), upper={"x": 2.0}, claim=Verdict.BEST_FOUND)
-    assert result.verdict == "failed"
-    assert result.notes
+    model = functional(lambda x: {"y": size * (1.0 + drift * next(count))})
+    result = judged(model, upper={"x": 2.0}, claim=Verdict.CERTIFIED_GLOBAL, bound=size)
+    assert (result.verdict, result.bound) == ("best_found", None)
+    assert result.noise == pytest.approx(size * drift / max(1.0, size * (1.0 + drift)))
+    assert "noisy" in " ".join(result.notes)
+    assert "fixed seed" in " ".join(result.notes)
+
+
+def test_a_function_that_has_no_second_answer():
+    count = itertools.count()
+    model = functional(lambda x: {"y": 1.0 + math.nan * next(count)})
+    assert judged(model, upper={"x": 2.0}, claim=Verdict.BEST_FOUND).verdict == "failed"
+
+
+def test_what_f_does_not_see_is_no_noise():
+    count = itertools.count()
+    model = functional(lambda x: {"y": 1.0, "seconds": float(next(count))})
+    model.lower.seconds = pyo.Var()
+    result = judged(model, upper={"x": 2.0}, claim=Verdict.CERTIFIED_GLOBAL, bound=1.0)
+    assert (result.verdict, result.noise) == ("certified_global", None)
 
 
 def test_rounding_is_no_change():

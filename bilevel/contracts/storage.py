@@ -27,10 +27,13 @@ class Storage(Part):
         What the stored run was: method, seed, space, hashes of the model's parts. Empty in a new study.
     evaluations : dict of int to Evaluation
         What is stored, by place in the history.
+    under_way : int or None
+        The place whose point a run of this study was evaluating when its process died.
     """
 
     identity: Mapping[str, str]
     evaluations: Mapping[int, Evaluation]
+    under_way: int | None = None
 
     @abstractmethod
     def start(self, given: Point | None) -> Point | None:
@@ -66,6 +69,10 @@ class Storage(Part):
         StudyError
             If another run writes to the same study, or the place does not take it.
         """
+
+    @abstractmethod
+    def enter(self, place: int | None) -> None:
+        """Note which point is about to be evaluated in this process, for the case that it kills it; None: no more."""
 
     @abstractmethod
     def close(self) -> None:

@@ -19,8 +19,14 @@ from pyomo.core.expr import numeric_expr as ne
 from pyomo.core.expr import relational_expr as re_
 
 from bilevel.errors import ModelError, UntranslatableError
+from bilevel.expressions.holes import holes_in
 from bilevel.expressions.squares import in_symbols
 from bilevel.language.squared_distance import Factor, SquaredDistance
+
+
+class _NotFiniteError(ModelError):
+    """A constant is NaN or infinite."""
+
 
 Leaf = Callable[[Any], Any]
 Keep = Callable[[Factor, list[Any]], Any]
@@ -195,6 +201,15 @@ class Translator:
         ModelError
             If a constant is NaN or infinite, or a category stands in algebra.
         """
+        try:
+            return self._walked(expression)
+        except _NotFiniteError as error:
+            holes = holes_in(expression)
+            raise ModelError(
+                f"{error}{f' ({holes})' if holes else ''}; every number in a model must be finite"
+            ) from None
+
+    def _walked(self, expression: Any) -> Any:
         done, value = self._at_once(expression)
         if done:
             return value
@@ -281,7 +296,7 @@ def _is_text(domain: Any) -> bool:
 
 def _finite(value: float) -> float:
     if not math.isfinite(value):
-        raise ModelError(f"a coefficient is {value}; every number in a model must be finite")
+        raise _NotFiniteError(f"a coefficient is {value}")
     return value
 
 

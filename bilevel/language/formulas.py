@@ -10,6 +10,7 @@ from pyomo.core.expr.numeric_expr import MaxExpression
 from pyomo.core.expr.numvalue import NumericValue
 
 from bilevel.errors import ModelError
+from bilevel.language.data import insist_on_numbers, plain
 from bilevel.language.squared_distance import Factor, SquaredDistance
 
 _CHUNK = 8_000_000  # numbers factorized at once: 64 MB
@@ -89,25 +90,26 @@ def least_squares(X: Any, y: Any, w: Any) -> NumericValue:
     True
     """
     coefficients = list(w.values()) if hasattr(w, "values") and not isinstance(w, np.ndarray) else list(w)
-    matrix = X if isinstance(X, np.ndarray) else np.asarray(X)
-    target = y if isinstance(y, np.ndarray) else np.asarray(y)
+    matrix, target = plain(X), plain(y)
     if matrix.ndim != 2 or target.shape != (matrix.shape[0],) or matrix.shape[1] != len(coefficients):
         raise ModelError(
             f"least_squares(X, y, w): X is {matrix.shape}, y is {target.shape}, w has {len(coefficients)} entries;"
             " they must be (n, p), (n,) and p"
         )
     if matrix.dtype == object or target.dtype == object:
+        insist_on_numbers(matrix, X, "least_squares(X, y, w): X")
+        insist_on_numbers(target, y, "least_squares(X, y, w): y")
         rows = (
             sum(a * c for a, c in zip(row, coefficients, strict=True)) - t
             for row, t in zip(matrix, target, strict=True)
         )
         return sum(row**2 for row in rows)
-    factor = _triangular_factor(matrix, target)
+    factor = _triangular_factor(matrix, target, (X, y))
     return SquaredDistance(Factor(factor[:, :-1].copy(), factor[:, -1].copy()), coefficients)
 
 
-def _triangular_factor(matrix: Any, target: Any) -> Any:
-    """R of the QR factorization of ``[X y]``, built chunk by chunk."""
+def _triangular_factor(matrix: Any, target: Any, given: tuple[Any, Any]) -> Any:
+    """R of the QR factorization of ``[X y]``, built chunk by chunk; what was given knows its labels."""
     columns = matrix.shape[1] + 1
     count = _rows_at_once(columns)
     factor = np.empty((0, columns))
@@ -115,9 +117,8 @@ def _triangular_factor(matrix: Any, target: Any) -> Any:
         rows = slice(start, start + count)
         block = np.column_stack([np.asarray(matrix[rows], dtype=float), np.asarray(target[rows], dtype=float)])
         if not np.isfinite(block).all():
-            raise ModelError(
-                f"least_squares(X, y, w): rows {start} to {start + len(block) - 1} hold a NaN or infinite number"
-            )
+            insist_on_numbers(block[:, :-1], given[0], "least_squares(X, y, w): X", start)
+            insist_on_numbers(block[:, -1], given[1], "least_squares(X, y, w): y", start)
         factor = np.asarray(np.linalg.qr(np.vstack([factor, block]), mode="r"))
     return factor
 

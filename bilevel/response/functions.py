@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from bilevel.arrays import Array
 from bilevel.errors import ModelError
 from bilevel.programs.answer import Answer, Status
 from bilevel.reading.follower import Follower
+from bilevel.response.answer_shape import AnswerShape
 
 
 class FunctionAnswering:
@@ -22,59 +21,35 @@ class FunctionAnswering:
         self._follower = follower
         self._function = follower.response
         self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
-        self._places = _places(follower)
+        self._shape = AnswerShape(follower)
 
     def __call__(self, upper: dict[str, Any]) -> Answer:
-        """Call the function; what it raises is a failure of that point, not of the run."""
+        """Call the function; what it raises, and a number that is not finite, is a failure of that point.
+
+        Raises
+        ------
+        AnswerError
+            If its answer is of another shape than the follower's variables.
+        """
         try:
             reply = self._function(upper) if self._index is None else self._function(upper, self._index)
-        except Exception as error:
+        except BaseException as error:
+            if _is_meant_for_us(error):
+                raise
             return Answer(Status.FAILED, message=f"{type(error).__name__}: {error}")
-        if not isinstance(reply, Mapping):
-            raise ModelError(
-                f"the response function of {self._follower.name} must return a dict, not {type(reply).__name__}"
-            )
-        y = np.full(len(self._follower.variables), np.nan)
-        for key, value in reply.items():
-            self._place(y, str(key), value)
+        y = self._shape.vector(reply)
         if not np.isfinite(y).all():
-            missing = self._follower.variables[int(np.argmin(np.isfinite(y)))].name
-            return Answer(
-                Status.FAILED, y, message=f"the response function of {self._follower.name} gave no number for {missing}"
-            )
+            place = int(np.argmin(np.isfinite(y)))
+            name = self._follower.variables[place].name
+            message = f"the response function of {self._follower.name} gave no number for {name}: {y[place]}"
+            return Answer(Status.FAILED, y, message=message)
         return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
 
-    def _place(self, y: Array, key: str, value: Any) -> None:
-        if key not in self._places:
-            known = ", ".join(list(self._places)[:8])
-            raise ModelError(
-                f"the response function of {self._follower.name} returned {key!r}; its variables are {known}"
-            )
-        places = self._places[key]
-        if isinstance(value, Mapping):
-            for index, item in value.items():
-                self._place(y, f"{key}[{','.join(map(str, index)) if isinstance(index, tuple) else index}]", item)
-            return
-        try:
-            numbers = np.atleast_1d(np.asarray(value, dtype=float)).reshape(-1)
-        except (TypeError, ValueError):
-            raise ModelError(
-                f"the response function of {self._follower.name} gave {value!r} for {key}, which is no number"
-            ) from None
-        if len(numbers) != len(places):
-            raise ModelError(
-                f"the response function of {self._follower.name} gave {len(numbers)} numbers for {key},"
-                f" not {len(places)}"
-            )
-        y[places] = numbers
 
+def _is_meant_for_us(error: BaseException) -> bool:
+    """Whether it is no failure of the function: Ctrl-C, or a signal of this package's own that passes through it.
 
-def _places(follower: Follower) -> dict[str, list[int]]:
-    """Where each name an answer may use stands in y: full and relative names, single entries and whole containers."""
-    places: dict[str, list[int]] = {}
-    prefix = follower.block.name + "."
-    for k, var in enumerate(follower.variables):
-        for name in dict.fromkeys((var.name, var.parent_component().name)):
-            for spelled in (name, name.removeprefix(prefix)):
-                places.setdefault(spelled, []).append(k)
-    return places
+    ``SystemExit`` is a failure: a script that leaves its process means its own, not a search of many points.
+    """
+    own = not isinstance(error, Exception) and type(error).__module__.startswith("bilevel.")
+    return own or isinstance(error, KeyboardInterrupt)

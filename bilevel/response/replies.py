@@ -33,6 +33,8 @@ class Reply:
         Whether each answer and the choice among ties is proved.
     message : str
         Which follower failed, and why; or what of an answer is not proved.
+    misshapen : bool
+        Whether it failed because a response function's answer was of a wrong shape.
     """
 
     status: Status
@@ -42,6 +44,7 @@ class Reply:
     violation: float = math.nan
     proved: bool = False
     message: str = ""
+    misshapen: bool = False
 
 
 class Replies(Sequence[Reply]):

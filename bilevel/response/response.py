@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bilevel import tolerances
 from bilevel.arrays import Array
-from bilevel.errors import ModelError, RefusedError
+from bilevel.errors import AnswerError, ModelError, RefusedError
 from bilevel.language.attitude import Attitude
 from bilevel.language.domains import members
 from bilevel.programs.answer import Answer, Status
@@ -135,6 +135,11 @@ class Response:
         -------
         Reply
             With a copy of y of its own.
+
+        Raises
+        ------
+        AnswerError
+            If a response function's answer is of another shape than the follower's variables.
         """
         if self._express is not None:
             found = self._express(x)
@@ -142,6 +147,13 @@ class Response:
                 cost, violation, below, y = found
                 return Reply(Status.OPTIMAL, y, cost, below, violation, True)
         return self._asked(x, upper, start)
+
+    def tried(self, x: Array, upper: dict[str, Any] | None = None, start: Array | None = None) -> Reply:
+        """The same for those who ask at many points, of which one that went wrong must not end the others."""
+        try:
+            return self(x, upper, start)
+        except AnswerError as error:
+            return Reply(Status.FAILED, message=str(error), misshapen=True)
 
     def many(self, points: Any, workers: int = 1) -> Replies:
         """Answer at many upper points: what one call each would answer, up to rounding.
@@ -170,9 +182,12 @@ class Response:
         return Replies(cost, violation, lower, y, others)
 
     def _one_by_one(self, rows: Array, workers: int) -> list[Reply]:
-        if workers <= 1 or len(rows) < 2:
-            return [self(x) for x in rows]
-        return answers(self.problem, rows, workers)
+        alone = workers <= 1 or len(rows) < 2
+        replies = [self.tried(x) for x in rows] if alone else answers(self.problem, rows, workers)
+        wrong = next((reply for reply in replies if reply.misshapen), None)
+        if wrong is not None and not any(reply.status is Status.OPTIMAL for reply in replies):
+            raise AnswerError(wrong.message)  # not one was right: it is the function, not the point
+        return replies
 
     def _together(self, rows: Array) -> tuple[Array, Array, Array, Array, NDArray[np.bool_]]:
         """Cost, violation, f, y, and where all of it holds, of points answered in one call."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import BrokenExecutor, Future
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,11 +15,15 @@ from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.response.replies import Reply
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _PARTS = 4  # of the points, per worker: none waits long for another that has the slower ones
 _POOL = "processes"
+
+
+class Answers(Protocol):
+    """The response that a worker holds."""
+
+    def tried(self, x: Array) -> Reply:
+        """The followers' answer at one upper point."""
 
 
 def answers(problem: Problem, rows: Array, count: int) -> list[Reply]:
@@ -36,9 +41,16 @@ def answers(problem: Problem, rows: Array, count: int) -> list[Reply]:
     return [reply for replies in found for reply in replies]
 
 
-def _one_by_one(response: Callable[[Array], Reply], _: Any, rows: Array) -> list[Reply]:
+def _one_by_one(response: Answers, _: Any, rows: Array) -> list[Reply]:
     """In a worker."""
-    return [response(x) for x in rows]
+    return [response.tried(x) for x in rows]
+
+
+def cause_of_death(error: BrokenExecutor) -> str:
+    """The signal or exit code where the pool names one, else all that it says."""
+    text = " ".join(str(error).split())
+    codes = re.search(r"exit codes of the workers are \{(.+?)\}", text)
+    return text if codes is None else codes[1]
 
 
 def _outcome(future: Future[list[Reply]], rows: Array, crowd: Pool) -> list[Reply]:
@@ -50,7 +62,7 @@ def _outcome(future: Future[list[Reply]], rows: Array, crowd: Pool) -> list[Repl
         found: list[Reply] = alone.submit(_one_by_one, rows).result()
         return found
     except BrokenExecutor as error:
-        message = "the worker process died at one of these points: " + " ".join(str(error).split())
+        message = f"the worker process died at one of these points: {cause_of_death(error)}"
         return [Reply(Status.FAILED, message=message) for _ in rows]
     finally:
         alone.close()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.failures import failures_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,6 +50,9 @@ class Outcome:
         ``proved``, ``refuted: <witness>`` or ``unknown``.
     evaluations : int
         Upper points tried.
+    noise : float or None
+        By how much F differed, relative to ``max(1, |F|)``, where a response function answered differently when it was
+        asked again at the same point; None where it did not.
     seconds : float
         Time of the whole run.
     history : list of Evaluation
@@ -75,17 +79,24 @@ class Outcome:
     lower_violation: float | None = None
     convexity: str = "unknown"
     evaluations: int = 0
+    noise: float | None = None
     seconds: float = 0.0
     history: list[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
 
+    @property
+    def failures(self) -> dict[str, int]:
+        """How many points of the history have no answer, by reason, the commonest first."""
+        return failures_of(self.history)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names; numbers that are not finite become None."""
+        """Plain values under the field names, and ``failures``; numbers that are not finite become None."""
         own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
         plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
+        plain["failures"] = self.failures
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]
         plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
@@ -177,7 +188,7 @@ class Ranking(Generic[R]):
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""
         import pandas
 
-        left_out = ("upper", "lower", "history", "notes")
+        left_out = ("upper", "lower", "history", "notes", "failures")
         rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
         return pandas.DataFrame(rows)
 

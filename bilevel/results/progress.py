@@ -26,10 +26,12 @@ class ProgressLine(Observer):
     def __init__(self, stream: IO[str] | None = None) -> None:
         self.console = console(stream or sys.stderr)
         self._progress: Progress | None = None
+        self._failed = 0
 
     def started(self, method: str, settings: Settings) -> None:
         """Draw the line."""
         self.finished(method)
+        self._failed = 0
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             # What a user's function prints must not break the line, unless standard output goes elsewhere anyway.
             self._progress = Progress(
@@ -45,7 +47,8 @@ class ProgressLine(Observer):
     def evaluated(self, archive: Archive) -> None:
         """Count; the incumbent may be a new one."""
         incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._update(evaluations=len(archive), incumbent=incumbent)
+        self._failed += not archive.evaluations[-1].answered
+        self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
 
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
         """Note the two sides of the gap."""
@@ -68,7 +71,7 @@ class ProgressLine(Observer):
 
 
 class _State(ProgressColumn):
-    """``gp  34/60 evaluations  F 0.123  12 s, about 9 s left``."""
+    """``gp  34/60 evaluations  2 failed  F 0.123  12 s, about 9 s left``."""
 
     def __init__(self, method: str, settings: Settings) -> None:
         super().__init__()
@@ -80,6 +83,8 @@ class _State(ProgressColumn):
         parts = [self._method]
         if count:
             parts.append(f"{count}/{self._budget} evaluations" if self._budget else f"{count} evaluations")
+        if task.fields.get("failed"):
+            parts.append(f"{task.fields['failed']} failed")
         for name, key in (("F", "incumbent"), ("bound", "bound")):
             if task.fields.get(key) is not None:
                 parts.append(f"{name} {number(task.fields[key])}")

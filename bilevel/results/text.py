@@ -126,7 +126,8 @@ def meaning_of(result: Outcome) -> str:
     """What its verdict says, in a sentence."""
     meaning = _MEANING[result.verdict]
     if result.bilevel_gap is None:  # a response function: there is nothing to be optimal for
-        meaning = meaning.replace("computed again and found optimal", "given again by its function")
+        again = "given again by its function" if result.noise is None else "asked for again, and was another one"
+        meaning = meaning.replace("computed again and found optimal", again)
     return meaning
 
 
@@ -146,7 +147,17 @@ def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
         yield "violations", f"upper {_small(result.upper_violation)}, lower {_small(result.lower_violation)}"
     yield "convexity", f"of the lower level: {result.convexity}"
     yield "evaluations", number(result.evaluations)
+    failures = result.failures
+    if failures:
+        yield "failed points", failed_points(failures, len(result.history))
     yield "seconds", _seconds(result.seconds)
+
+
+def failed_points(failures: Mapping[str, int], tried: int) -> str:
+    """How many points failed, and the commonest reason."""
+    count, (reason, most) = sum(failures.values()), next(iter(failures.items()))
+    often = "" if count == 1 else "all for one reason: " if most == count else f"most often ({most}): "
+    return f"{count} of {tried}; {often}{reason}"
 
 
 def _values(title: str, values: Mapping[str, Any], limit: int) -> list[RenderableType]:
@@ -250,6 +261,8 @@ def footnotes(comparison: Ranking[Any]) -> Iterator[str]:
             yield f"{result.method} is better than what is certified: one of the two is wrong, please report it"
         if not result.verdict.holds_a_point:
             yield f"{result.method}: {'; '.join(result.notes) or _MEANING[result.verdict]}"
+        elif result.failures:
+            yield f"{result.method}: failed points: {failed_points(result.failures, len(result.history))}"
     if comparison.interrupted:
         rest = f"; not finished: {', '.join(comparison.not_run)}" if comparison.not_run else ""
         yield f"interrupted; the table holds what was found by then{rest}"

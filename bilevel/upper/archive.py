@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -47,6 +47,8 @@ class Evaluation:
         The bodies of the coupling constraints, where ``gradient`` is given and there are any.
     jacobian : tuple of tuple of float, optional
         Their derivatives in x, one row per constraint.
+    misshapen : bool
+        Whether it failed because a response function's answer was of a wrong shape.
     """
 
     index: int
@@ -64,6 +66,7 @@ class Evaluation:
     gradient: tuple[float, ...] | None = None
     coupling: tuple[float, ...] | None = None
     jacobian: tuple[tuple[float, ...], ...] | None = None
+    misshapen: bool = False
 
     @property
     def answered(self) -> bool:
@@ -78,7 +81,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and data frames."""
         plain = asdict(self)
-        for inner in ("cost", "gradient", "coupling", "jacobian"):
+        for inner in ("cost", "gradient", "coupling", "jacobian", "misshapen"):
             del plain[inner]
         plain["status"] = str(self.status)
         plain["feasible"] = self.feasible
@@ -100,7 +103,7 @@ class Archive:
         if evaluation.feasible and (self.incumbent is None or evaluation.cost < self.incumbent.cost):
             self.incumbent = evaluation
 
-    def extend(self, other: Archive) -> None:
+    def extend(self, other: Iterable[Evaluation]) -> None:
         """Append another run's evaluations, numbered on."""
         for evaluation in other:
             evaluation.index = len(self.evaluations)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bilevel import tolerances
+from bilevel.verify.noise import Noise
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Check:
         Why the point does not stand; empty if it does.
     remark : str
         What of it is not unique, if anything.
+    noise : Noise or None
+        How response functions differed when they were asked again, where that matters for F.
     """
 
     upper: dict[str, Any]
@@ -48,6 +51,7 @@ class Check:
     certain: bool
     complaints: list[str]
     remark: str = ""
+    noise: Noise | None = None
 
     @property
     def stands(self) -> bool:

@@ -15,11 +15,13 @@ from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import as_number, within_domain
 from bilevel.reading.problem import Problem
-from bilevel.response.dual_signs import flat_by_sign
 from bilevel.response.response import Response
 from bilevel.results.result import Result
+from bilevel.sensitivity.dual_signs import flat_by_sign
 from bilevel.verify.check import Check
+from bilevel.verify.elsewhere import noise_elsewhere
 from bilevel.verify.free_riders import falls_without_end, free_riders
+from bilevel.verify.noise import Noise
 from bilevel.verify.verdict import verdict_of
 from bilevel.verify.verifier import Verifier
 
@@ -65,9 +67,11 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     if finding.upper is None:
         if finding.claim.holds_a_point:
             result.verdict = Verdict.FAILED
-        return result
+        noise = noise_elsewhere(problem, finding)
+        return result if noise is None else _unproved(result, noise)
     compilation = Compilation.of(problem)
-    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False))
+    response = Response(problem, compilation=compilation, warm=False)
+    verifier = Verifier(compilation, response, (e.cost for e in finding.archive))
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
         other = _next_best(finding, verifier)
@@ -85,6 +89,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     endless = falls_without_end(problem, check.upper, check.lower) if check.stands else None
     if endless is not None:
         return _unbounded(result, endless)
+    check.noise = check.noise or noise_elsewhere(problem, finding)
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
@@ -95,13 +100,27 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         result.notes += flat_by_sign(compilation, x, y)
     _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
     problem.leave({**check.upper, **check.lower})
-    return result
+    return result if check.noise is None else _noisy(result, check.noise)
 
 
 def _unbounded(result: Result, why: str) -> Result:
     result.verdict, result.termination, result.bound = Verdict.UNBOUNDED, Termination.OPTIMALITY, None
     result.notes.append(f"unbounded: {why}")
     return result
+
+
+def _noisy(result: Result, noise: Noise) -> Result:
+    """A space that was enumerated is used up, and nothing is proved."""
+    result.noise = noise.size
+    if result.termination is Termination.OPTIMALITY:
+        result.termination = Termination.STALLED
+    return result
+
+
+def _unproved(result: Result, noise: Noise) -> Result:
+    result.verdict = Verdict.FAILED
+    result.notes.append(str(noise))
+    return _noisy(result, noise)
 
 
 def unbounded_at_once(problem: Problem) -> Finding | None:

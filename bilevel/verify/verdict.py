@@ -11,7 +11,7 @@ from bilevel.verify.check import Check
 def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdict, float | None, list[str]]:
     """The verdict a checked point bears out, the bound that may be reported, and notes on what was lowered.
 
-    A bound that a verified point beats is wrong: it is withdrawn, never reported.
+    A bound that a verified point beats is wrong: it is withdrawn, never reported. So is one made of random numbers.
     """
     notes: list[str] = []
     bound = finding.bound
@@ -20,6 +20,8 @@ def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdic
         if bound is not None and finding.claim is Verdict.CERTIFIED_GLOBAL:
             notes.append("F comes near its bound only where y is no answer: the best F may not be attained")
         return Verdict.FAILED, bound, notes
+    if check.noise is not None:
+        return Verdict.BEST_FOUND, None, [str(check.noise)]
     cost = problem.sense * check.upper_objective
     if bound is not None:
         below = problem.sense * bound

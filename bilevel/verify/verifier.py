@@ -22,8 +22,10 @@ from bilevel.programs.compilation import Compilation
 from bilevel.reading.follower import Follower
 from bilevel.reading.pieces import domain_violation, is_category, numeric_bounds, within_domain
 from bilevel.response.answering import Answering
+from bilevel.response.replies import Reply
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
+from bilevel.verify.noise import Functions, Noise
 
 _PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
@@ -38,13 +40,16 @@ class Verifier:
         Of the problem.
     response : Response
         The one whose engines the independent solve should avoid, and which breaks the ties.
+    costs : iterable of float
+        F, minimised, at points that were evaluated: what a response function's noise is measured by.
     """
 
-    def __init__(self, compilation: Compilation, response: Response) -> None:
+    def __init__(self, compilation: Compilation, response: Response, costs: Iterable[float] = ()) -> None:
         self.problem = compilation.problem
         self._homes = compilation.problem.homes
         self._response = response
         self._first: dict[str, float] = {}  # f of each follower, minimised, by the response's own engines
+        self._functions = Functions(self.problem, costs)
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
         self._answering = {
             follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
@@ -62,13 +67,16 @@ class Verifier:
         """
         upper = self._settled(upper)
         x = self._response.vector(upper)
-        reply = self._response(x)
+        reply = self._response.tried(x)
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return f"at the point found the lower level is {reply.status}: {reply.message}"
         self._first = {f.name: value for f, value in zip(self.problem.followers, reply.lower, strict=False)}
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
         fresh.remark = reply.message
-        if candidate is None:
+        moved = [] if candidate is None else self._functions.moved(candidate, fresh.lower)
+        if self._functions:
+            fresh.noise = self._asked_again(x, reply, fresh, candidate if moved else None)
+        if candidate is None or moved:
             return fresh
         names = [multiplier.variable.name for multiplier in self.problem.multipliers]
         other = self._measure(upper, {**candidate, **{name: fresh.lower[name] for name in names}}, False)
@@ -86,6 +94,35 @@ class Verifier:
         """The point with every value a member of its variable's domain: computed ones are off by rounding."""
         return {name: within_domain(self._homes[name], v) if name in self._homes else v for name, v in upper.items()}
 
+    def _asked_again(self, x: Array, reply: Reply, fresh: Check, candidate: dict[str, Any] | None) -> Noise | None:
+        """What response functions say once more: noise where F sees it, a complaint where there is no answer."""
+        again = self._response.tried(x)
+        if again.status is not Status.OPTIMAL or again.y is None:
+            fresh.complaints.append(f"asked again, the lower level is {again.status}: {again.message}")
+            return None
+        if again.violation > tolerances.FEASIBILITY >= reply.violation:
+            fresh.complaints.append(f"asked again, (x, y) violates the upper constraints by {again.violation:.2g}")
+        answers, costs = [fresh.lower, self._response.lower_values(again.y)], [reply.cost, again.cost]
+        if candidate is not None and self._functions.are_all:
+            answers.append({**fresh.lower, **candidate})
+            costs.append(self.problem.sense * self._upper_objective(fresh.upper, answers[-1]))
+        return self._functions.noise(answers, costs)
+
+    def noise_at(self, upper: dict[str, Any], lower: dict[str, Any], cost: float) -> Noise | None:
+        """Noise of response functions at a point with a known answer and F, minimised: asked once more."""
+        again = self._response.tried(self._response.vector(upper))
+        if again.status is not Status.OPTIMAL or again.y is None:
+            return None
+        return self._functions.noise([lower, self._response.lower_values(again.y)], [cost, again.cost])
+
+    def _upper_objective(self, upper: dict[str, Any], lower: dict[str, Any]) -> float:
+        return float(evaluator(self._values(upper, lower))(self.problem.objective.expr))
+
+    def _values(self, upper: dict[str, Any], lower: dict[str, Any]) -> dict[int, float]:
+        """Values by the variables' ids, of all that can stand in algebra."""
+        values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
+        return values | {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
+
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""
         if any(
@@ -101,15 +138,12 @@ class Verifier:
         )
 
     def _measure(self, upper: dict[str, Any], lower: dict[str, Any], proved: bool) -> Check:
-        values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
-        values |= {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
-        evaluate = evaluator(values)
+        evaluate = evaluator(self._values(upper, lower))
         objectives, gap, below, complaints = [], None, 0.0, []
         certain = proved or self.problem.attitude is Attitude.OPTIMISTIC
         for follower in self.problem.followers:
             if follower.objective is None:
                 objectives.append(math.nan)
-                complaints += self._repeat(follower, upper, lower)
                 continue
             written = follower.written
             assert written.objective is not None
@@ -172,19 +206,6 @@ class Verifier:
             longest = _SECOND_OPINION if answering.program.convex else _PROOF
             self._known[key] = answering(x, None, longest)
         return self._known[key]
-
-    def _repeat(self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any]) -> list[str]:
-        """Ask a response function again: an answer that does not repeat cannot be verified."""
-        reply = self._response(self._response.vector(upper))
-        if reply.y is None:
-            return [f"asked again, {follower.name} is {reply.status}: {reply.message}"]
-        again = self._response.lower_values(reply.y)
-        worst = max(abs(again[v.name] - lower[v.name]) / tolerances.scale(again[v.name]) for v in follower.variables)
-        return (
-            [f"asked again, the response function of {follower.name} differs by {worst:.2g}"]
-            if worst > tolerances.OPTIMALITY
-            else []
-        )
 
     def _outside(self, variables: Any, values: dict[str, Any]) -> float:
         """Largest violation of a bound or a domain; whether a value is in a domain is Pyomo's to say."""

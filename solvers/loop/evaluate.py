@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Evaluate:
         self._followers = response.problem.followers
         self._ready: dict[Point, Reply] = {}
 
-    def ahead(self, points: Sequence[Point]) -> None:
+    def ahead(self, points: list[Point]) -> None:
         """Answer at several points in one call, where the response can, for when they are evaluated."""
         if len(points) > 1 and self._response.batches and points[0] not in self._ready:
             replies = self._response.many(np.array([self._space.vector(point) for point in points]))
@@ -40,8 +39,9 @@ class Evaluate:
         began = time.perf_counter()
         upper = self._space.values(point)
         x = self._space.vector(point)
-        reply = self._ready.pop(point, None) or self._response(x, upper, start)
+        reply = self._ready.pop(point, None) or self._response.tried(x, upper, start)
         evaluation = Evaluation(index, point, upper, status=reply.status, message=reply.message, proved=reply.proved)
+        evaluation.misshapen = reply.misshapen
         if reply.status is Status.OPTIMAL and reply.y is not None:
             evaluation.lower = self._response.lower_values(reply.y)
             evaluation.cost = reply.cost
@@ -52,6 +52,9 @@ class Evaluate:
                 _differentiate(evaluation, self._gradient(x, reply.y))
         evaluation.seconds = time.perf_counter() - began
         return evaluation
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _differentiate(evaluation: Evaluation, gradient: Gradient | None) -> None:

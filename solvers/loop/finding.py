@@ -27,7 +27,10 @@ def finding_of(problem: Problem, space: Space, archive: Archive, termination: Te
     if _enumerated(space, archive):
         finding.termination = Termination.OPTIMALITY
         if all(e.proved for e in archive):
-            finding.notes.append(f"all {len(archive)} points of the space were evaluated: an enumeration is a proof")
+            only = "" if all(f.response is None for f in problem.followers) else ", if the function repeats its answers"
+            finding.notes.append(
+                f"all {len(archive)} points of the space were evaluated: an enumeration is a proof{only}"
+            )
             finding.claim = Verdict.CERTIFIED_GLOBAL if best is not None else Verdict.INFEASIBLE
             finding.bound = None if best is None else best.upper_objective
     elif best is not None:

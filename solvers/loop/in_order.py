@@ -19,6 +19,7 @@ from bilevel.deadline import passed
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
+from bilevel.response.shared import cause_of_death
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
 from bilevel.upper.archive import Evaluation
@@ -26,7 +27,7 @@ from bilevel.upper.space import Space
 
 Arrived = Callable[[Evaluation], None]
 Task = tuple[Point, int, Array | None]
-_POOL = "processes"
+POOL = "processes"
 
 
 class Crew(Protocol):
@@ -45,18 +46,31 @@ class Crew(Protocol):
         """Let go of everything; what still runs is stopped."""
 
 
+class Evaluating(Protocol):
+    """What evaluates one point, and may be told of several beforehand."""
+
+    def ahead(self, points: list[Point]) -> None:
+        """Answer at several points in one call, where that is possible."""
+
+    def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
+        """Evaluate one."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
 class Alone:
     """Evaluates in this process.
 
     Parameters
     ----------
-    evaluate : Evaluate
+    evaluate : Evaluating
         What evaluates.
     arrived : callable
         Called with every outcome as soon as it is there.
     """
 
-    def __init__(self, evaluate: Evaluate, arrived: Arrived) -> None:
+    def __init__(self, evaluate: Evaluating, arrived: Arrived) -> None:
         self._evaluate, self._arrived = evaluate, arrived
         self._waiting: deque[Task] = deque()
 
@@ -75,7 +89,7 @@ class Alone:
         return []
 
     def close(self) -> None:
-        pass
+        self._evaluate.close()
 
 
 class Workers:
@@ -108,7 +122,7 @@ class Workers:
         self._waiting: deque[Task] = deque()
         self._running: dict[Any, int] = {}
         self._done: dict[int, Evaluation] = {}
-        self._pool = registry.get(Pool, _POOL)(problem, gradients, count)
+        self._pool = registry.get(Pool, POOL)(problem, gradients, count)
 
     def submit(self, point: Point, index: int, start: Array | None) -> None:
         self._waiting.append((point, index, start))
@@ -147,14 +161,8 @@ class Workers:
         for point, index, start in self._waiting:
             if index in self._done:
                 continue
-            try:
-                self._keep(alone.submit(_work, point, index, start).result())
-            except BrokenExecutor as error:
-                message = "the worker process died at this point: " + " ".join(str(error).split())
-                values = self._space.values(point)
-                self._keep(Evaluation(index, point, values, status=Status.FAILED, message=message))
-                alone.close()
-                alone = alone.anew(1)
+            evaluation, alone = tried_alone(alone, self._space, (point, index, start))
+            self._keep(evaluation)
         alone.close()
         self._pool = alone.anew(self._count)
 
@@ -167,6 +175,19 @@ class Workers:
 
     def close(self) -> None:
         self._pool.close(wait=True)
+
+
+def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]:
+    """One point by a pool of one worker; its outcome, failed where the worker died, and the pool to go on with."""
+    point, index, _ = task
+    try:
+        evaluation: Evaluation = pool.submit(_work, *task).result()
+        return evaluation, pool
+    except BrokenExecutor as error:
+        message = f"the worker process died at this point: {cause_of_death(error)}"
+        pool.close()
+        failed = Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
+        return failed, pool.anew(1)
 
 
 @cache

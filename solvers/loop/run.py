@@ -12,7 +12,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
 from bilevel.contracts.storage import Storage
 from bilevel.deadline import OutOfTime, current, heard
-from bilevel.errors import BilevelError, SpaceError, StudyError
+from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
@@ -43,6 +43,7 @@ class Run:
         self._archive = Archive()
         self._out: deque[Point] = deque()
         self._replayed = 0
+        self._beyond = 0
         self._idle = 0
 
     def until(self, problem: Problem, budget: int, limit: float | None) -> Finding:
@@ -67,6 +68,11 @@ class Run:
             finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
         if self._replayed:
             finding.notes.append(f"{self._replayed} of {len(self._archive)} evaluations come from the study")
+        if self._beyond:
+            asked = f"the budget of {budget}" if termination is Termination.BUDGET else "this run got to"
+            finding.notes.append(
+                f"the study holds {self._beyond} points more than {asked}: the best of all is reported"
+            )
         return finding
 
     def _loop(self, budget: int, grace: float) -> Termination:
@@ -79,6 +85,7 @@ class Run:
             if evaluation is None:
                 return Termination.TIME_LIMIT
             self._out.popleft()
+            self._insist_on_shape(evaluation)
             self._archive.add(evaluation)
             self._anchors.add(evaluation)
             self._search.tell(evaluation)
@@ -124,11 +131,30 @@ class Run:
         self._replayed += 1
         return replace(stored, upper=self._space.values(stored.point))  # JSON knows no tuples
 
+    def _insist_on_shape(self, evaluation: Evaluation) -> None:
+        """An answer of a wrong shape before any right one is the function's fault, later that point's.
+
+        Asked when outcomes are told, not when they arrive, so that it does not hang on who was faster.
+        """
+        if not evaluation.misshapen or evaluation.index in self._study.evaluations:
+            return
+        if not any(known.answered for known in self._archive):
+            raise AnswerError(evaluation.message)
+        self._study.add(evaluation)
+
     def _keep_what_is_finished(self) -> None:
-        """Outcomes that overtook an older point which has none, at the end of the history."""
+        """What no search was told, at the end of the history.
+
+        Outcomes that overtook an older point which has none, and what the study holds beyond this run's budget or time:
+        the best of all is reported, however little more was asked for.
+        """
         for evaluation in self._crew.finished():
-            evaluation.index = len(self._archive)
-            self._archive.add(evaluation)
+            self._archive.extend([evaluation])
+        for _, evaluation in sorted(self._study.evaluations.items()):
+            if evaluation.point not in self._archive:
+                self._archive.extend([replace(evaluation)])
+                self._replayed += 1
+                self._beyond += 1
 
 
 def _insist(space: Space, search: Search, point: Point) -> None:

@@ -49,5 +49,8 @@ class NoStudy(Storage):
     def add(self, evaluation: Evaluation) -> None:
         pass
 
+    def enter(self, place: int | None) -> None:
+        pass
+
     def close(self) -> None:
         pass

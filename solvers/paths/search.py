@@ -12,6 +12,7 @@ from below is a function of the history as well (:mod:`bilevel.solvers.anchors`)
 from __future__ import annotations
 
 import inspect
+from functools import partial
 
 import numpy as np
 
@@ -34,7 +35,9 @@ from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, gr
 from bilevel.solvers.loop.identity import identity_of
 from bilevel.solvers.loop.in_order import Alone, Crew, Workers
 from bilevel.solvers.loop.run import Run
+from bilevel.solvers.loop.second_try import SecondTry
 from bilevel.solvers.loop.studies import NoStudy, study_at
+from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
@@ -107,10 +110,23 @@ def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
 
 def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
+    arrived = partial(_store, study)
     if settings.workers > 1:
-        return Workers(compilation.problem, space, settings.workers, gradients, study.add)
+        return Workers(compilation.problem, space, settings.workers, gradients, arrived)
     response = Response(compilation.problem, compilation=compilation, warm=False)
-    return Alone(Evaluate(space, response, differentiator(compilation, gradients)), study.add)
+    evaluate = Evaluate(space, response, differentiator(compilation, gradients))
+    if settings.study is None or all(follower.response is None for follower in compilation.problem.followers):
+        return Alone(evaluate, arrived)
+    return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
+
+
+def _store(study: Storage, evaluation: Evaluation) -> None:
+    """Store an outcome as soon as it is there, but an answer of a wrong shape only when it is told.
+
+    Whether it is a failed point or the function's fault hangs on what was told before it.
+    """
+    if not evaluation.misshapen:
+        study.add(evaluation)
 
 
 def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Search:

@@ -61,6 +61,8 @@ def executor(parcel: bytes, count: int) -> Any:
 
     # A thread each: linear algebra that starts more in every process only makes them wait for each other.
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    # How a worker died is told in a line, with its point; a page of frames comes only to who asks Python for it.
+    one["PYTHONFAULTHANDLER"] = os.environ.get("PYTHONFAULTHANDLER", "")
     made = ProcessPoolExecutor(count, initializer=_settle, initargs=(parcel, os.getpid()), env=one)
     try:
         with hearing_late():

@@ -27,6 +27,7 @@ create table if not exists bilevel_studies
     (name text primary key, identity text not null, start text not null, windows text not null);
 create table if not exists bilevel_evaluations
     (study text not null, place integer not null, record text not null, primary key (study, place));
+create table if not exists bilevel_under_way (study text primary key, place integer);
 """
 
 
@@ -65,10 +66,15 @@ class Study(Storage):
             rows = self._database.execute(
                 "select place, record from bilevel_evaluations where study = ? order by place", (self._name,)
             ).fetchall()
+            entered = self._database.execute(
+                "select place from bilevel_under_way where study = ?", (self._name,)
+            ).fetchone()
         self.identity: dict[str, str] = {} if found is None else json.loads(found[0])
         self._start: list[float] | None = None if found is None else json.loads(found[1])
         self._windows: list[tuple[int, int]] = [] if found is None else [(s, w) for s, w in json.loads(found[2])]
         self.evaluations: dict[int, Evaluation] = {place: _evaluation(record) for place, record in rows}
+        if entered is not None and entered[0] not in self.evaluations:
+            self.under_way = entered[0]
 
     def start(self, given: Point | None) -> Point | None:
         if not self.identity:
@@ -120,6 +126,10 @@ class Study(Storage):
                 )
         except sqlite3.IntegrityError:
             raise StudyError(f"{self.address}: another run is writing to this study; give each run its own") from None
+
+    def enter(self, place: int | None) -> None:
+        with self._clearly():
+            self._database.execute("insert or replace into bilevel_under_way values (?, ?)", (self._name, place))
 
     def close(self) -> None:
         self._database.close()

@@ -302,14 +302,58 @@ def test_an_interrupt_is_not_swallowed():
         ask(functional(function))
 
 
-@pytest.mark.parametrize(
-    "missing",
-    [{}, {"w": {"a": 1.0}}, {"w[a]": 1.0, "w[b]": None}, {"w": [1.0, float("nan")]}, {"w": [1.0, float("inf")]}],
-)
-def test_a_number_that_is_missing_fails_the_point(missing):
-    reply = ask(functional(lambda x: missing, w=pyo.Var(["a", "b"])))
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -np.inf, np.float32("nan")])
+def test_a_number_that_is_not_finite_fails_the_point(number):
+    reply = ask(functional(lambda x: {"w": [1.0, number]}, w=pyo.Var(["a", "b"])))
     assert reply.status is Status.FAILED
-    assert "gave no number for lower.w[" in reply.message
+    assert "gave no number for lower.w[b]: " in reply.message
+
+
+@pytest.mark.parametrize("missing", [{}, {"w": {"a": 1.0}}, {"w[a]": 1.0, "w[b]": None}])
+def test_a_number_that_is_missing_is_the_users_mistake(missing):
+    with pytest.raises(ModelError, match=r"w(\[b\])?.*expected is \{'w': 2 numbers\}"):
+        ask(functional(lambda x: missing, w=pyo.Var(["a", "b"])))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (None, "not None"),
+        ((1.0, 2.0), r"not the tuple \(1.0, 2.0\)"),
+        ({"y": 1 + 2j}, r"the complex \(1\+2j\) for y"),
+        ({"y": "3"}, "the str '3' for y"),
+        ({"y": ["3"]}, "for y, which is no number"),
+        ({"y": 1.0, "accuracy": 0.9}, "returned 'accuracy'"),
+    ],
+)
+def test_what_came_and_what_is_expected_are_told(wrong, got):
+    with pytest.raises(ModelError, match=got + r".*expected is \{'y': a number\}"):
+        ask(functional(lambda x: wrong))
+
+
+def test_the_entries_of_a_matrix_stand_where_they_belong():
+    """Six numbers the other way round are six numbers."""
+    y = pyo.Var([0, 1, 2], [0, 1])
+    with pytest.raises(ModelError, match=r"shape \(2, 3\) for w, not \(3, 2\); expected is \{'w': 3 x 2 numbers\}"):
+        ask(functional(lambda x: {"w": np.zeros((2, 3))}, w=y))
+
+
+def test_many_points_outlive_one_wrong_answer():
+    response = Response(functional(lambda x: {"y": x["x"]} if x["x"] < 2 else (x["x"],)))
+    replies = response.many(np.array([[3.0], [1.0], [4.0]]))
+    assert [str(status) for status in replies.status] == ["failed", "optimal", "failed"]
+    with pytest.raises(ModelError, match="must return a dict"):
+        response.many(np.array([[3.0], [4.0]]))
+
+
+@pytest.mark.parametrize("leaves", [SystemExit("no licence"), SystemExit(2), GeneratorExit("done")])
+def test_leaving_the_process_is_a_failure_of_the_point(leaves):
+    def function(x):
+        raise leaves
+
+    reply = ask(functional(function))
+    assert reply.status is Status.FAILED
+    assert type(leaves).__name__ in reply.message
 
 
 @pytest.mark.parametrize("wrong", [None, 3.0, [1.0], "y"])
