@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ def judged(problem: Problem, finding: Finding, method: str) -> Result:
     hidden = {var.name for var in problem.lower_variables} - {var.name for var in problem.reported_variables}
     if hidden:
         result.lower = _without(hidden, result.lower)
-        for evaluation in result.history:
-            evaluation.lower = _without(hidden, evaluation.lower)
+        # The finding's own history stays whole: it may be looked at once more.
+        result.history = [replace(e, lower=_without(hidden, e.lower)) for e in result.history]
     return result
 
 
