@@ -38,6 +38,8 @@ class TreatedModel:
         What is known to bound variables of both levels, by name, beyond what is declared.
     weighted : collection of str
         Names of the followers whose conditions are Fritz John's.
+    dual_bounds : dict, optional
+        What the user knows of multipliers.
 
     Raises
     ------
@@ -51,12 +53,14 @@ class TreatedModel:
         treatment: str,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         weighted: Collection[str] = (),
+        dual_bounds: Mapping[Any, float] | None = None,
     ) -> None:
         self.problem = problem
         self.treatment = registry.get(Treatment, treatment)()
         self.model = problem.model.clone()
         self._inner = Problem.read(self.model)
         self.conditions = apply_conditions(self._inner, lift=False, weighted=weighted)
+        self.conditions.give(dual_bounds or {})
         for var in (*self._inner.variables, *self._inner.lower_variables):
             if bounds is not None and var.name in bounds:
                 _narrow(var, *bounds[var.name])
@@ -64,6 +68,7 @@ class TreatedModel:
         if reason is not None:
             raise RefusedError(f"complementarity={treatment!r}: {reason}")
         self.treatment.apply(self.model)
+        self.conditions.impose_given()
         epsilon = self.model.complementarity.component("epsilon")
         self.single = SingleLevel(self.model, [] if epsilon is None else [epsilon])
         self.program: Program = self.single.program
