@@ -8,19 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pyomo.environ as pyo
-
 from bilevel import registry
 from bilevel.api import solving
 from bilevel.api.asking import insist_on_names
+from bilevel.api.starting import Values, back_to_starts
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
 from bilevel.errors import BilevelError, OptionError
 from bilevel.files.arguments import parameters_of
-from bilevel.language.duals import Duals
-from bilevel.language.lower_level import LowerLevel
 from bilevel.reading.problem import Problem
 from bilevel.results.comparison import Comparison
 from bilevel.results.result import Result
@@ -90,16 +87,19 @@ def compare(
         attitude=attitude,
         workers=workers,
     )
-    comparison = Comparison([], Problem.read(model).sense)
+    problem = Problem.read(model)
+    comparison = Comparison([], problem.sense)
     errors: list[BilevelError] = []
-    before = kept = _Values(model)
+    kept = Values(problem)
+    back_to_starts(problem.model)
+    before = Values(problem)
     try:
         for name in names:
             before.restore()
             own = replace(asked, method=name, study=_study_of(study, name), options=shares[name])
             result = _solve(model, own, observer or Observer(), errors)
             comparison.results.append(result)
-            kept = _Values(model) if comparison.best is result else kept
+            kept = Values(problem) if comparison.best is result else kept
             if result.termination is Termination.INTERRUPTED:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -134,19 +134,6 @@ def _solve(model: Any, asked: Settings, observer: Observer, errors: list[Bilevel
     elif asked.method == "auto":
         result.method = f"auto: {result.method}"
     return result
-
-
-class _Values:
-    """What every variable of a model is worth at one moment."""
-
-    def __init__(self, model: Any) -> None:
-        variables = model.component_data_objects(pyo.Var, descend_into=(pyo.Block, LowerLevel, Duals))
-        self._values = [(var, var.value) for var in variables]
-
-    def restore(self) -> None:
-        """Give every variable that value again."""
-        for var, value in self._values:
-            var.set_value(value, skip_validation=True)
 
 
 def _distinct(methods: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked
 from bilevel.api.choosing import choose, walk
+from bilevel.api.starting import from_the_starts
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -41,7 +42,8 @@ def solve(
     Parameters
     ----------
     model : ConcreteModel
-        Holds at least one ``LowerLevel``. Its variables take the values of the answer, both levels.
+        Holds at least one ``LowerLevel``. Its variables take the values of the answer, both levels; these are no start
+        for the next run on the same model, an ``initialize`` or values set by hand are (:mod:`bilevel.api.starting`).
     method : str
         ``auto``, ``kkt``, or the name of a search (``grid``, ``random``, ...). ``name:variant`` passes the variant to
         the search as its ``sampler`` option. ``auto`` is the first exact path that accepts the model, else a search.
@@ -120,8 +122,9 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     problem = Problem.read(model, settings.attitude)
     observer.started(asked.method, settings)
     try:
-        used, finding = _run(problem, settings, observer)
-        result = judged(problem, finding, used, deadline)
+        with from_the_starts(problem):
+            used, finding = _run(problem, settings, observer)
+            result = judged(problem, finding, used, deadline)
     finally:
         observer.finished(asked.method)
     result.seconds = time.perf_counter() - began

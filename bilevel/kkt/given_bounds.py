@@ -1,6 +1,6 @@
 """Bounds on multipliers that a user knows: read, and told apart from what is proved.
 
-Keys name a follower's constraint or variable, as a component or by name, alone or with a side; values bound the
+Keys are a follower's constraint, or the name of one or of a variable, alone or with a side; values bound the
 multiplier's size. Nothing here is believed: where such a bound is used and nothing proves it, no bound on F counts.
 """
 

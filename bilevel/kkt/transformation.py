@@ -61,10 +61,10 @@ class KKTTransformation:
     solver : str, optional
         Who is to read the model: ``auto`` is then ``big_m`` for ``highs`` and ``scholtes`` for ``ipopt``.
     dual_bounds : dict, optional
-        What you know of multipliers: ``{constraint, variable or name: number}``, or with ``(constraint, side)`` for one
-        side (``lower``, ``upper``) as key; the multiplier's absolute value is at most the number. With a bound that is
-        too small the model loses points of the problem. Where such a bound is used and not proved, its provenance is
-        ``given``.
+        What you know of multipliers: ``{constraint: number}``, where a constraint or a variable with bounds may stand
+        by name (Pyomo's variables are no keys), or ``{(name, side): number}`` for its ``lower`` or ``upper`` side
+        alone; the multiplier's absolute value is at most the number. With a bound that is too small the model loses
+        points of the problem. Where such a bound is used and not proved, its provenance is ``given``.
 
     Examples
     --------

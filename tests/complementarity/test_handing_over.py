@@ -159,7 +159,7 @@ def test_bounds_that_the_user_knows_are_used_and_called_given():
     model, known = unbounded_below()
     with pytest.raises(RefusedError, match=r"dual_bounds"):
         exported(model, solver="highs")
-    single = exported(model, solver="highs", dual_bounds={(model.low.y, "upper"): 50})
+    single = exported(model, solver="highs", dual_bounds={("low.y", "upper"): 50})
     assert single.complementarity.bounds["low.y", "upper"].multiplier.provenance == "given"
     assert single.complementarity.bounds["low.y", "lower"].multiplier.provenance != "given"
     pyo.SolverFactory("highs").solve(single)
