@@ -16,7 +16,7 @@ from bilevel.contracts.finding import Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
-from bilevel.errors import BilevelError, OptionError
+from bilevel.errors import BilevelError, OptionError, RefusedError
 from bilevel.files.arguments import parameters_of
 from bilevel.reading.problem import Problem
 from bilevel.results.comparison import Comparison
@@ -128,7 +128,9 @@ def _solve(model: Any, asked: Settings, observer: Observer, errors: list[Bilevel
     except BilevelError as error:
         errors.append(error)
         seconds = time.perf_counter() - began
-        return Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+        found = Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+        found.refused = isinstance(error, RefusedError)
+        return found
     if ":" in asked.method:
         result.method = asked.method  # two variants of one search are two lines
     elif asked.method == "auto":

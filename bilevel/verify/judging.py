@@ -6,12 +6,14 @@ import math
 import time
 
 from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.convexity.examination import convexity_of
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.results.result import Result
 from bilevel.verify.check import Check
+from bilevel.verify.values_at import ValuesAt
 from bilevel.verify.verdict import verdict_of
 from bilevel.verify.verifier import Verifier
 
@@ -57,13 +59,28 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
         result.verdict = Verdict.FAILED
         result.notes.append(check)
         return result
+    if check.stands and not check.proved and time.monotonic() < deadline:
+        _prove_by_convexity(problem, compilation, check)
+    if finding.bound is not None:  # a relaxation may know less than the form of F does
+        finding.bound = problem.sense * max(problem.sense * finding.bound, compilation.floor)
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
     _fill(result, check)
+    result.read_by(ValuesAt(problem, check))
     _write(problem, check)
     return result
+
+
+def _prove_by_convexity(problem: Problem, compilation: Compilation, check: Check) -> None:
+    """A follower's optimum that no engine proved is one where its problem is convex: stationary is all there is to be.
+
+    Ties are another matter: where the choice among them is not proved the check's remark says so, and stays.
+    """
+    if problem.attitude is Attitude.OPTIMISTIC and not check.remark and not any(f.response for f in problem.followers):
+        found = convexity_of(problem, compilation)
+        check.proved = all(convexity.verdict == "proved" for convexity in found.values())
 
 
 def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check | None:
