@@ -64,6 +64,9 @@ def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[st
     search = registry.get(Path, SEARCH_PATH)()
     if finding is None:
         found = searched(search, problem, settings, observer)
+        functions = [follower.name for follower in problem.followers if follower.response is not None]
+        if functions:  # every path says so, each in its own words
+            refusals = [f"{', '.join(functions)} is answered by a Python function, of which they know nothing"]
         found.notes += [f"no exact path: {refusal}" for refusal in refusals]
         return SEARCH_PATH, found
     observer.said(f"{used} found no proof; searching for a better point")

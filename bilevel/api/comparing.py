@@ -10,12 +10,12 @@ from typing import Any
 
 from bilevel.api import solving
 from bilevel.api.asking import GENERAL, insist_on_names
-from bilevel.api.model_values import ModelValues
 from bilevel.api.options import options_of
+from bilevel.api.starting import Values, back_to_starts
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.settings import Settings
-from bilevel.errors import BilevelError, OptionError
+from bilevel.errors import BilevelError, OptionError, RefusedError
 from bilevel.reading.problem import Problem
 from bilevel.results.comparison import Comparison
 from bilevel.results.result import Result
@@ -85,16 +85,19 @@ def compare(
         attitude=attitude,
         workers=workers,
     )
-    comparison = Comparison([], Problem.read(model).sense)
+    problem = Problem.read(model)
+    comparison = Comparison([], problem.sense)
     errors: list[BilevelError] = []
-    before = kept = ModelValues(model)
+    kept = Values(model)
+    back_to_starts(model)
+    before = Values(model)
     try:
         for name in names:
             before.restore()
             own = replace(asked, method=name, study=_study_of(study, name), options=shares[name])
             result = _solve(model, own, observer or Observer(), errors)
             comparison.results.append(result)
-            kept = ModelValues(model) if comparison.best is result else kept
+            kept = Values(model) if comparison.best is result else kept
             if result.termination is Termination.INTERRUPTED:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -123,7 +126,9 @@ def _solve(model: Any, asked: Settings, observer: Observer, errors: list[Bilevel
     except BilevelError as error:
         errors.append(error)
         seconds = time.perf_counter() - began
-        return Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+        found = Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+        found.refused = isinstance(error, RefusedError)
+        return found
     if ":" in asked.method:
         result.method = asked.method  # two variants of one search are two lines
     elif asked.method == "auto":

@@ -17,10 +17,10 @@ from bilevel import registry
 from bilevel.contracts.treatment import Treatment
 from bilevel.convexity.examination import convexity_of
 from bilevel.errors import BilevelError
-from bilevel.files.single_level_files import DEFAULT_TREATMENT, UNTREATED
+from bilevel.files.single_level_files import UNTREATED
 from bilevel.kkt.conditions import BLOCK
 from bilevel.kkt.single_level import SingleLevel
-from bilevel.kkt.transformation import KKTTransformation
+from bilevel.kkt.transformation import DEFAULT_TREATMENT, KKTTransformation
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem

@@ -76,15 +76,15 @@ class BilevelSolver:
         BilevelError
             If the model or the call is wrong; a name that is no argument is one.
         """
-        from bilevel.api.model_values import ModelValues
         from bilevel.api.solving import solve
+        from bilevel.api.starting import Values
 
         merged = {**self.options, **options.pop("options", {}), **options}
         merged.pop("tee", None)
         load = merged.pop("load_solutions", True)
         if "timelimit" in merged:
             merged["time_limit"] = merged.pop("timelimit")
-        before = None if load else ModelValues(model)
+        before = None if load else Values(model)
         try:
             result = solve(model, **merged)
         finally:

@@ -13,6 +13,7 @@ from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked
 from bilevel.api.choosing import apart, choose, walk
 from bilevel.api.last_resort import verified, with_a_point
+from bilevel.api.starting import from_the_starts
 from bilevel.api.timing import FOR_A_POINT, for_exact, left, whole
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
@@ -45,7 +46,8 @@ def solve(
     Parameters
     ----------
     model : ConcreteModel
-        Holds at least one ``LowerLevel``. Its variables take the values of the answer, both levels.
+        Holds at least one ``LowerLevel``. Its variables take the values of the answer, both levels; these are no start
+        for the next run on the same model, an ``initialize`` or values set by hand are (:mod:`bilevel.api.starting`).
     method : str
         ``auto``, ``kkt``, or the name of a search (``grid``, ``random``, ...). ``name:variant`` passes the variant to
         the search as its ``sampler`` option. ``auto`` is the first exact path that accepts the model, else a search.
@@ -121,7 +123,7 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
     settings = checked(asked)
-    with within(whole(settings.time_limit)), _quiet():
+    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
         end = Deadline.after(settings.time_limit)
         problem = Problem.read(model, settings.attitude)
         observer.started(asked.method, settings)

@@ -10,6 +10,9 @@ from bilevel.contracts.part import Part
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+GIVEN = "given"
+"""The provenance of a bound on a multiplier that a user gave and nothing proves."""
+
 
 class Treatment(Part):
     """Turns the complementarity pairs of a KKT model into something an engine takes.

@@ -138,6 +138,9 @@ def loaded_modules() -> list[types.ModuleType]:
 
 def _model_of(module: types.ModuleType, shown: str, settings: dict[str, Any]) -> Any:
     create = getattr(module, "create_model", None)
+    only = None if create is not None or hasattr(module, "model") else _only_model(module, shown)
+    if only is not None:
+        module.model = only  # type: ignore[attr-defined]
     if hasattr(module, "model") and not (settings and create is not None):
         if settings:
             raise LoadingError(
@@ -151,6 +154,17 @@ def _model_of(module: types.ModuleType, shown: str, settings: dict[str, Any]) ->
         raise LoadingError(f"{shown}: create_model is a {type(create).__name__}; make it a function")
     made = create(**arguments_of(create, settings, shown))
     return _insist(made, f"{shown}: what create_model returns", "end it with `return model`")
+
+
+def _only_model(module: types.ModuleType, shown: str) -> Any:
+    """The model of a file that gave it another name, where there is but one."""
+    from pyomo.core.base.PyomoModel import Model
+
+    found = {id(value): value for value in vars(module).values() if isinstance(value, Model)}
+    if len(found) > 1:
+        names = ", ".join(name for name, value in vars(module).items() if isinstance(value, Model))
+        raise LoadingError(f"{shown} holds several models ({names}) and none called `model`; rename the one to solve")
+    return next(iter(found.values()), None)
 
 
 def _insist(candidate: Any, what: str, cure: str) -> Any:

@@ -12,11 +12,11 @@ from typing import Any
 import pyomo.environ as pyo
 
 from bilevel.errors import OptionError, RefusedError
-from bilevel.kkt.transformation import KKTTransformation
+from bilevel.kkt.transformation import KKTTransformation, treatment_for
 
 FORMATS = (".lp", ".nl", ".mps")
 UNTREATED = "none"
-DEFAULT_TREATMENT = "sos1"
+_READERS = {".mps": "highs"}  # a format whose sets of type 1 nobody reads is for those that take none
 
 
 def write(model: Any, path: str | Path, complementarity: str = "auto") -> str:
@@ -29,7 +29,8 @@ def write(model: Any, path: str | Path, complementarity: str = "auto") -> str:
     path : str or Path
         Ends in ``.lp``, ``.nl`` or ``.mps``.
     complementarity : str
-        Name of a treatment; ``auto`` is ``sos1``, and ``none`` leaves the pairs out: the file then holds a relaxation.
+        Name of a treatment; ``auto`` is ``sos1``, in a ``.mps`` file ``big_m``, and ``none`` leaves the pairs out: the
+        file then holds a relaxation.
 
     Returns
     -------
@@ -46,7 +47,7 @@ def write(model: Any, path: str | Path, complementarity: str = "auto") -> str:
     path = Path(path)
     if path.suffix not in FORMATS:
         raise OptionError(f"{path}: the ending says which format, and is one of {', '.join(FORMATS)}")
-    name = DEFAULT_TREATMENT if complementarity == "auto" else complementarity
+    name = treatment_for(complementarity, _READERS.get(path.suffix))
     treatment = None if name == UNTREATED else name
     single = KKTTransformation().create_using(model, complementarity=treatment)
     sets = list(single.component_data_objects(pyo.SOSConstraint, active=True, descend_into=True))
@@ -64,6 +65,8 @@ def write(model: Any, path: str | Path, complementarity: str = "auto") -> str:
 def _write(single: Any, path: Path) -> None:
     try:
         single.write(str(path), io_options={"symbolic_solver_labels": True})
+        if path.suffix == ".lp":  # SCIP 10 takes x^2 and x ^2, and "x ^ 2", as Pyomo writes it, for an error
+            path.write_text(path.read_text(encoding="utf-8").replace(" ^ 2\n", " ^2\n"), encoding="utf-8")
     except OSError as error:
         raise OptionError(f"{path} cannot be written: {error.strerror}; choose another place") from error
     except (ValueError, RuntimeError, NotImplementedError) as error:

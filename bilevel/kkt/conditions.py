@@ -35,7 +35,7 @@ is ordinary and complete; :func:`apply_conditions` does only the first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +43,12 @@ import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
 from pyomo.core.base.block import BlockData, ScalarBlock
 
+from bilevel.contracts.treatment import GIVEN
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.gradients import Gradients
 from bilevel.expressions.translation import mentioned
 from bilevel.kkt.choices import Choices
+from bilevel.kkt.given_bounds import sides_given
 from bilevel.kkt.lifting import lift_above, lift_maxima
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.duals import Duals
@@ -101,11 +103,14 @@ class OptimalityConditions(ScalarBlock):
         Not negative where the source holds.
     pairs : list of Pair
         What is complementary.
+    given : dict
+        Bounds on multipliers that a user knows, by (source name, side).
     """
 
     def __init__(self) -> None:
         super().__init__(concrete=True)
         self.pairs: list[Pair] = []
+        self.given: dict[tuple[str, str], float] = {}
         self._sources = ComponentMap()
         self._multipliers = ComponentMap()
         self.multiplier = pyo.Var(pyo.Any, dense=False)
@@ -147,6 +152,24 @@ class OptimalityConditions(ScalarBlock):
         """After a solve: variables whose values come from a list get exactly one of them, categories their word."""
         self.choices.recover()
 
+    def give(self, bounds: Mapping[Any, float]) -> None:
+        """Take note of what a user knows of the multipliers, by (source, side); proofs are made without it."""
+        self.given = sides_given(bounds, list(self.multiplier.keys()))
+
+    def impose_given(self) -> None:
+        """Give the multipliers the bounds that a user knows, after all that is proved of them."""
+        for key, limit in self.given.items():
+            multiplier = self.multiplier[key]
+            multiplier.setub(limit if multiplier.ub is None else min(limit, multiplier.ub))
+            if key[1] == "equality":
+                multiplier.setlb(-limit if multiplier.lb is None else max(-limit, multiplier.lb))
+
+    @property
+    def believed(self) -> list[tuple[str, str]]:
+        """The multipliers whose given bound is used and not proved."""
+        proved = self.__dict__.get("proved_bounds", {})
+        return [key for key in self.given if key not in proved or proved[key].multiplier.provenance == GIVEN]
+
     def add_follower(self, follower: Follower, weighted: bool = False) -> None:
         """Add one follower's multipliers, pairs and stationarity rows; Fritz John's if ``weighted``."""
         assert follower.objective is not None
@@ -180,7 +203,7 @@ class OptimalityConditions(ScalarBlock):
         self.dual.add(wanted.variable.name, wanted.variable + sense * weight == 0)
 
     def _row(self, name: str, body: Any) -> Any:
-        return self.stationarity.add(name, (0.0, body, 0.0))
+        return self.stationarity.add(name, body == 0.0)
 
     def _multiplier(self, row: _Row, side: str) -> Any:
         multiplier = self.multiplier.add((row.source.name, side))

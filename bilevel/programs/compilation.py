@@ -20,6 +20,7 @@ from bilevel.expressions.rows import translate, translate_rows
 from bilevel.expressions.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
 from bilevel.expressions.translation import to_casadi
 from bilevel.graphs.compiled import Compiled
+from bilevel.graphs.intervals import Graph
 from bilevel.graphs.steepness import Spread, sampled, spread_among, spread_of
 from bilevel.language.squared_distance import Factor
 from bilevel.programs.program import Program
@@ -111,6 +112,17 @@ class Compilation:
     def closes(self, cost: float, bound: float) -> bool:
         """Whether a lower bound closes on an F, minimised, to the certificate's tolerance."""
         return tolerances.closes(cost, bound, scale=self.scale(cost))
+
+    @cached_property
+    def floor(self) -> float:
+        """What F, minimised, is never below, by the ranges of what it is made of: zero for a sum of squares."""
+        symbols = ca.vertcat(self.x, self.all_y, *(square.symbol for square in self.squares))
+        names = [var.name for var in (*self.problem.variables, *self.problem.lower_variables)]
+        box = [self.ranges.get(name, (-math.inf, math.inf)) for name in names] + [(0.0, math.inf)] * len(self.squares)
+        graph = Graph(ca.SX(0, 1), symbols, self.upper_short)
+        with np.errstate(all="ignore"):  # infinite ends meet
+            low: float = graph.enclose([], box)[graph.outputs[0]][0]
+        return low
 
     @cached_property
     def upper_program(self) -> Program:

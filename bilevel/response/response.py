@@ -7,7 +7,7 @@ built.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -119,13 +119,15 @@ class Response:
         formulas = {name: part.closed_form() for name, _, part in self._parts if isinstance(part, Answering)}
         self._express = Express.of(self.compilation, self._leader, formulas)
 
-    def __call__(self, x: Array, upper: dict[str, Any] | None = None, start: Array | None = None) -> Reply:
+    def __call__(
+        self, x: Array | Mapping[str, Any], upper: dict[str, Any] | None = None, start: Array | None = None
+    ) -> Reply:
         """Answer at one upper point.
 
         Parameters
         ----------
         x : ndarray of shape (number of upper variables,)
-            In the order of ``problem.variables``.
+            In the order of ``problem.variables``; or a dict of values by name, as ``Result.upper`` is one.
         upper : dict, optional
             The same by name, as response functions take them; made from x where a follower needs it.
         start : ndarray of shape (number of followers' variables,), optional
@@ -141,6 +143,9 @@ class Response:
         AnswerError
             If a response function's answer is of another shape than the follower's variables.
         """
+        if isinstance(x, Mapping):
+            upper = dict(x)
+            x = self.vector(upper)
         if self._express is not None:
             found = self._express(x)
             if found is not None:

@@ -63,6 +63,8 @@ class Outcome:
         In which the history's points are coordinates; empty where the method is no search over upper points.
     conditions : tuple of Condition
         Which of its dimensions matter only sometimes (``ActiveWhen``).
+    refused : bool
+        Whether the method did not accept the model, and so ran nothing (in a comparison).
     """
 
     method: str
@@ -85,6 +87,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
+    refused: bool = False
 
     @property
     def failures(self) -> dict[str, int]:

@@ -20,15 +20,18 @@ from bilevel.results.outcome import Outcome, Ranking
 from bilevel.results.plots.comparison import plot_comparison
 from bilevel.results.plots.incumbents import as_png
 from bilevel.results.plots.slices import plot_result
+from bilevel.results.points_table import SORTING, points_table
 from bilevel.results.text import (
     COLUMNS,
     LOWER_SHOWN,
     UPPER_SHOWN,
+    among,
     cells_of,
     facts_of,
     footnotes,
     meaning_of,
     value_text,
+    verdict_word,
 )
 from bilevel.version import __version__
 
@@ -41,6 +44,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; border-bott
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .9rem .2rem 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; color: #666; } td.number { text-align: right; }
+th.sorts { cursor: pointer; } th.sorts:hover { color: #000; }
 .wide { overflow-x: auto; } .wide td, .wide th { white-space: nowrap; }
 .verdict { font-weight: 600; } .good { color: #00704f; } .local { color: #0060a0; } .open { color: #9a6a00; }
 .none { color: #b02a00; } summary { cursor: pointer; margin: .5rem 0; } img { max-width: 100%; height: auto; }
@@ -75,7 +79,7 @@ def comparison_page(comparison: Ranking[Any], asked: str = "", command: str = ""
 
 
 def _page(title: str, parts: Iterable[str]) -> str:
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style><script>{SORTING}</script>'
     body = "\n".join(filter(None, [f"<h1>{escape(title)}</h1>", *parts]))
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
@@ -93,10 +97,11 @@ def _body(result: Outcome) -> Iterator[str]:
         yield f"<h3>Points without an answer, or infeasible</h3>{_list(reasons)}"
     if len(result.history) > 1:
         yield _picture(plot_result(result))
+        yield points_table(result.history)
 
 
 def _verdict(result: Outcome) -> str:
-    return f'<span class="verdict {_COLOUR.get(result.verdict, "none")}">{result.verdict}</span>'
+    return f'<span class="verdict {_COLOUR.get(result.verdict, "none")}">{verdict_word(result)}</span>'
 
 
 def _pairs(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
@@ -107,7 +112,7 @@ def _pairs(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
 def _values(title: str, values: Mapping[str, Any], limit: int) -> Iterator[str]:
     """Names and values, folded where there are many."""
     if values:
-        table = _pairs(((name, value_text(value)) for name, value in values.items()), ' class="number"')
+        table = _pairs(((name, value_text(among(values, v))) for name, v in values.items()), ' class="number"')
         opened = " open" if len(values) <= limit else ""
         yield f"<details{opened}><summary>{title} ({len(values)})</summary>{table}</details>"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bilevel.errors import ModelError
 from bilevel.results.outcome import Outcome
 from bilevel.results.page import result_page
 from bilevel.results.plots.slices import plot_result
 from bilevel.results.text import as_text, in_notebook, result_report
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from bilevel.results.plots.incumbents import Figure
 
 
@@ -25,7 +29,53 @@ class Result(Outcome):
     best_found 0.0 {'x': 0.0}
     >>> len(result.history), max(evaluation.upper["x"] for evaluation in result.history)
     (11, 10.0)
+    >>> result.value("lower.reach"), result.value("obj")
+    (0.0, 0.0)
     """
+
+    _reader: Callable[[Any], Any] | None = None
+
+    def read_by(self, reader: Callable[[Any], Any]) -> None:
+        """Take what reads components of the model at the answer."""
+        self._reader = reader
+
+    def __getitem__(self, what: Any) -> Any:
+        return self.value(what)
+
+    def value(self, what: Any) -> Any:
+        """What a component of the model is worth at the answer; ``result[...]`` is the same.
+
+        Parameters
+        ----------
+        what : component, expression or str
+            A Var, Param, named Expression, Objective or Constraint (its body) of the model, or its name; any expression
+            of the model's variables.
+
+        Returns
+        -------
+        float, str or dict
+            ``{index: value}`` of an indexed component.
+
+        Raises
+        ------
+        BilevelError
+            If there is no answer, no such component, or it has no value.
+        """
+        if self._reader is None:
+            why = "it was not found in this process" if self.verdict.holds_a_point else f"the verdict is {self.verdict}"
+            raise ModelError(f"there is no answer to read values at: {why}; solve the model here")
+        return self._reader(what)
+
+    def frame(self, *what: Any) -> DataFrame:
+        """Values of components with the same index as a pandas ``DataFrame``, a column each (needs pandas)."""
+        import pandas
+
+        columns = {str(getattr(part, "name", part)): self.value(part) for part in what}
+        whole = {name: value if isinstance(value, dict) else {None: value} for name, value in columns.items()}
+        return pandas.DataFrame({name: pandas.Series(value) for name, value in whole.items()})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_reader"}  # it holds the model
 
     def __str__(self) -> str:
         return as_text(result_report(self))

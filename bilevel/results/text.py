@@ -10,6 +10,7 @@ import html
 import math
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from typing import IO, Any
@@ -79,8 +80,13 @@ def _seconds(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
 
 
+def verdict_word(result: Outcome) -> str:
+    """The verdict, or that there is none."""
+    return "refused" if result.refused else str(result.verdict)
+
+
 def _verdict(result: Outcome) -> Text:
-    return Text(str(result.verdict), _STYLE.get(result.verdict, "bold red"))
+    return Text(verdict_word(result), _STYLE.get(result.verdict, "bold red"))
 
 
 def result_report(result: Outcome, asked: str = "") -> RenderableType:
@@ -164,11 +170,23 @@ def _values(title: str, values: Mapping[str, Any], limit: int) -> list[Renderabl
     """Names and values, the first few where there are many."""
     grid = _grid("right")
     for name, value in list(values.items())[:limit]:
-        grid.add_row(name, value_text(value))
+        grid.add_row(name, value_text(among(values, value)))
     parts: list[RenderableType] = [Text(title, "dim"), _indented(grid)]
     if len(values) > limit:
-        parts.append(Text(f"  ... and {len(values) - limit} more (--json holds them all)", "dim"))
+        left_out = Counter(name.partition("[")[0] for name in list(values)[limit:])
+        listed = ", ".join(f"{name} ({count})" if count > 1 else name for name, count in left_out.items())
+        shown = f"the first {limit} of {len(values)} are shown, not {listed}"
+        parts.append(Text(f"  {shown}; --json, --report and the Result hold all", "dim"))
     return parts
+
+
+def among(values: Mapping[str, Any], value: Any) -> Any:
+    """A value as it is shown beside others: what is nothing next to the largest, a solver's digits, is zero."""
+    if isinstance(value, (str, bool)) or type(value).__name__ == "bool" or not hasattr(value, "__float__"):
+        return value
+    sizes = (abs(float(v)) for v in values.values() if hasattr(v, "__float__"))
+    largest = max((size for size in sizes if size < math.inf), default=0.0)
+    return 0 if abs(float(value)) <= tolerances.TIE * largest else value
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[RenderableType]:
@@ -223,7 +241,7 @@ def cells_of(comparison: Ranking[Any], result: Outcome) -> dict[str, Text | str]
         "bilevel gap": _small(result.bilevel_gap),
         "evaluations": number(result.evaluations),
         "seconds": _seconds(result.seconds),
-        "stopped": str(result.termination),
+        "stopped": "-" if result.refused else str(result.termination),
     }
 
 

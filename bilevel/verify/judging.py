@@ -23,6 +23,7 @@ from bilevel.verify.check import Check
 from bilevel.verify.elsewhere import noise_elsewhere
 from bilevel.verify.free_riders import falls_without_end, free_riders
 from bilevel.verify.noise import Noise
+from bilevel.verify.values_at import ValuesAt
 from bilevel.verify.verdict import verdict_of
 from bilevel.verify.verifier import Verifier
 
@@ -91,6 +92,8 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     if endless is not None:
         return _unbounded(result, endless)
     check.noise = check.noise or noise_elsewhere(problem, finding)
+    if finding.bound is not None:  # a relaxation may know less than the form of F does
+        finding.bound = problem.sense * max(problem.sense * finding.bound, compilation.floor)
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
@@ -100,6 +103,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
         result.notes += flat_by_sign(compilation, x, y)
     _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
+    result.read_by(ValuesAt(problem, check))
     problem.leave({**check.upper, **check.lower})
     return result if check.noise is None else _noisy(result, check.noise)
 

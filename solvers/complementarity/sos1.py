@@ -15,7 +15,7 @@ from bilevel.registry import register
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions
 from bilevel.solvers.complementarity.proofs.dual_objective import state_by_duals
 from bilevel.solvers.complementarity.proofs.duality_rows import why_no_duality
-from bilevel.solvers.complementarity.proofs.proof_of_pairs import bound_multipliers, impose_cuts, why_no_cuts
+from bilevel.solvers.complementarity.proofs.proof_of_pairs import bound_multipliers, impose_cuts, proofs_of, why_no_cuts
 
 
 @register("sos1")
@@ -35,7 +35,10 @@ class SOS1(Treatment):
     exact = True
 
     def apply(self, model: Any) -> None:
-        weighted = len(model.bilevel_kkt.weight) > 0  # multipliers that share a weight are bounded by that
+        block = model.bilevel_kkt
+        weighted = len(block.weight) > 0  # multipliers that share a weight are bounded by that
+        if block.given:
+            proofs_of(model)  # what is given and proved besides costs no certificate
         if not weighted and why_no_duality(CompiledConditions(model)) is not None:
             bound_multipliers(model)
         _impose(model)
@@ -64,6 +67,8 @@ class SOS1Cut(Treatment):
 
     def apply(self, model: Any) -> None:
         compiled = CompiledConditions(model)
+        if model.bilevel_kkt.given:
+            proofs_of(model)
         _impose(model)
         impose_cuts(model, linear=False)
         state_by_duals(model, compiled)

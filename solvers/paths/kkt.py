@@ -4,8 +4,9 @@ problem -> convexity (proved, or refused) -> ``bilevel.kkt`` -> a treatment of t
 -> x, y -> the same verification as every other path.
 
 ``auto`` does both halves. A local one: the treatment ``scholtes`` through Ipopt from the model's initial values and
-seeded random starts, quick at any size. And a global one: ``sos1_cut``, or ``sos1`` where there is no cut, through an
-engine that proves its bound (SCIP), with the local incumbent for a start. A treatment named by the user is run alone.
+seeded random starts, quick at any size. And a global one: the treatments that the structure asks for, in turn
+(:mod:`bilevel.solvers.single_level.treatments`), through an engine that proves its bound (SCIP), with the local
+incumbent for a start. A treatment named by the user is run alone.
 
 What may be claimed is told in :mod:`bilevel.solvers.single_level.equivalence` and
 :mod:`bilevel.solvers.single_level.global_proof`.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,7 @@ from bilevel.solvers.single_level.local_descent import Descent, Sequence, solve_
 from bilevel.solvers.single_level.pieces import solved_by_pieces
 from bilevel.solvers.single_level.reach import answer_bounds
 from bilevel.solvers.single_level.treated_model import TreatedModel, Values
+from bilevel.solvers.single_level.treatments import SETS, treatments_in_turn
 
 DEFAULT_TIME_LIMIT = 60.0
 DEFAULT_STARTS = 4
@@ -66,13 +68,13 @@ class KKT(Path):
 
     preference = 0.5
     multipliers = True
-    options: ClassVar[Mapping[str, type]] = {"starts": int}
+    options: ClassVar[Mapping[str, type]] = {"starts": int, "dual_bounds": dict}
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:
             refuse_follower(follower)
         refuse_dense(Compilation.of(problem), settings)
-        if settings.complementarity == settings.engine == "auto":
+        if settings.complementarity == settings.engine == "auto" and "dual_bounds" not in settings.options:
             try:  # no pairs, and stationarity solved for y in closed form: the same model, proved in milliseconds
                 return registry.get(Path, _CLOSED_FORM)().run(problem, settings, observer)
             except RefusedError:
@@ -86,6 +88,7 @@ class _Walk:
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
         self.problem, self.settings, self.observer = problem, settings, observer
         self.count = _options(settings)
+        self.dual_bounds: dict[Any, float] = settings.options.get("dual_bounds", {})
         self.limit = settings.time_limit if settings.time_limit is not None else DEFAULT_TIME_LIMIT
         self.deadline = min(time.monotonic() + self.limit, current().end)
         self.notes: list[str] = []
@@ -112,9 +115,9 @@ class _Walk:
             if name == "auto":
                 self._auto()
             elif registry.get(Treatment, name)().schedule():
-                self._descend(TreatedModel(self.problem, name), self.limit)
+                self._descend(self._treated(name), self.limit)
             else:
-                self._prove(TreatedModel(self.problem, name))
+                self._prove(self._treated(name))
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
         except OutOfTime:
@@ -127,7 +130,7 @@ class _Walk:
         return self._finding()
 
     def _auto(self) -> None:
-        relaxed = TreatedModel(self.problem, "scholtes")
+        relaxed = self._treated("scholtes")
         alone = self._why_no_global_half(relaxed)
         self._descend(relaxed, self.limit * (_LOCAL_SHARE if alone is None else 1.0), "ipopt")
         if alone is not None:
@@ -135,27 +138,52 @@ class _Walk:
             return
         try:
             self.proves = self.conditions.holds or bool(self.weighted)
-            exact = self._sets(relaxed)
-            self._prove(exact)
-            if self.troubled and exact.treatment.name != "sos1":
-                self._prove(TreatedModel(self.problem, "sos1", self._bounds(relaxed)))
+            self._in_turn(relaxed)
         except RefusedError as refusal:
             if self.settings.engine != "auto" or self.best is None:
                 raise
             self._say(f"no global half: {refusal}")
 
-    def _sets(self, relaxed: TreatedModel) -> TreatedModel:
-        """Special ordered sets, with strong duality besides where that has a form."""
-        bounds = self._bounds(relaxed)
-        if self.weighted:
-            return TreatedModel(self.problem, "sos1", bounds, self.weighted)
-        try:
-            cut = TreatedModel(self.problem, "sos1_cut", bounds)
-        except RefusedError:
-            return TreatedModel(self.problem, "sos1", bounds)
-        cut.tighten(self._reach())
-        # The cut may hold products of variables without bounds, of which SCIP proves nothing.
-        return TreatedModel(self.problem, "sos1", bounds) if cut.program.loose.any() else cut
+    def _in_turn(self, relaxed: TreatedModel) -> None:
+        """Treatments as the structure asks for them, each for a while, then the best of them for the rest."""
+        ranges = self._bounds(relaxed)
+
+        @cache
+        def build(name: str) -> TreatedModel:
+            model = TreatedModel(self.problem, name, ranges, self.weighted, self.dual_bounds)
+            model.tighten(self._reach())
+            return model
+
+        names, why = treatments_in_turn(self.problem, self.settings.engine, bool(self.weighted), build)
+        if len(names) == 1:
+            self._prove(build(names[0]))
+            if self.troubled and names[0] != SETS:
+                self._prove(build(SETS))
+            return
+        self._say(why)
+        bounds: dict[str, float] = {}
+        for name in names:
+            bounds[name] = self._prove(build(name), max(_TRIAL * self._left(), _LEAST_TRIAL))
+            if self._settled():
+                return
+            if time.monotonic() > self.deadline:
+                self.termination = Termination.TIME_LIMIT
+                return
+        best = max(names, key=bounds.__getitem__)
+        self._say(f"none of them settled it; the rest of the time is for {best}")
+        self._prove(build(best))
+
+    def _settled(self) -> bool:
+        closed = self.best is not None and self.compilation.closes(self.best.cost, self.bound)
+        return self.claim is not Verdict.FAILED or closed or self.termination is Termination.INTERRUPTED
+
+    def _treated(self, name: str) -> TreatedModel:
+        """What the user asked for; a local end is stationary only without bounds that nobody proved."""
+        local = bool(registry.get(Treatment, name)().schedule())
+        model = TreatedModel(self.problem, name, dual_bounds={} if local else self.dual_bounds)
+        if local:
+            model.conditions.give(self.dual_bounds)  # refused now if they mean nothing
+        return model
 
     def _bounds(self, relaxed: TreatedModel) -> dict[str, tuple[float, float]]:
         """Of variables of both levels: what rows imply, and what an F no worse than the best one allows."""
@@ -206,8 +234,8 @@ class _Walk:
         elif time.monotonic() > self.deadline:
             self.termination = Termination.TIME_LIMIT
 
-    def _prove(self, exact: TreatedModel) -> None:
-        """The global half: bound, infeasibility, or a better point."""
+    def _prove(self, exact: TreatedModel, seconds: float = math.inf) -> float:
+        """The global half: bound, infeasibility, or a better point; the engine's bound on this model."""
         if not exact.treatment.exact:
             raise RefusedError(
                 f"complementarity={exact.treatment.name!r} is neither exact nor a sequence; nothing can be concluded"
@@ -219,22 +247,22 @@ class _Walk:
             f"global half ({exact.treatment.name}, {engine}): {exact.program.n} variables, {exact.program.m} rows,"
             f" {len(exact.conditions.pairs)} complementarity pairs"
         )
-        solve = GlobalSolve(exact, engine, self.observer, self.proves)
+        proves = self.proves and not self._believes(exact)
+        solve = GlobalSolve(exact, engine, self.observer, proves)
         apart = solved_by_pieces(exact.program, engine, self._left() / 4) if exact.program.loose.any() else None
-        answer = solve(start, self._left()) if apart is None else apart
+        answer = solve(start, min(seconds, self._left())) if apart is None else apart
         if answer.status is Status.INFEASIBLE:
             if exact.treatment.name in _THIN:
                 self._say(f"{answer.message}, which numerical trouble says too where {exact.treatment.name} is thin")
-                self._prove(TreatedModel(self.problem, "sos1"))
-            else:
-                self._conclude_infeasible(answer)
-            return
+                return self._prove(self._treated("sos1"))
+            self._conclude_infeasible(answer, proves)
+            return -math.inf
         if answer.status is Status.UNBOUNDED or (
             answer.y is None and math.isinf(answer.bound) and "inforunbd" in answer.message
         ):
             self._conclude_unbounded(exact, solve)
-            return
-        if self.proves:
+            return -math.inf
+        if proves:
             self.bound = max(self.bound, answer.bound)
             if math.isfinite(self.bound):
                 self.observer.bounded(None, self._user(self.bound))
@@ -243,7 +271,7 @@ class _Walk:
             self._polish(exact, exact.by_name(answer.y))
         if math.isinf(answer.bound) and self.best is not None and self.best.cost <= -_DEEP:
             self._conclude_unbounded(exact, solve, max(FAR, -_FARTHER * self.best.cost))
-            return
+            return -math.inf
         self.termination = _why_stopped(answer, self._left())
         self.troubled = answer.status is Status.FAILED and self.termination is Termination.STALLED
         if self.best is None and answer.status is Status.OPTIMAL:
@@ -251,6 +279,14 @@ class _Walk:
             self._say(
                 "the engine's optimum is no point of the problem within its tolerances: the best F may not be attained"
             )
+        return answer.bound
+
+    def _believes(self, exact: TreatedModel) -> bool:
+        """Whether the model rests on bounds of multipliers that the user gave and nothing proves; says which."""
+        believed = [f"{source} {side}" for source, side in exact.conditions.believed]
+        if believed:
+            self._say(f"given in dual_bounds and not proved: {', '.join(believed[:4])}; no bound on F, no certificate")
+        return bool(believed)
 
     def _reach(self) -> dict[str, tuple[float, float]]:
         """Bounds on the followers' answers that hold for every x, where they can be had; anew with a new best point."""
@@ -271,12 +307,12 @@ class _Walk:
     def _left(self) -> float:
         return max(self.deadline - time.monotonic(), 0.0)
 
-    def _conclude_infeasible(self, answer: Answer) -> None:
+    def _conclude_infeasible(self, answer: Answer, proves: bool) -> None:
         self.termination = Termination.OPTIMALITY
         if self.best is not None:
             self._say(f"{answer.message}, though a verified point is known: the claim is dropped")
             self.termination = Termination.ERROR
-        elif self.proves:
+        elif proves:
             self.claim = Verdict.INFEASIBLE
             self._say(why_infeasible(self.problem, min(self._left(), _EXPLAINING)))
         else:
@@ -309,7 +345,7 @@ class _Walk:
         """
         if not exact.program.sos1 and not exact.conditions.pairs and self.best is not None and self.best.stationary:
             return exact.point_from(values)
-        sets = exact if exact.treatment.name == "sos1" else self._plain
+        sets = exact if exact.treatment.name == "sos1" and not self.dual_bounds else self._plain
         found = solve_piece(sets, values)
         if found is None:
             return None
@@ -367,6 +403,7 @@ class _Walk:
 
 
 _THIN = ("product", "strong_duality")  # treatments whose rows have no interior: "infeasible" is asked of sets again
+_TRIAL, _LEAST_TRIAL = 0.2, 2.0  # of the time left, and seconds, for a treatment that is one of several
 _FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
 _DEEP = 1e5  # F below minus this at a verified point and no bound: it may fall without end
 _FARTHER = 1e2  # then it does if some point is so many times as far down
@@ -376,7 +413,7 @@ _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly 
 
 
 def _options(settings: Settings) -> int:
-    """The number of local starts, the only option there is."""
+    """The number of local starts."""
     count = int(settings.options.get("starts", DEFAULT_STARTS))
     if count < 1:
         raise OptionError(f"starts={count}: at least one is needed")

@@ -41,6 +41,8 @@ class TreatedModel:
         What is known to bound variables of both levels, by name, beyond what is declared.
     weighted : collection of str
         Names of the followers whose conditions are Fritz John's.
+    dual_bounds : dict, optional
+        What the user knows of multipliers.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class TreatedModel:
         treatment: str,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         weighted: Collection[str] = (),
+        dual_bounds: Mapping[Any, float] | None = None,
     ) -> None:
         self.problem = problem
         self.treatment = registry.get(Treatment, treatment)()
@@ -61,6 +64,7 @@ class TreatedModel:
         self._inner = Problem.read(self.model)
         self.conditions = apply_conditions(self._inner, lift=False, weighted=weighted)
         lift_above(self._inner, self.conditions)
+        self.conditions.give(dual_bounds or {})
         for var in (*self._inner.variables, *self._inner.lower_variables):
             if bounds is not None and var.name in bounds:
                 _narrow(var, *bounds[var.name])
@@ -68,6 +72,7 @@ class TreatedModel:
         if reason is not None:
             raise RefusedError(f"complementarity={treatment!r}: {reason}")
         self.treatment.apply(self.model)
+        self.conditions.impose_given()
         epsilon = self.model.complementarity.component("epsilon")
         self.single = SingleLevel(self.model, [] if epsilon is None else [epsilon])
         self.program: Program = self.single.program

@@ -57,7 +57,7 @@ def test_untreated_it_is_a_relaxation_and_says_so(tmp_path):
 def test_what_mps_cannot_hold_is_refused_with_the_cure(tmp_path):
     path = tmp_path / "single.mps"
     with pytest.raises(RefusedError, match=r"special ordered sets.*\.lp.*big_m"):
-        write(load_model("bard", {}), path)
+        write(load_model("bard", {}), path, "sos1")
     assert not path.exists()
 
 

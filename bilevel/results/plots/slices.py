@@ -96,6 +96,9 @@ def _draw_landscape(figure: Figure, picture: _Picture, result: Outcome, known: f
     """Above: the run, the surrogate's mean and deviation over two variables. Below: importances, slices."""
     shares = picture.land.importances()
     slices = list(shares)[:_SLICES]
+    words = [k for k in shares if picture.land.dimensions[k].categorical]
+    if words and not set(words) & set(slices):  # a map tells little of a category, a slice all
+        slices[-1] = words[0]
     halves: Any = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     above, below = halves
     axes = above.subplots(1, 3)

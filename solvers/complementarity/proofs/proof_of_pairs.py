@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pyomo.environ as pyo
 
+from bilevel.contracts.treatment import GIVEN
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions
 from bilevel.solvers.complementarity.proofs.duality_rows import cut, why_no_duality
-from bilevel.solvers.complementarity.proofs.proved_bounds import LARGEST, PairBounds, Relaxation, bounds_of_pairs
+from bilevel.solvers.complementarity.proofs.proved_bounds import LARGEST, Bound, PairBounds, Relaxation, bounds_of_pairs
 
 _NAMED = 4
 
 
 def proofs_of(model: Any) -> dict[tuple[str, str], PairBounds]:
-    """The bounds of a model's pairs, computed once: they stay on its conditions' block."""
+    """The bounds of a model's pairs, computed once: they stay on its conditions' block.
+
+    What a user knows of multipliers takes part only here, after all proofs are made.
+    """
     block = model.bilevel_kkt
     if "proved_bounds" not in block.__dict__:
-        block.proved_bounds = bounds_of_pairs(model)
+        block.proved_bounds = {key: _with_given(key, bounds, block) for key, bounds in bounds_of_pairs(model).items()}
     found: dict[tuple[str, str], PairBounds] = block.proved_bounds
     return found
+
+
+def _with_given(key: tuple[str, str], bounds: PairBounds, block: Any) -> PairBounds:
+    known = block.given.get(key, math.inf)
+    return replace(bounds, multiplier=Bound(known, GIVEN)) if known < bounds.multiplier.value else bounds
 
 
 def bound_multipliers(model: Any) -> dict[tuple[str, str], PairBounds]:
@@ -50,7 +60,8 @@ def refuse_unproved(model: Any) -> str | None:
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     return (
         f"no usable big-M is proved for {len(missing)} of {len(proofs_of(model))} pairs: {', '.join(missing[:_NAMED])}"
-        f"{more}; bound the variables of both levels more tightly, or use complementarity='sos1', which needs no bounds"
+        f"{more}; bound the variables of both levels more tightly, give what you know of the multipliers"
+        " (dual_bounds={...}), or use complementarity='sos1', which needs no bounds"
     )
 
 

@@ -1,0 +1,85 @@
+"""What any component of the model is worth at the answer.
+
+Each named Expression is evaluated once, however many others share it: Pyomo's own ``value`` walks it anew from every
+place that mentions it, which takes minutes on a recursion of a few hundred weeks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyomo.environ as pyo
+
+from bilevel.errors import ModelError
+from bilevel.expressions.translation import Translator, evaluator
+from bilevel.reading.pieces import is_category
+from bilevel.reading.problem import Problem
+from bilevel.verify.check import Check
+
+_VALUED = (pyo.Var, pyo.Param, pyo.Expression, pyo.Objective, pyo.Constraint)
+
+
+class ValuesAt:
+    """Reads components, by name or by themselves, and expressions, at one checked point.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its model is the one that was solved; fixed variables and Params have the values they have now.
+    check : Check
+        The point.
+    """
+
+    def __init__(self, problem: Problem, check: Check) -> None:
+        self._model = problem.model
+        self._words = {var.name: check.upper[var.name] for var in problem.variables if is_category(var)}
+        numbers = {id(v): check.upper[v.name] for v in problem.variables if v.name not in self._words}
+        numbers |= {id(v): check.lower[v.name] for v in problem.lower_variables}
+        self._evaluate: Translator = evaluator(numbers)
+
+    def __call__(self, what: Any) -> Any:
+        """A number, a word, or ``{index: value}`` of an indexed component.
+
+        Raises
+        ------
+        ModelError
+            If there is no such component, or it is none that has a value.
+        """
+        what = self._own(what)
+        if hasattr(what, "is_indexed") and what.is_indexed():
+            self._insist(what)
+            return {index: self._value(member) for index, member in what.items()}
+        return self._value(what)
+
+    def _own(self, what: Any) -> Any:
+        """The component of the model that was solved: by name, and where a clone's is asked for."""
+        if isinstance(what, str):
+            found = self._model.find_component(what)
+            if found is None:
+                raise ModelError(f"{self._model.name} has no component {what!r}; look at the names in model.pprint()")
+            return found
+        named = hasattr(what, "parent_component") and what.model() is not self._model
+        return self._own(what.name) if named else what
+
+    def _insist(self, component: Any) -> None:
+        kind = getattr(component, "ctype", None)
+        if kind is not None and kind not in _VALUED:
+            raise ModelError(
+                f"{component.name} is a {kind.__name__}, which has no value; ask for a Var, Param, Expression,"
+                " Objective or Constraint"
+            )
+
+    def _value(self, member: Any) -> Any:
+        self._insist(member)
+        if getattr(member, "name", None) in self._words and member.ctype is pyo.Var:
+            return self._words[member.name]
+        kind = getattr(member, "ctype", None)
+        if kind is pyo.Param:
+            return pyo.value(member)
+        try:
+            value = self._evaluate(member.body if kind is pyo.Constraint else member)
+        except ModelError:
+            if kind is pyo.Var:  # nothing mentions it: a word, or nothing
+                return member.value
+            raise
+        return value if isinstance(value, bool) else float(value)
