@@ -159,9 +159,9 @@ def test_bounds_that_the_user_knows_are_used_and_called_given():
     model, known = unbounded_below()
     with pytest.raises(RefusedError, match=r"dual_bounds"):
         exported(model, solver="highs")
-    single = exported(model, solver="highs", dual_bounds={("low.y", "upper"): 50})
+    single = exported(model, solver="highs", dual_bounds={("low.y", "upper"): 50, "low.y": 60})
     assert single.complementarity.bounds["low.y", "upper"].multiplier.provenance == "given"
-    assert single.complementarity.bounds["low.y", "lower"].multiplier.provenance != "given"
+    assert single.complementarity.bounds["low.y", "upper"].multiplier.value == 50
     pyo.SolverFactory("highs").solve(single)
     assert objective_of(single) == pytest.approx(known)
 
