@@ -2,9 +2,11 @@
 
 PYTHON  ?= python3
 WORKERS ?= 2
+ORDER   ?= files
 MODEL   ?= models/ridge.py
 COMPARE ?= kkt,gp,random
 SOLVE   ?= --budget 40 --seed 1
+MINUTES ?= 60
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -13,13 +15,14 @@ PIP  := $(PY) -m pip --disable-pip-version-check --quiet install
 
 # Each worker is a process of its own: linear algebra that starts more threads in each only makes them wait.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
-PYTEST     := $(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist worksteal
+SHARED     := -n $(WORKERS) --dist worksteal $(if $(filter random,$(ORDER)),-p randomly)
+PYTEST     := $(ONE_THREAD) $(PY) -m pytest $(SHARED)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install cyipopt solve test slow lint typecheck bench docs clean
+.PHONY: help venv install cyipopt solve test test-versions slow lint typecheck adversary bench docs clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 # The files below mark what is done, so that a second run starts at once; a change of pyproject.toml installs again.
 $(VENV)/.made:
@@ -52,7 +55,7 @@ solve: install ## solve models/ridge.py by several methods and compare (MODEL=, 
 	$(PY) -m bilevel.solve $(MODEL) --compare $(COMPARE) $(SOLVE)
 
 # The fast suite runs even where a check before it fails: whoever reads the log wants both. Any failure fails the target.
-test: install $(VENV)/.installed-test ## lint, format, types and the fast suite
+test: install $(VENV)/.installed-test ## lint, format, types and the fast suite, the wheel among it (ORDER=random shuffles it)
 	@failed=; \
 	$(BIN)/ruff check . || failed="$$failed ruff-check"; \
 	$(BIN)/ruff format --check . || failed="$$failed ruff-format"; \
@@ -60,8 +63,14 @@ test: install $(VENV)/.installed-test ## lint, format, types and the fast suite
 	$(PYTEST) || failed="$$failed pytest"; \
 	test -z "$$failed" || { echo "make test: failed:$$failed" >&2; exit 1; }
 
+test-versions: ## the fast suite on the oldest dependencies declared, and on every Python that is found
+	$(PYTHON) tests/versions.py $(SHARED)
+
 slow: install $(VENV)/.installed-test ## the slow tests alone
 	$(PYTEST) -m slow
+
+adversary: install $(VENV)/.installed-test ## random problems against every method for MINUTES=60; goes on where it stopped
+	$(ONE_THREAD) $(PY) tests/adversary/run.py --minutes $(MINUTES)
 
 lint: $(VENV)/.installed-test ## ruff, rules and format
 	$(BIN)/ruff check .
@@ -78,5 +87,5 @@ docs: $(VENV)/.installed-test ## the pages of docs/ as a site in site/, their ta
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .versions build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,11 @@ Every error a user can cause is a :class:`BilevelError`; the command line turns 
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 class BilevelError(Exception):
     """Base of every error this package raises on purpose."""
 

@@ -53,6 +53,9 @@ CLOSE = 1e-4
 """How far apart the two may lie: an interior point keeps half its digits at a weakly active row. Where f is flat, a
 fourth power say, points with the same f lie farther apart, and are not the same answer."""
 
+INFINITE = 1e20
+"""From here on a bound is none, and a value is no answer: what SCIP takes for infinity, the least of all solvers."""
+
 INTEGRALITY = 1e-6
 """Distance from the nearest integer (absolute)."""
 
@@ -65,7 +68,8 @@ def scale(*values: float) -> float:
     return max([1.0, *(abs(v) for v in values if math.isfinite(v))])
 
 
-def closes(objective: float, bound: float, tolerance: float = CERTIFICATE, unit: float = 1.0) -> bool:
-    """Whether a lower bound closes on a minimised objective, relative to ``max(unit, |objective|)``."""
+def closes(objective: float, bound: float, tolerance: float = CERTIFICATE, scale: float | None = None) -> bool:
+    """Whether a lower bound closes on a minimised objective, relative to ``max(1, |objective|)`` or another scale."""
     finite = math.isfinite(objective) and math.isfinite(bound)
-    return finite and objective - bound <= tolerance * max(unit, abs(objective))
+    relative = max(1.0, abs(objective)) if scale is None else scale
+    return finite and objective - bound <= tolerance * relative

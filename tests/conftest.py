@@ -1,13 +1,19 @@
-"""Hypothesis without a clock and without chance: the suite gives the same verdict every time.
+"""The suite gives the same verdict every time: Hypothesis without a clock and without chance, and no test disturbs another.
 
-``BILEVEL_EXAMPLES=500`` looks further than the suite does, and elsewhere each time.
+``BILEVEL_EXAMPLES=500`` looks further than the suite does, and elsewhere each time. Programs are started by
+:mod:`commands`; what a test leaves behind is its failure (:mod:`left_behind`).
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
+import left_behind
+import pytest
 from hypothesis import Phase, settings
+from left_behind import nothing_left_behind  # noqa: F401 - a fixture of every test
 
 _WANTED = os.environ.get("BILEVEL_EXAMPLES")
 
@@ -18,3 +24,27 @@ settings.register_profile(
 )
 settings.register_profile("wide", deadline=None, database=None, max_examples=int(_WANTED or 500))
 settings.load_profile("wide" if _WANTED else "suite")
+
+# Machine code gives the same bits, some seconds later: no test waits for it, and no compiler takes the others' processor.
+os.environ.setdefault("BILEVEL_NATIVE", "0")
+
+# What a terminal, or who likes colours, says of the width and the look of what is printed.
+for _name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "PYTHON_COLORS", "PYTHONWARNINGS"):
+    os.environ.pop(_name, None)
+
+left_behind.adopt_orphans()
+
+
+@pytest.fixture
+def machine_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Large graphs are compiled after all, into a folder of this test's own; the folder."""
+    if not (shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc")):
+        pytest.skip("no C compiler on this machine")
+    monkeypatch.setenv("BILEVEL_NATIVE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "bilevel"
+
+
+def pytest_unconfigure() -> None:
+    """A worker of pytest's that died did not clear up after its test."""
+    left_behind.end_all()

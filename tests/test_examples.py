@@ -3,10 +3,10 @@
 import ast
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 
 import bilevel
@@ -27,7 +27,7 @@ def cells_of(notebook):
 def run(arguments, folder):
     own = {"PYTHONPATH": str(ROOT), "JUPYTER_DATA_DIR": str(folder), "IPYTHONDIR": str(folder)}
     environment = {**os.environ, **own}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    return commands.run([sys.executable, *arguments], cwd=folder, env=environment, patience=1200)
 
 
 @pytest.mark.parametrize("program", sorted((ROOT / "examples").glob("*.py")), ids=named)

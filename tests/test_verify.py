@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 
 import pyomo.environ as pyo
 import pytest
@@ -12,7 +11,8 @@ import pytest
 import bilevel
 from bilevel import LowerLevel
 from bilevel.contracts.finding import Finding, Termination, Verdict
-from bilevel.programs.answer import Status
+from bilevel.deadline import Deadline, within
+from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
@@ -465,7 +465,7 @@ def test_dividing_by_nothing_at_one_x_is_no_crash():
 
 
 def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_reported():
-    """For x > 0 the row x y <= 0 holds y at 0, within tolerances also where x is next to nothing and y = 1 is better."""
+    """The row x y <= 0 holds y at 0 unless x = 0: then y = 1 is better, and the leader does not allow it."""
     m = pyo.ConcreteModel()
     m.x = pyo.Var(bounds=(0, 1))
     m.lower = LowerLevel()
@@ -473,9 +473,10 @@ def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_repo
     m.lower.row = pyo.Constraint(expr=m.x * m.lower.y <= 0)
     m.lower.obj = pyo.Objective(expr=-m.lower.y)
     m.obj = pyo.Objective(expr=m.x + m.lower.y)
+    m.cap = pyo.Constraint(expr=m.lower.y <= 0.5)
     problem = Problem.read(m)
     archive = Archive()
-    for k, (x, y) in enumerate([(0.5, 0.0), (1e-8, 0.0), (1e-3, 0.0)]):
+    for k, (x, y) in enumerate([(0.5, 0.0), (0.0, 0.0), (1e-3, 0.0)]):
         archive.add(Evaluation(k, (x,), {"x": x}, {"lower.y": y}, Status.OPTIMAL, x, (-y,), 0.0, x, True))
     best = archive.incumbent
     finding = Finding(Termination.BUDGET, Verdict.BEST_FOUND, upper=best.upper, lower=best.lower, archive=archive)
@@ -486,24 +487,45 @@ def test_where_the_best_point_does_not_stand_the_next_best_one_that_does_is_repo
     assert m.x.value == 1e-3
 
 
-def test_an_independent_solve_is_asked_for_once_at_each_x_and_stops_at_the_deadline():
+def test_an_independent_solve_is_asked_for_once_at_each_x():
     problem = Problem.read(toy())
     compilation = Compilation(problem)
     response, limits = Response(problem, compilation=compilation), []
-    for deadline in (math.inf, time.monotonic() - 1.0):
-        verifier = Verifier(compilation, response, deadline)
-        real = verifier._answering["lower"]
+    verifier = Verifier(compilation, response)
+    real = verifier._answering["lower"]
 
-        class Watched:
-            program = real.program
+    class Watched:
+        program = real.program
 
-            def __call__(self, x, start, time_limit, real=real):
-                limits.append(time_limit)
-                return real(x, start, time_limit)
+        def __call__(self, x, start, time_limit):
+            limits.append(time_limit)
+            return real(x, start, time_limit)
 
-        verifier._answering["lower"] = Watched()
-        for x in (1.5, 2.5):
-            check = verifier.check({"x": x}, {"lower.y": x - 1e-12})
-            assert isinstance(check, Check)
-            assert check.stands
-    assert limits == [20.0, 20.0, 0.5, 0.5]
+    verifier._answering["lower"] = Watched()
+    for x in (1.5, 2.5):
+        check = verifier.check({"x": x}, {"lower.y": x - 1e-12})
+        assert isinstance(check, Check)
+        assert check.stands
+    assert limits == [20.0, 20.0]
+
+
+@pytest.mark.parametrize(("y", "stands"), [(1.5, True), (1.4, False)])
+def test_without_time_for_a_second_opinion_the_first_one_counts_and_nothing_is_proved(y, stands):
+    problem = Problem.read(toy())
+    compilation = Compilation(problem)
+    verifier = Verifier(compilation, Response(problem, compilation=compilation))
+
+    class Late:
+        program = verifier._answering["lower"].program
+
+        def __call__(self, x, start, time_limit):
+            return Answer(Status.FAILED, message="the time is up")
+
+    verifier._answering["lower"] = Late()
+    with within(Deadline.after(-1.0)):
+        fresh = verifier.check({"x": 1.5})
+        measured = verifier._measure({"x": 1.5}, {"lower.y": y}, True)
+    assert fresh.stands
+    assert not fresh.proved
+    assert not fresh.certain
+    assert measured.stands is stands

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from bilevel import registry
+from bilevel.api.options import count, known, seconds
 from bilevel.contracts.engine import Engine
 from bilevel.contracts.path import Path
 from bilevel.contracts.search import Search
@@ -12,6 +13,9 @@ from bilevel.contracts.settings import Settings
 from bilevel.contracts.treatment import Treatment
 from bilevel.errors import OptionError, UnknownNameError
 from bilevel.language.attitude import Attitude
+
+GENERAL = (*(field.name for field in fields(Settings) if field.name != "options"), "observer")
+"""The arguments that every method takes."""
 
 SEARCH_PATH = "search"
 """The path that runs every search: by itself it is no method."""
@@ -25,18 +29,24 @@ def checked(asked: Settings) -> Settings:
     OptionError, UnknownNameError
         If a value is none that is taken, or a part is not known.
     """
-    if asked.budget is not None and asked.budget < 1:
-        raise OptionError(f"budget={asked.budget}: at least one evaluation is needed")
-    if asked.time_limit is not None and not asked.time_limit > 0:
-        raise OptionError(f"time_limit={asked.time_limit}: must be positive")
-    if asked.workers < 1:
-        raise OptionError(f"workers={asked.workers}: at least one process has to do the work")
+    budget, limit = asked.budget, asked.time_limit
+    for name in ("method", "complementarity", "engine"):
+        if not isinstance(getattr(asked, name), str):
+            raise OptionError(f"{name}={getattr(asked, name)!r}: a name is needed, as text")
     if asked.attitude not in list(Attitude):
         raise OptionError(f"attitude={asked.attitude!r}: there are {' and '.join(Attitude)}")
     insist_on_names([asked.method], asked.complementarity, asked.engine)
     name, _, variant = asked.method.partition(":")
     options = {**asked.options, "sampler": variant} if variant else asked.options
-    return replace(asked, method=name, seed=int(asked.seed), options=options)
+    return replace(
+        asked,
+        method=name,
+        budget=None if budget is None else count("budget", budget, 1, "at least one evaluation is needed"),
+        seed=count("seed", asked.seed, 0, "a whole number, 0 or above, is needed"),
+        time_limit=None if limit is None else seconds("time_limit", limit),
+        workers=count("workers", asked.workers, 1, "at least one process has to do the work"),
+        options=known(asked.method, options, GENERAL),
+    )
 
 
 def insist_on_names(methods: list[str], complementarity: str, engine: str) -> None:
@@ -44,8 +54,8 @@ def insist_on_names(methods: list[str], complementarity: str, engine: str) -> No
     for method in methods:
         name = method.partition(":")[0]
         if name != "auto" and registry.find(Path, name) is None and registry.find(Search, name) is None:
-            known = ", ".join(["auto", *method_names()])
-            raise UnknownNameError(f"no method is called {method!r}; there are: {known}")
+            names = ", ".join(["auto", *method_names()])
+            raise UnknownNameError(f"no method is called {method!r}; there are: {names}")
     if complementarity != "auto":
         registry.get(Treatment, complementarity)
     if engine != "auto":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.api.asking import SEARCH_PATH
+from bilevel.api.by_parts import Run, by_parts
+from bilevel.api.timing import FOR_A_SEARCH, for_exact, left, timed
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -15,6 +16,7 @@ from bilevel.contracts.settings import Settings
 from bilevel.convexity.uniqueness import refuse_ties
 from bilevel.errors import OptionError, RefusedError, SpaceError
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.independent_parts import independent_parts
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
@@ -24,6 +26,7 @@ DESCENT = "gradient"  # the search for many real variables
 
 
 _MANY = 20  # of them
+_REACH = 10.0  # from a known point (times its size, where that is above 1), where a search needs a bound and has none
 
 
 def walk(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding:
@@ -34,55 +37,105 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
-    finding = path().run(problem, settings, observer)
+    finding = timed(path(), problem, settings, observer)
     finding.notes += remarks
     return finding
 
 
+def apart(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding | None:
+    """An exact path on each independent part; None where there are none, or the path takes but the whole."""
+    parts = independent_parts(problem) if path.name != SEARCH_PATH else []
+    if not parts:
+        return None
+    try:
+        run: Run = lambda part, its, heard: (path.name, walk(path, part, its, heard))  # noqa: E731
+        return by_parts(parts, settings, observer, run)[1]
+    except RefusedError as refusal:
+        observer.said(f"not part by part: {refusal}")
+        return None
+
+
 def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
     """The exact path that suits, and a search where there is none or where it brings home no proof."""
-    began = time.monotonic()
     used, finding, refusals = _first_exact(problem, settings, observer)
     if finding is not None and (_settled(finding) or finding.termination is Termination.INTERRUPTED):
         return used, finding
-    if settings.time_limit is not None:
-        settings = replace(settings, time_limit=max(1.0, settings.time_limit - (time.monotonic() - began)))
+    settings = replace(settings, time_limit=left(settings))
     search = registry.get(Path, SEARCH_PATH)()
     if finding is None:
-        found = _searched(search, problem, settings, observer)
+        found = searched(search, problem, settings, observer)
         found.notes += [f"no exact path: {refusal}" for refusal in refusals]
         return SEARCH_PATH, found
     observer.said(f"{used} found no proof; searching for a better point")
     try:
-        return used, _better(problem, finding, search.run(problem, settings, observer))
+        near = _within_reach(problem, finding) if problem.unbounded else problem
+        found = better(problem, finding, timed(search, near, settings, observer))
+        if near is not problem:
+            names = ", ".join(var.name for var in problem.unbounded)
+            found.notes.append(f"{names} without bounds: searched within {_REACH:g} of the best point known")
+        return used, found
     except (SpaceError, RefusedError) as error:
         finding.notes.append(f"no search after it: {error}")
         return used, finding
 
 
-def _searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+def _within_reach(problem: Problem, finding: Finding) -> Problem:
+    """The same on a clone in which the leader's variables that lack a bound have one, not far from a known point."""
+    model = problem.model.clone()
+    for var in problem.unbounded:
+        mine = model.find_component(var.name)
+        known = var.value if finding.upper is None else finding.upper[var.name]
+        known = 0.0 if known is None else known
+        reach = _REACH * max(1.0, abs(known))
+        if mine.lb is None:
+            mine.setlb(known - reach)
+        if mine.ub is None:
+            mine.setub(known + reach)
+    return Problem.read(model, problem.attitude)
+
+
+def searched(search: Path, problem: Problem, settings: Settings, observer: Observer) -> Finding:
     """By gradients where there are many variables and gradients, else by the default search."""
     free = all(var.is_continuous() and not var.domain.isfinite() for var in problem.variables)
     if free and len(problem.variables) >= _MANY:
         try:
-            found = search.run(problem, replace(settings, method=DESCENT), observer)
+            found = timed(search, problem, replace(settings, method=DESCENT), observer)
         except (RefusedError, SpaceError, OptionError):
             pass
         else:
             found.notes.append(f"{len(problem.variables)} real upper variables: searched by {DESCENT}")
             return found
-    return search.run(problem, settings, observer)
+    return timed(search, problem, settings, observer)
 
 
 def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding | None, list[str]]:
+    """Run the first exact path that does not refuse, on each independent part where there are several."""
+    independent = independent_parts(problem)
+    if independent:
+        try:
+            return *by_parts(independent, settings, observer, _exactly), []
+        except RefusedError as refusal:
+            observer.said(f"not part by part: {refusal}")
+    return _first_on_the_whole(problem, settings, observer)
+
+
+def _exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """The first exact path that takes a part."""
+    name, finding, refusals = _first_on_the_whole(part, settings, observer)
+    if finding is None:
+        raise RefusedError("; ".join(refusals))
+    return name, finding
+
+
+def _first_on_the_whole(
+    problem: Problem, settings: Settings, observer: Observer
+) -> tuple[str, Finding | None, list[str]]:
     """Run the first exact path that does not refuse."""
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
-    began = time.monotonic()
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
-        limit = None
-        if settings.time_limit is not None:
-            limit = part.share * max(1.0, settings.time_limit - (time.monotonic() - began))
+        limit = for_exact(settings, *FOR_A_SEARCH)
+        limit = limit if limit is None else part.share * limit
         try:
             return part.name, walk(part, problem, replace(settings, time_limit=limit), observer), refusals
         except RefusedError as refusal:
@@ -113,7 +166,7 @@ def _cost_of(problem: Problem, exact: Finding, rival: float) -> float:
     return problem.sense * check.upper_objective if isinstance(check, Check) and check.stands else again
 
 
-def _better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
+def better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     """The better of two points; the proved bound stays, the history is the search's with the exact path's in front."""
     best = searched.archive.incumbent
     exact.notes += searched.notes

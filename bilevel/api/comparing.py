@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
+import difflib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pyomo.environ as pyo
-
-from bilevel import registry
 from bilevel.api import solving
-from bilevel.api.asking import insist_on_names
+from bilevel.api.asking import GENERAL, insist_on_names
+from bilevel.api.model_values import ModelValues
+from bilevel.api.options import options_of
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.contracts.observer import Observer
-from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
 from bilevel.errors import BilevelError, OptionError
-from bilevel.files.arguments import parameters_of
-from bilevel.language.duals import Duals
-from bilevel.language.lower_level import LowerLevel
 from bilevel.reading.problem import Problem
 from bilevel.results.comparison import Comparison
 from bilevel.results.result import Result
@@ -92,14 +87,14 @@ def compare(
     )
     comparison = Comparison([], Problem.read(model).sense)
     errors: list[BilevelError] = []
-    before = kept = _Values(model)
+    before = kept = ModelValues(model)
     try:
         for name in names:
             before.restore()
             own = replace(asked, method=name, study=_study_of(study, name), options=shares[name])
             result = _solve(model, own, observer or Observer(), errors)
             comparison.results.append(result)
-            kept = _Values(model) if comparison.best is result else kept
+            kept = ModelValues(model) if comparison.best is result else kept
             if result.termination is Termination.INTERRUPTED:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -136,19 +131,6 @@ def _solve(model: Any, asked: Settings, observer: Observer, errors: list[Bilevel
     return result
 
 
-class _Values:
-    """What every variable of a model is worth at one moment."""
-
-    def __init__(self, model: Any) -> None:
-        variables = model.component_data_objects(pyo.Var, descend_into=(pyo.Block, LowerLevel, Duals))
-        self._values = [(var, var.value) for var in variables]
-
-    def restore(self) -> None:
-        """Give every variable that value again."""
-        for var, value in self._values:
-            var.set_value(value, skip_validation=True)
-
-
 def _distinct(methods: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in methods if name.strip()))
     if not names:
@@ -162,13 +144,8 @@ def _share_out(options: dict[str, Any], methods: Sequence[str]) -> dict[str, dic
     for option in options:
         if not any(option in own for own in known.values()):
             listed = "; ".join(f"{method}: {', '.join(own) or 'none'}" for method, own in known.items())
-            raise OptionError(f"none of the methods has an option {option!r}; they take {listed}")
+            names = {name for own in known.values() for name in own} | set(GENERAL)
+            close = difflib.get_close_matches(option, names, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise OptionError(f"none of the methods has an option {option!r}; they take {listed}{meant}")
     return {method: {o: v for o, v in options.items() if o in own} for method, own in known.items()}
-
-
-def options_of(method: str) -> Mapping[str, inspect.Parameter]:
-    """The options that a method takes, by name; only searches have any."""
-    search = registry.find(Search, method.partition(":")[0])
-    if search is None:
-        return {}
-    return {name: p for name, p in parameters_of(search.__init__).items() if p.kind is p.KEYWORD_ONLY}

@@ -22,9 +22,9 @@ from bilevel.kkt.conditions import BLOCK
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.kkt.transformation import KKTTransformation
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
-from bilevel.reading.variables import is_category
 from bilevel.response.answering import ranked_engines
 
 SHOWN = 40
@@ -84,9 +84,12 @@ def recognised(model: Any) -> Iterator[str]:
             yield f"  variables    {_kinds(follower.variables)}"
             continue
         program, found = compilation.programs[follower.name], convexity[follower.name]
+        written, tops = follower.written, len(program.tops)
         yield f"lower level {follower.name}: {_sense(follower.sense)} {follower.objective.name}"
-        yield f"  variables    {_kinds(follower.variables)}"
-        yield f"  constraints  {len(follower.constraints)}, and the variables' bounds"
+        yield f"  variables    {_kinds(written.variables)}"
+        yield f"  constraints  {len(written.constraints)}, and the variables' bounds"
+        if tops:
+            yield f"  epigraphs    {tops} convex piecewise-linear terms, each a variable with a row for every piece"
         yield f"  depends on   {_listed(linking[follower.name]) or 'nothing of the leader'}"
         yield f"  class        {program.describe()} for every x"
         engines = [name for _, name in ranked_engines(program)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from pyomo.core.base.objective import Objective, maximize, minimize
 from pyomo.opt import SolverFactory, SolverResults, SolverStatus, TerminationCondition
 
 from bilevel.contracts.finding import Termination, Verdict
@@ -43,7 +45,7 @@ class BilevelSolver:
 
     def __init__(self, **options: Any) -> None:
         options.pop("type", None)
-        self.options: dict[str, Any] = options
+        self.options: dict[str, Any] = {**options.pop("options", {}), **options}
 
     def available(self, exception_flag: bool = True) -> bool:
         """Whether it can be used: always."""
@@ -65,16 +67,30 @@ class BilevelSolver:
         model : ConcreteModel
             Its variables take the values of the answer.
         **options
-            The arguments of :func:`bilevel.solve`. ``tee=True`` is taken and ignored, ``timelimit`` means
-            ``time_limit``.
+            The arguments of :func:`bilevel.solve`, and Pyomo's own: ``timelimit`` means ``time_limit``, ``options``
+            is a dict of more of them, ``tee`` is taken and ignored. With ``load_solutions=False`` the model's
+            variables keep their values.
+
+        Raises
+        ------
+        BilevelError
+            If the model or the call is wrong; a name that is no argument is one.
         """
+        from bilevel.api.model_values import ModelValues
         from bilevel.api.solving import solve
 
-        merged = {**self.options, **options}
+        merged = {**self.options, **options.pop("options", {}), **options}
         merged.pop("tee", None)
+        load = merged.pop("load_solutions", True)
         if "timelimit" in merged:
             merged["time_limit"] = merged.pop("timelimit")
-        return _as_pyomo(solve(model, **merged), model)
+        before = None if load else ModelValues(model)
+        try:
+            result = solve(model, **merged)
+        finally:
+            if before is not None:
+                before.restore()
+        return _as_pyomo(result, model)
 
     def __enter__(self) -> BilevelSolver:
         return self
@@ -94,5 +110,16 @@ def _as_pyomo(result: Result, model: Any) -> SolverResults:
         found.solver.termination_condition = TerminationCondition.maxTimeLimit
     found.solver.message = "; ".join(result.notes)
     found.solver.time = result.seconds
+    _bound(found.problem, result, model)
     found.bilevel = result
     return found
+
+
+def _bound(problem: Any, result: Result, model: Any) -> None:
+    """What is proved of F from both sides, infinite where nothing is: the point is one bound, the proof the other."""
+    objectives = list(model.component_data_objects(Objective, active=True, descend_into=True))
+    problem.sense = objectives[0].sense if len(objectives) == 1 else minimize
+    point = result.upper_objective if result.verdict.holds_a_point else None
+    proof = result.bound
+    low, high = (point, proof) if problem.sense == maximize else (proof, point)
+    problem.lower_bound, problem.upper_bound = -math.inf if low is None else low, math.inf if high is None else high

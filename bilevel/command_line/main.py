@@ -161,7 +161,7 @@ def _insist_on_places(arguments: argparse.Namespace) -> None:
 
 def _options(arguments: argparse.Namespace, methods: Sequence[str]) -> dict[str, Any]:
     """The methods' own options, each as the type that the method's parameter says."""
-    from bilevel.api.comparing import options_of
+    from bilevel.api.options import options_of
     from bilevel.api.solving import solve
 
     known: dict[str, inspect.Parameter] = {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from bilevel.contracts.part import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bilevel.contracts.finding import Finding
     from bilevel.contracts.observer import Observer
     from bilevel.contracts.settings import Settings
@@ -29,6 +31,9 @@ class Path(Part):
 
     multipliers: ClassVar[bool] = False
     """Whether it takes problems whose upper level mentions a lower constraint's multiplier (``dual_of``)."""
+
+    options: ClassVar[Mapping[str, type]] = {}
+    """The options it takes, by name, and their types."""
 
     conditions: ClassVar[bool] = False
     """Whether conditional upper variables (``ActiveWhen``) rest where they are inactive. To the others they are free

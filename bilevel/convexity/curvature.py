@@ -12,7 +12,7 @@ Beyond plain curvature each node that is nowhere negative carries two degrees, t
 
 Powers multiply degrees, products add concave ones, sums take the worse, ``u^d / v^e`` has degree d - e; d >= 1 means
 convex and e <= 1 concave. These few rules hold norms, log-sum-exp, quadratic over linear, geometric means and
-Cobb-Douglas functions.
+Cobb-Douglas functions. Saturating functions are known by a rule of their own (:mod:`bilevel.convexity.fractional`).
 
 A node's claim is about its domain, and only made where that domain is convex in y: the logarithm or root of a concave
 function keeps it, a power of a function that may change sign does not.
@@ -27,6 +27,7 @@ from functools import partial
 
 import casadi as ca
 
+from bilevel.convexity.fractional import Fractions
 from bilevel.graphs.intervals import Graph, Interval, defined, negative, product, quotient
 
 _NO_DEGREE = math.nan
@@ -260,6 +261,7 @@ class _Walk:
         self._graph = graph
         self._ranges = ranges
         self._known: dict[int, Curvature] = {}
+        self._fractions = Fractions(graph, ranges)
         self._monomials: dict[int, tuple[int, float]] = {}  # node: (base, exponent), because y**3 arrives as y * y**2
         for node, depends in enumerate(graph.depends):
             if depends:
@@ -269,6 +271,10 @@ class _Walk:
         """What is known of a node."""
         return self._known.get(node) or data(self._ranges[node])
 
+    def _shape_of(self, node: int) -> tuple[bool, bool]:
+        known = self.at(node)
+        return known.convex, known.concave
+
     def _visit(self, node: int) -> Curvature:
         op, args, values = self._graph.ops[node], self._graph.args[node], self._ranges[node]
         found = self._rule(op, args, values).settled()
@@ -277,11 +283,14 @@ class _Walk:
             base, exponent = self._monomials[node] = monomial
             found = (found | _power(self.at(base), (exponent, exponent), values).settled()).settled()
         arguments = [self._known[i] for i in args if i in self._known]
+        convex, concave = self._fractions(node, self._shape_of)
         kink = found.kink or any(a.kink for a in arguments)
         steep = found.steep or any(a.steep for a in arguments)
         partial = any(a.partial for a in arguments) or not (
             op == ca.OP_INPUT or defined(op, [self._ranges[i] for i in args])
         )
+        if (convex or concave) and not partial:  # beyond a pole the rule says nothing
+            found = (found | Curvature(values, convex, concave)).settled()
         return replace(found, kink=kink, steep=steep, partial=partial) if kink or steep or partial else found
 
     def _rule(self, op: int, args: tuple[int, ...], values: Interval) -> Curvature:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import casadi as ca
 import numpy as np
-from pyomo.core.expr import numeric_expr as ne
 from scipy.linalg import null_space
 
 from bilevel import tolerances
@@ -19,10 +18,12 @@ from bilevel.convexity.claims import Claim, Convexity
 from bilevel.convexity.curvature import curvatures
 from bilevel.convexity.qualification import middle_of, repaired, sizes_of
 from bilevel.convexity.subject import Subject
+from bilevel.expressions.terms import terms_of, text_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import WORK, Graph, Interval
+from bilevel.language.domains import members
 from bilevel.linear_algebra.definiteness import definite, scales
-from bilevel.reading.variables import is_category
+from bilevel.reading.pieces import is_category
 
 _CLEAR = 1e-7
 """A scaled eigenvalue below minus this is worth a look along its direction."""
@@ -131,7 +132,7 @@ class Sampling:
         if is_category(var):
             return lambda k: 0.0
         if var.domain.isfinite():
-            values = [float(v) for v in var.domain if side[0] <= v <= side[1]] or [middle_of(side)]
+            values = [float(v) for v in members(var.domain) if side[0] <= float(v) <= side[1]] or [middle_of(side)]
             return lambda k: values[int(self._random.integers(len(values)))]
         if var.is_continuous():
             return lambda k: _drawn(side, k, self._random)
@@ -141,11 +142,12 @@ class Sampling:
     def _names(self, x: Array, y: Array) -> dict[str, float]:
         used = self._of.follower.mentioned
         upper = {var.name: float(v) for var, v in zip(self._of.problem.variables, x, strict=True) if id(var) in used}
-        return upper | {name: float(v) for name, v in zip(self._program.names, y, strict=True)}
+        own = len(self._program.names) - len(self._program.tops)  # auxiliary variables stand behind them
+        return upper | {name: float(v) for name, v in zip(self._program.names[:own], y[:own], strict=True)}
 
     def _suspect(self, claim: Claim, *at: Array) -> str:
         """The term that bends the most the wrong way along a direction at a point, or the first that is not proved."""
-        found = list(itertools.islice(_terms(claim.expression, claim.sign), 500))
+        found = list(itertools.islice(terms_of(claim.expression, claim.sign), 500))
         symbols = ca.vertcat(*(sign * self._of.compilation.symbol(term, claim.component.name) for term, sign in found))
         x, y = self._of.x, self._of.y
         if at:
@@ -157,7 +159,7 @@ class Sampling:
             shapes = curvatures(graph, graph.enclose(self._of.x_box, self._of.y_box))
             worst = next((k for k, shape in enumerate(shapes) if not shape.convex), 0)
         term, sign = found[worst]
-        return f"{'-' if sign != claim.sign else ''}{_text(term)}"
+        return f"{'-' if sign != claim.sign else ''}{text_of(term)}"
 
 
 def _drawn(side: Interval, k: int, random: np.random.Generator) -> float:
@@ -171,35 +173,6 @@ def _drawn(side: Interval, k: int, random: np.random.Generator) -> float:
         (high if math.isfinite(high) else max(far, low + far)),
     )
     return low + (high - low) * random.random()
-
-
-def _terms(expression: Any, sign: int) -> Iterator[tuple[Any, int]]:
-    """The terms of a Pyomo sum, with their signs."""
-    stack = [(expression, sign)]
-    while stack:
-        node, sign = stack.pop()
-        if isinstance(node, (ne.SumExpression, ne.LinearExpression)):
-            stack += [(arg, sign) for arg in reversed(node.args)]
-        elif isinstance(node, ne.NegationExpression):
-            stack.append((node.args[0], -sign))
-        elif hasattr(node, "is_named_expression_type") and node.is_named_expression_type():
-            stack.append((node.expr, sign))
-        else:
-            yield node, sign
-
-
-def _text(term: Any) -> str:
-    """A term as written, where that is short."""
-    stack, count, names = [term], 0, []
-    while stack and count < 60:
-        node = stack.pop()
-        count += 1
-        if hasattr(node, "is_expression_type") and node.is_expression_type():
-            stack += node.args
-        elif hasattr(node, "is_variable_type") and node.is_variable_type() and node.name not in names:
-            names.append(node.name)
-    text = str(term) if count < 60 else ""
-    return text if 0 < len(text) <= 80 else f"in {', '.join(names[:4])}, ..."
 
 
 def _written(point: dict[str, float]) -> str:

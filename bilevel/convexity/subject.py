@@ -14,8 +14,8 @@ from bilevel.graphs.intervals import ENTIRE, Box, Graph
 from bilevel.linear_algebra.definiteness import numbers
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.follower import Follower
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 
 
 class Subject:

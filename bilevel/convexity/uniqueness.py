@@ -77,4 +77,5 @@ def _less_convex(program: Program) -> Program:
     diagonal = ca.Function("d", [program.parameters, program.variables], [ca.diag(program.hessian)])
     size = np.abs(diagonal(ca.DM.zeros(program.parameters.numel()), middle).full()[:, 0])
     weights = _SHARE * np.where(np.isfinite(size) & (size > 0.0), size, 1.0)
+    weights[[place for place, _ in program.tops]] = 0.0  # nobody's decision: given y the least that its rows allow
     return replace(program, objective=program.objective - 0.5 * ca.dot(ca.DM(weights), program.variables**2))

@@ -167,6 +167,8 @@ def _of_division(node: Any, args: tuple[Any, ...], k: int, adjoint: Any) -> Any:
 
 def _of_power(node: Any, args: tuple[Any, ...], k: int, adjoint: Any) -> Any:
     base, exponent = args
+    if k == 1 and not hasattr(base, "is_expression_type") and base == 0.0:
+        return 0.0  # 0 ** a is 0 for every a > 0
     return adjoint * (exponent * base ** (exponent - 1)) if k == 0 else adjoint * node * pyo.log(base)
 
 

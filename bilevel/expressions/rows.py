@@ -8,10 +8,9 @@ from typing import Any
 
 import casadi as ca
 import numpy as np
-import pyomo.environ as pyo
 
 from bilevel.arrays import Array
-from bilevel.errors import ModelError, UntranslatableError
+from bilevel.errors import ModelError, UntranslatableError, first_line
 from bilevel.expressions.translation import Translator
 
 
@@ -23,6 +22,8 @@ def translate(translator: Translator, expression: Any, owner: str) -> ca.SX:
         raise UntranslatableError(f"{owner}: {error}") from None
     except ModelError as error:
         raise ModelError(f"{owner}: {error}") from None
+    except Exception as error:  # Pyomo's own, Python's: a Param without a value, a number that is none
+        raise ModelError(f"{owner}: {first_line(error)}; mend it") from None
 
 
 def translate_rows(translator: Translator, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
@@ -30,13 +31,6 @@ def translate_rows(translator: Translator, constraints: Iterable[Any]) -> tuple[
     bodies, lower, upper = [], [], []
     for constraint in constraints:
         bodies.append(translate(translator, constraint.body, constraint.name))
-        lower.append(_bound(constraint, constraint.lower, -math.inf))
-        upper.append(_bound(constraint, constraint.upper, math.inf))
+        lower.append(-math.inf if constraint.lb is None else float(constraint.lb))
+        upper.append(math.inf if constraint.ub is None else float(constraint.ub))
     return ca.vertcat(*bodies) if bodies else ca.SX(0, 1), np.array(lower, dtype=float), np.array(upper, dtype=float)
-
-
-def _bound(constraint: Any, bound: Any, missing: float) -> float:
-    value = missing if bound is None else float(pyo.value(bound))
-    if math.isnan(value) or value == -missing:
-        raise ModelError(f"{constraint.name}: a bound is {value}; every number in a model must be finite")
-    return value

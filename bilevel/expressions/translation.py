@@ -14,6 +14,7 @@ from typing import Any
 
 import casadi as ca
 import numpy as np
+from pyomo.common.errors import PyomoException
 from pyomo.core.expr import numeric_expr as ne
 from pyomo.core.expr import relational_expr as re_
 
@@ -214,7 +215,7 @@ class Translator:
             return value
         stack: list[tuple[Any, tuple[Any, ...], int, list[Any]]] = []
         values: list[Any] = []
-        node, args, position = expression, _children(expression), 0
+        node, args, position = expression, parts_of(expression), 0
         while True:
             while position < len(args):
                 child = args[position]
@@ -223,7 +224,7 @@ class Translator:
                 done, value = self._at_once(child)
                 if not done:
                     stack.append((node, args, position, values))
-                    node, args, position, values = child, _children(child), 0, []
+                    node, args, position, values = child, parts_of(child), 0, []
                     continue
                 values.append(value)
                 position += 1
@@ -263,7 +264,7 @@ class Translator:
         raise UntranslatableError(f"{type(node).__name__} ({str(node)[:60]}) has no compiled form")
 
 
-def _children(node: Any) -> tuple[Any, ...]:
+def parts_of(node: Any) -> tuple[Any, ...]:
     """What a node is made of; of a squared distance the coefficients, without writing it out."""
     return node.coefficients if isinstance(node, SquaredDistance) else tuple(node.args)
 
@@ -280,7 +281,7 @@ def _constant(node: Any) -> float:
         value = node.value
     except ValueError:  # Pyomo's way to say that a mutable Param was never given one
         value = None
-    if isinstance(value, str) or (value is None and _is_text(getattr(node, "domain", ()))):
+    if isinstance(value, (str, bytes, tuple)) or (value is None and _is_text(getattr(node, "domain", ()))):
         said = f" ({value!r})" if value is not None else ""
         raise ModelError(f"{node.name} is a category{said} and cannot stand in an algebraic expression")
     if value is None:
@@ -289,7 +290,8 @@ def _constant(node: Any) -> float:
 
 
 def _is_text(domain: Any) -> bool:
-    return hasattr(domain, "isfinite") and bool(domain.isfinite()) and any(isinstance(v, str) for v in domain)
+    finite = hasattr(domain, "isfinite") and bool(domain.isfinite())
+    return finite and any(v is None or isinstance(v, (str, bytes, tuple)) for v in domain)
 
 
 def _finite(value: float) -> float:
@@ -302,6 +304,31 @@ def _product(arithmetic: Arithmetic, node: Any, v: list[Any]) -> Any:
     return arithmetic.multiply(v[0], v[1])
 
 
+def _power(arithmetic: Arithmetic, node: Any, v: list[Any]) -> Any:
+    """``0 ** a`` is 0 for every a > 0, and so is its derivative, which a logarithm of zero would hide."""
+    base, exponent = v
+    if not (_is_zero(base) and isinstance(exponent, ca.SX)):
+        return arithmetic.power(base, exponent)
+    if _surely_positive(node.args[1]):
+        return 0.0
+    return arithmetic.select(exponent > 0, 0.0, arithmetic.power(base, exponent))
+
+
+def _is_zero(value: Any) -> bool:
+    return bool(value.is_zero()) if isinstance(value, ca.SX) else value == 0.0
+
+
+def _surely_positive(exponent: Any) -> bool:
+    """Whether its variables' bounds say so."""
+    from pyomo.contrib.fbbt.fbbt import compute_bounds_on_expr  # seldom needed, and slow to import
+
+    try:
+        low, _ = compute_bounds_on_expr(exponent)
+    except (ValueError, ArithmeticError, PyomoException):
+        return False
+    return low is not None and low > 0
+
+
 def _at_most(arithmetic: Arithmetic, node: Any, v: list[Any]) -> Any:
     return v[0] < v[1] if node.strict else v[0] <= v[1]
 
@@ -312,7 +339,7 @@ _RULES: dict[type, Callable[[Arithmetic, Any, list[Any]], Any]] = {
     ne.MonomialTermExpression: _product,
     ne.ProductExpression: _product,
     ne.DivisionExpression: lambda a, n, v: a.divide(v[0], v[1]),
-    ne.PowExpression: lambda a, n, v: a.power(v[0], v[1]),
+    ne.PowExpression: _power,
     ne.NegationExpression: lambda a, n, v: -v[0],
     ne.AbsExpression: lambda a, n, v: abs(v[0]) if not isinstance(v[0], ca.SX) else ca.fabs(v[0]),
     ne.MaxExpression: lambda a, n, v: a.maximum(v),
@@ -350,7 +377,7 @@ def mentioned(expressions: Iterable[Any]) -> dict[int, Any]:
                 if id(node) in seen:
                     continue
                 seen.add(id(node))
-            stack.extend(arg for arg in reversed(_children(node)) if hasattr(arg, "is_expression_type"))
+            stack.extend(arg for arg in reversed(parts_of(node)) if hasattr(arg, "is_expression_type"))
         elif node.is_variable_type() and not node.fixed:
             found.setdefault(id(node), node)
     return found

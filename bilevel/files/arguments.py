@@ -35,8 +35,16 @@ def parameters_of(function: Callable[..., Any]) -> Mapping[str, inspect.Paramete
     """The parameters of a function, their annotations evaluated where that is possible."""
     try:
         return inspect.signature(function, eval_str=True).parameters
-    except Exception:  # an annotation may name what was imported for a type checker only
-        return inspect.signature(function).parameters
+    except Exception:  # an annotation may name what was imported for a type checker only: one by one, then
+        own = inspect.signature(function).parameters
+        return {name: p.replace(annotation=_evaluated(p.annotation, function)) for name, p in own.items()}
+
+
+def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
+    if isinstance(annotation, str):
+        with suppress(Exception):
+            return eval(annotation, getattr(function, "__globals__", {}))
+    return annotation
 
 
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -191,7 +191,7 @@ class _Linear:
         assert objective is not None
         slope, constant = self._numbers([objective.expr], objective.name)
         count = len(self._problem.variables)
-        if slope[0, :count].any() or constant[0]:
+        if slope[0, :count].any() or constant[0] or not _is_zero(self._follower.aside):
             raise RefusedError(
                 f"{objective.name} has a constant or a term in the leader's variables, which an AUX file cannot hold;"
                 " take it out: it changes no answer"
@@ -228,3 +228,7 @@ def _once(names: Iterable[str]) -> Iterable[str]:
             name += "_"
         seen.add(name)
         yield name
+
+
+def _is_zero(expression: Any) -> bool:
+    return isinstance(expression, float) and expression == 0.0

@@ -9,11 +9,13 @@ import casadi as ca
 import numpy as np
 
 from bilevel.arrays import Array
+from bilevel.deadline import current, look
 from bilevel.graphs.native import LARGEST, SMALLEST, Native
 
 _SECONDS_PER_INSTRUCTION = 3e-9  # of CasADi's interpreter; only decides when to ask for machine code
-_PATIENCE = 0.05  # seconds of interpreting after which it is asked for: some hundred evaluations that more will follow
+_PATIENCE = 0.05  # seconds of interpreting after which it is asked for, and again each time
 _SHARED = 400_000  # instructions beyond which looking for those that occur twice takes longer than they do
+_SHARING = 3e-5  # seconds that looking takes, per instruction, at the worst
 _AT_ONCE = 256  # points handed to a mapped function in one call
 
 
@@ -32,9 +34,12 @@ class Compiled:
     """
 
     def __init__(self, inputs: Sequence[ca.SX], outputs: Sequence[ca.SX]) -> None:
+        look()
         dense = [ca.densify(out) for out in outputs]
         self.function = ca.Function("f", list(inputs), dense)
-        if self.function.n_instructions() <= _SHARED:
+        look()  # each of the two may take seconds, and no bell is heard inside
+        size = self.function.n_instructions()
+        if size <= _SHARED and size * _SHARING < current().left:
             self.function = ca.Function("f", list(inputs), dense, {"cse": True})
         self._inputs = [np.full(symbol.numel(), np.nan) for symbol in inputs]
         self._outputs = [np.zeros(out.shape, order="F") for out in outputs]
@@ -43,8 +48,9 @@ class Compiled:
         self._native: Native | None = None
         self._mapped: Any = None
         size = self.function.n_instructions()
-        self._wait = int(_PATIENCE / (size * _SECONDS_PER_INSTRUCTION)) if SMALLEST <= size <= LARGEST else -1
+        self._wait = max(1, int(_PATIENCE / (size * _SECONDS_PER_INSTRUCTION))) if SMALLEST <= size <= LARGEST else -1
         self._left = self._wait
+        self._made = 0  # calls
 
     def _connect(self, function: ca.Function) -> None:
         self._buffer, self._run = function.buffer()
@@ -79,15 +85,18 @@ class Compiled:
         return self._views
 
     def _quicken(self) -> None:
-        """Ask for machine code, or take it where it is ready."""
+        """Take machine code where it is there; ask for it once enough calls were made to say that more will follow."""
         if self._native is None:
             self._native = Native(self.function)
+        self._made += self._wait
         function = self._native.load()
         if function is not None:
             self._keep = function  # the buffer does not own it
             self._connect(function)
         elif self._native.pending:
-            self._left = max(1, self._wait // 4)
+            if self._made >= self._native.worth:
+                self._native.make()
+            self._left = self._wait
 
     def many(self, values: Array) -> Array:
         """The single output, a column of m, at many values of the single input.

@@ -220,6 +220,19 @@ def defined(op: int, args: Sequence[Interval]) -> bool:
     return op in _KINKED or (op in _SMOOTH and _SMOOTH[op](args))
 
 
+def extended(op: int, args: Sequence[Interval]) -> Interval:
+    """The range of one operation, by CasADi's code, over ranges of its arguments."""
+    if len(args) == 1:
+        return _clean(_UNARY[op](args[0]) if op in _UNARY else ENTIRE)
+    return _clean(_BINARY[op](*args) if op in _BINARY else ENTIRE)
+
+
+def _clean(found: Interval) -> Interval:
+    """NaN (infinity minus itself) is no information; an overflowing lower end is still a number."""
+    low, high = found
+    return (min(low, _LARGEST), max(high, -_LARGEST)) if low <= high else ENTIRE
+
+
 class Graph:
     """The instructions of some expressions of (x, y), in an order in which arguments come first.
 
@@ -266,6 +279,10 @@ class Graph:
     def __len__(self) -> int:
         return len(self.ops)
 
+    def leaf(self, node: int) -> tuple[float, ...]:
+        """What tells a constant or a symbol from others of its kind; empty for operations."""
+        return self._constants.get(node) or self._symbols.get(node) or ()
+
     def enclose(self, x: Sequence[Interval], y: Sequence[Interval]) -> list[Interval]:
         """A range for every node, for all (x, y) in the boxes."""
         ranges: list[Interval] = []
@@ -275,13 +292,9 @@ class Graph:
                 found = (y if block else x)[entry]
             elif op == ca.OP_CONST:
                 found = self._constants[node]
-            elif len(args) == 1:
-                found = _UNARY[op](ranges[args[0]]) if op in _UNARY else ENTIRE
             else:
-                found = _BINARY[op](ranges[args[0]], ranges[args[1]]) if op in _BINARY else ENTIRE
-            low, high = found
-            # NaN (infinity minus itself) is no information; an overflowing lower end is still a number.
-            ranges.append((min(low, _LARGEST), max(high, -_LARGEST)) if low <= high else ENTIRE)
+                found = extended(op, [ranges[k] for k in args])
+            ranges.append(_clean(found))
         return ranges
 
     def smooth(self, ranges: Sequence[Interval], *, kinks: bool = False) -> bool:

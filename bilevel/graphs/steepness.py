@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import casadi as ca
 import numpy as np
@@ -14,6 +15,9 @@ SMALL, LARGE = 0.1, 1e4
 
 _EXPLODING = 1e15  # derivatives beyond say that f explodes there, exp(1000 y) say, and nothing of its units
 _POINTS = 7  # at which they are looked at
+_SAMPLES = 32  # where values are looked at, twice: near zero and all over
+_DWARFED = 1.0
+_ROUNDING = 1e-13  # relative: what varies by less is constant
 _REACH = 2.0  # how far these points are from zero or from a bound
 
 
@@ -47,6 +51,66 @@ def scale_of(f: ca.SX, variables: ca.SX, low: Array, high: Array, own: ca.SX | N
         return 1.0
     size = largest.max() if largest.max() < SMALL else smallest.min()
     return 2.0 ** round(-math.log2(float(size)))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a function comes to at some points of a box.
+
+    Attributes
+    ----------
+    middle : float
+        The median.
+    width : float
+        Between the least and the largest value; infinite where it has no value at any of the points.
+    """
+
+    middle: float
+    width: float
+
+    def scale(self, value: float) -> float:
+        """What tolerances on this function are relative to, at one of its values.
+
+        ``max(1, |value|)``, unless the function varies by less: a constant in it says nothing about what counts, nor do
+        units in which all of it is small.
+        """
+        return min(max(1.0, abs(value)), max(self.width, abs(value - self.middle)))
+
+    @property
+    def origin(self) -> float:
+        """The middle where that dwarfs the width, else zero."""
+        return self.middle if abs(self.middle) > _DWARFED * self.width else 0.0
+
+    @property
+    def unit(self) -> float:
+        """The power of two next to the width where that is small, else 1."""
+        return float(2.0 ** round(math.log2(self.width))) if self.width < 1.0 else 1.0
+
+
+def spread_of(f: ca.SX, variables: ca.SX, low: Array, high: Array) -> Spread:
+    """What a function of some variables varies by: over their box, and near zero or a bound within it."""
+    points = sampled(low, high)
+    return spread_among(ca.Function("values", [variables], [f]).map(len(points))(points.T).full()[0])
+
+
+def sampled(low: Array, high: Array) -> Array:
+    """Points of a box, shape (k, n): spread over it, and near zero or a bound within it.
+
+    Where a variable has no bound, near zero alone. The same points each time.
+    """
+    near, wide = _reach(low, high), np.isfinite(low) & np.isfinite(high)
+    ends = np.where(wide, low, near[0]), np.where(wide, high, near[1])
+    shares = np.random.default_rng(0).random((_SAMPLES, len(low)))
+    return np.concatenate([first + (last - first) * shares for first, last in (near, ends)])
+
+
+def spread_among(values: Array) -> Spread:
+    """What is seen in some values of a function, shape (k,)."""
+    values = values[np.isfinite(values) & (np.abs(values) < _EXPLODING)]
+    if not values.size:
+        return Spread(0.0, math.inf)
+    middle, width = float(np.median(values)), float(np.ptp(values))
+    return Spread(middle, width if width > _ROUNDING * abs(middle) else math.inf)
 
 
 def _reach(low: Array, high: Array) -> tuple[Array, Array]:

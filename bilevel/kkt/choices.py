@@ -21,9 +21,9 @@ import pyomo.environ as pyo
 
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.translation import mentioned
-from bilevel.language.domains import Allowed
+from bilevel.language.domains import Allowed, give
+from bilevel.reading.pieces import is_category, list_values
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 
 LARGEST_TABLE = 10_000
 """Combinations a predicate is asked about; a table of more rows is slower than the search it is to replace."""
@@ -41,9 +41,9 @@ class Choice:
         """Set the variable to the value of the list that its code is nearest to."""
         if self.code.value is None:
             return
-        numbers = range(len(self.values)) if self.code is not self.variable else self.values
+        numbers = range(len(self.values)) if self.code is not self.variable else map(_plain, self.values)
         nearest = min(zip(numbers, self.values, strict=True), key=lambda pair: abs(pair[0] - self.code.value))
-        self.variable.set_value(nearest[1], skip_validation=True)
+        give(self.variable, nearest[1])
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Choices:
             code.setub(len(values) - 1)
         else:
             var.domain = pyo.Reals
-            var.setlb(min(values))
-            var.setub(max(values))
+            var.setlb(min(map(_plain, values)))
+            var.setub(max(map(_plain, values)))
         self.made.append(Choice(var, values, code))
 
     def _code(self, var: Any) -> Choice | None:
@@ -137,16 +137,20 @@ class Choices:
                 continue
             choice = self._code(var)
             coded = choice is not None and choice.code is not var
-            numbers = [choice.values.index(row[place]) if coded and choice else row[place] for row in table.rows]
+            column = [row[place] for row in table.rows]
+            numbers = [choice.values.index(v) if coded and choice else _plain(v) for v in column]
             target = choice.code if choice is not None else var
             if numbers:
                 chosen = sum(number * row for number, row in zip(numbers, rows, strict=True))
                 block.tabulated.add((name, var.name), target - chosen == 0)
 
     def _express(self, choice: Choice) -> None:
-        block, var, values = self._block, choice.variable, choice.values
+        block, var = self._block, choice.variable
         if choice.code is not var:
             return  # a word that neither algebra nor a table mentions
+        values = tuple(map(_plain, choice.values))
+        if len(values) == 1:
+            return  # its bounds say all
         step = _even_step(values)
         if step is not None:
             number = block.step.add(var.name)
@@ -168,19 +172,16 @@ def list_of(var: Any) -> tuple[Any, ...] | None:
     RefusedError
         If its domain is none of these and not finite.
     """
-    if var.is_continuous() or var.is_binary() or var.is_integer():
-        return None
-    if not var.domain.isfinite():
+    if not (var.domain.isfinite() or var.is_continuous() or var.is_integer()):
         raise RefusedError(
             f"{var.name} has the domain {var.domain}, which is neither an interval, integers nor a finite list"
         )
-    if is_category(var):
-        return tuple(var.domain)
-    low, high = var.bounds
-    values = tuple(v for v in var.domain if (low is None or v >= low) and (high is None or v <= high))
-    if not values:
-        raise ModelError(f"{var.name}: no value of its domain lies within its bounds ({low}, {high})")
-    return values
+    return list_values(var)
+
+
+def _plain(value: Any) -> Any:
+    """A member of a list as Pyomo's algebra takes it: no truth value, none of numpy's."""
+    return int(value) if isinstance(value, (bool, int)) else float(value)
 
 
 def _even_step(values: tuple[Any, ...]) -> float | None:

@@ -41,17 +41,19 @@ from typing import Any
 
 import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
-from pyomo.core.base.block import ScalarBlock
+from pyomo.core.base.block import BlockData, ScalarBlock
 
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.gradients import Gradients
 from bilevel.expressions.translation import mentioned
 from bilevel.kkt.choices import Choices
-from bilevel.kkt.lifting import lift_maxima
+from bilevel.kkt.lifting import lift_above, lift_maxima
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.duals import Duals
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier
+from bilevel.reading.piecewise import settle
+from bilevel.reading.plain.preparing import make_plain
 from bilevel.reading.problem import Problem
 
 BLOCK = "bilevel_kkt"
@@ -249,6 +251,8 @@ def apply_conditions(
     RefusedError
         If a follower has no optimality conditions, or an upper domain cannot be expressed.
     """
+    if isinstance(model, BlockData):
+        make_plain(model)
     problem = Problem.read(model)
     problem.refuse_conditions("the KKT path")
     if problem.model.component(BLOCK) is not None:
@@ -265,6 +269,7 @@ def apply_conditions(
     problem.model.add_component(BLOCK, block)
     block.choices.impose()
     for follower in problem.followers:
+        settle(follower)
         if follower.objective is not None:
             follower.objective.deactivate()
         duals = follower.block.component(DUALS)
@@ -273,6 +278,7 @@ def apply_conditions(
         component = follower.block.parent_component()
         component.parent_block().reclassify_component_type(component, pyo.Block)
     if lift:
+        lift_above(problem, block)
         lift_maxima(problem.model, block)
     return block
 

@@ -3,7 +3,7 @@
 ``t = max_i e_i`` holds exactly where ``t >= e_i`` for all i and there are weights ``w_i >= 0``, ``sum_i w_i = 1``,
 ``w_i (t - e_i) = 0``: some weight is positive and its piece attains t, whatever the signs with which t is used. A
 minimum is the negative of a maximum. (The weights are the convex multipliers of the subdifferential; Clarke 1983,
-prop. 2.3.12.)
+prop. 2.3.12.) Where a maximum only ever has to be small, its epigraph is enough, and there are no weights.
 """
 
 from __future__ import annotations
@@ -12,6 +12,33 @@ from typing import Any
 
 import pyomo.environ as pyo
 from pyomo.core.expr import numeric_expr as ne
+
+from bilevel.reading.epigraph import epigraph_of
+from bilevel.reading.piecewise import ends_within, side_of
+from bilevel.reading.problem import Problem
+
+
+def lift_above(problem: Problem, home: Any) -> None:
+    """Lift convex kinks of F and G, in place: in a single-level model y is a variable as x is, and so is t.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its model is changed.
+    home : Block
+        Takes the variables and rows.
+    """
+    variables = (*problem.variables, *problem.lower_variables)
+    ends = ends_within(problem.constraints)
+    found = epigraph_of(home, [(problem.objective.expr, problem.sense)], variables, ends)
+    if found is not None:
+        problem.objective.set_value(found.expressions[0])
+        found.attach()
+    for row in problem.constraints:
+        found = epigraph_of(home, [(row.body, side_of(row))], variables, ends)
+        if found is not None:
+            row.set_value((row.lower, found.expressions[0], row.upper))
+            found.attach()
 
 
 def lift_maxima(model: Any, block: Any) -> None:
@@ -76,11 +103,11 @@ class _Lifter:
     def _maximum(self, pieces: list[Any]) -> Any:
         block, k = self._block, self._count
         if k == 0:
-            block.maximum, block.weight = pyo.Var(pyo.Any, dense=False), pyo.Var(pyo.Any, dense=False, bounds=(0, 1))
+            block.maximum, block.share = pyo.Var(pyo.Any, dense=False), pyo.Var(pyo.Any, dense=False, bounds=(0, 1))
             block.above, block.attained = pyo.Constraint(pyo.Any), pyo.Constraint(pyo.Any)
         self._count += 1
         top = block.maximum.add(k)
-        weights = [block.weight.add((k, i)) for i in range(len(pieces))]
+        weights = [block.share.add((k, i)) for i in range(len(pieces))]
         for i, piece in enumerate(pieces):
             slack = block.pair(f"maximum[{k}]", f"piece {i}", weights[i], top - piece)
             block.above.add((k, i), slack >= 0)

@@ -26,6 +26,8 @@ class SingleLevel:
         Without a LowerLevel.
     parameters : sequence of ParamData
         Mutable Params that stay parameters of the program; all others are data. They count in bodies, not in bounds.
+    also : sequence of VarData
+        Variables of the program even where nothing mentions them.
 
     Attributes
     ----------
@@ -37,14 +39,14 @@ class SingleLevel:
         +1 where the model minimises, -1 where it maximises.
     """
 
-    def __init__(self, model: Any, parameters: Sequence[Any] = ()) -> None:
+    def __init__(self, model: Any, parameters: Sequence[Any] = (), also: Sequence[Any] = ()) -> None:
         objectives = list(model.component_data_objects(pyo.Objective, active=True, descend_into=True))
         if len(objectives) != 1:
             raise ModelError(f"{model.name} has {len(objectives)} active Objectives; a single-level model has one")
         constraints = list(model.component_data_objects(pyo.Constraint, active=True, descend_into=True))
         sets = [_members(s) for s in model.component_data_objects(pyo.SOSConstraint, active=True, descend_into=True)]
         self.sense = -1 if objectives[0].sense == pyo.maximize else 1
-        self.variables = _free([objectives[0].expr, *(c.body for c in constraints)], sets)
+        self.variables = _free([objectives[0].expr, *(c.body for c in constraints), *also], sets)
         self._places = {id(var): k for k, var in enumerate(self.variables)}
         self.program = self._compile(objectives[0], constraints, sets, parameters)
 

@@ -19,6 +19,7 @@ from bilevel.errors import SpaceError
 
 SCALES = ("linear", "log")
 _SCALE_SUFFIX = "bilevel_scale"
+_OWN = "_bilevel_values"  # of a domain: the user's own values
 
 
 def each(var: Any) -> list[Any]:
@@ -71,15 +72,47 @@ def discretize(
         points = _levels(data, levels, scale) if chosen is None and levels is not None else list(chosen or ())
         if not points:
             raise SpaceError(f"discretize({data.name}): the list of values is empty")
-        if len(set(points)) != len(points):
-            raise SpaceError(f"discretize({data.name}): a value appears twice")
-        lower, upper = data.bounds
-        outside = [v for v in points if not isinstance(v, str) and not between(v, lower, upper)]
+        lower, upper = data.bounds if all(map(is_number, points)) else (None, None)
+        outside = [v for v in points if is_number(v) and not between(v, lower, upper)]
         if outside:
             raise SpaceError(f"discretize({data.name}): {outside[0]} lies outside the bounds ({lower}, {upper})")
-        domain = pyo.Set(initialize=points, ordered=True)
-        domain.construct()
-        data.domain = domain
+        data.domain = _listed(data.name, points)
+
+
+def _listed(name: str, points: list[Any]) -> Any:
+    """A Set of these values, in their order; Pyomo's own members may be others, ``(64,)`` becomes 64."""
+    jagged = {"dimen": None} if any(isinstance(point, tuple) for point in points) else {}
+    try:
+        domain = pyo.Set(initialize=points, ordered=True, **jagged)
+        if len(set(points)) == len(points):
+            domain.construct()
+    except TypeError as error:
+        raise SpaceError(f"discretize({name}): {error}; a member of a set cannot change: give a tuple") from None
+    if len(set(points)) != len(points) or len(domain) != len(points):
+        raise SpaceError(f"discretize({name}): a value appears twice")
+    setattr(domain, _OWN, tuple(points))
+    return domain
+
+
+def members(domain: Any) -> tuple[Any, ...]:
+    """The values of a finite domain as the user gave them, in order."""
+    own: tuple[Any, ...] | None = getattr(domain, _OWN, None)
+    return tuple(domain) if own is None else own
+
+
+def give(var: Any, value: Any) -> None:
+    """Give a variable a value of its domain, whatever kind of object that is."""
+    try:
+        var.set_value(value, skip_validation=True)
+    except TypeError:  # a domain takes a tuple, a variable's value must be one that Pyomo knows
+        var._value = value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a member of a list counts in algebra: a real number, also numpy's, or a truth value."""
+    if isinstance(value, (bool, int, float)):
+        return True
+    return not isinstance(value, (str, bytes, tuple)) and hasattr(value, "item") and is_number(value.item())
 
 
 def between(value: float, lower: float | None, upper: float | None) -> bool:

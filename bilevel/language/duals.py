@@ -32,8 +32,11 @@ class Duals(ScalarBlock):
 def dual_of(constraint: ConstraintData) -> VarData:
     """The multiplier of a follower's constraint, for use in the upper objective and upper constraints.
 
-    Its value is the derivative of the follower's optimal objective with respect to the constraint's right-hand side;
-    the module's docstring has the table of signs.
+    Its value is the derivative of the follower's optimal objective with respect to the constraint's right-hand side in
+    Pyomo's form, ``body <= upper`` or ``lower <= body`` with all that varies in the body (a table of signs stands in
+    :mod:`bilevel.reading.multipliers`). ``y >= x`` is ``x - y <= 0`` to Pyomo: of a follower who minimises its dual is
+    never positive, and the price of x is ``-dual_of(row)``. Of ``y - x >= 0`` it is never negative; of ``x == y`` it
+    has either sign.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ One translator serves all levels, so that an expression both levels share is tra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,12 +19,14 @@ from bilevel.expressions.moving_squares import gathered
 from bilevel.expressions.rows import translate, translate_rows
 from bilevel.expressions.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
 from bilevel.expressions.translation import to_casadi
-from bilevel.graphs.steepness import scale_of
+from bilevel.graphs.compiled import Compiled
+from bilevel.graphs.steepness import Spread, sampled, spread_among, spread_of
 from bilevel.language.squared_distance import Factor
 from bilevel.programs.program import Program
 from bilevel.reading.follower import Follower
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import bounds_of, ends_of, is_category
+from bilevel.reading.variables import bounds_of, ends_of
 
 MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
 
@@ -93,14 +95,22 @@ class Compilation:
         return [own for own in (s.within(self.all_y) for s in held_by(self.upper_short, self.squares)) if own]
 
     @cached_property
-    def unit(self) -> float:
-        """What F is measured in when a gap is called closed: 1, or less where F is flat in all its variables."""
+    def spread(self) -> Spread:
+        """What F, minimised, varies by over the variables' boxes."""
         low, high = ends_of([*self.problem.variables, *self.problem.lower_variables])
-        return 1.0 / max(1.0, scale_of(self.upper_objective, ca.vertcat(self.x, self.all_y), low, high))
+        if not self.upper_squares:
+            return spread_of(self.upper_objective, ca.vertcat(self.x, self.all_y), low, high)
+        count = len(self.problem.variables)  # large squares stay arrays
+        values = [self.upper_program.evaluate(v[:count], v[count:])[0] for v in sampled(low, high)]
+        return spread_among(np.array([float(np.ravel(value)[0]) for value in values]))
+
+    def scale(self, cost: float) -> float:
+        """What a gap is relative to where F, minimised, is ``cost``."""
+        return self.spread.scale(cost)
 
     def closes(self, cost: float, bound: float) -> bool:
         """Whether a lower bound closes on an F, minimised, to the certificate's tolerance."""
-        return tolerances.closes(cost, bound, unit=self.unit)
+        return tolerances.closes(cost, bound, scale=self.scale(cost))
 
     @cached_property
     def upper_program(self) -> Program:
@@ -120,6 +130,24 @@ class Compilation:
             upper=np.full(count, math.inf),
             integer=np.zeros(count, dtype=bool),
         )
+
+    def stated(self, x: Array, lower: Sequence[float]) -> tuple[float, ...]:
+        """The followers' objectives as they were written, at values of what they go by."""
+        aside = self._aside(x)[0] if isinstance(self._aside, Compiled) else self._aside
+        found = zip(self.problem.followers, lower, aside, strict=False)
+        return tuple(follower.stated(follower.sense * f, float(rest)) for follower, f, rest in found)
+
+    @cached_property
+    def _aside(self) -> Compiled | list[float]:
+        """What each follower's objective has besides, as a function of x where it is one."""
+        parts = [follower.aside for follower in self.problem.followers]
+        if all(isinstance(part, float) for part in parts):
+            return parts
+        followers = self.problem.followers
+        symbols = [
+            ca.SX(p) if isinstance(p, float) else self._short(p, f.name) for p, f in zip(parts, followers, strict=True)
+        ]
+        return Compiled([self.x], [ca.vertcat(*symbols)])
 
     @cached_property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -175,4 +203,16 @@ class Compilation:
             integer=integer,
             names=tuple(v.name for v in follower.variables),
             row_names=tuple(c.name for c in follower.constraints),
+            tops=_tops(follower),
         )
+
+
+def _tops(follower: Follower) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Where the variables of an epigraph and their rows stand."""
+    if follower.epigraph is None:
+        return ()
+    first, start = len(follower.written.variables), len(follower.written.constraints)
+    rows: dict[int, list[int]] = {k: [] for k in range(len(follower.epigraph.tops))}
+    for place, row in enumerate(follower.epigraph.rows):
+        rows[row.index()[0]].append(start + place)
+    return tuple((first + k, tuple(places)) for k, places in rows.items())

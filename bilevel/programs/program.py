@@ -21,7 +21,7 @@ from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import MovingSquare
 from bilevel.expressions.squares import Square, symbols_of, write_out
 from bilevel.graphs.compiled import Compiled
-from bilevel.graphs.steepness import scale_of
+from bilevel.graphs.steepness import spread_of
 from bilevel.linear_algebra.sparsity import few_nonzeros
 
 _KINKS = {
@@ -77,6 +77,8 @@ class Program:
         Such terms whose R and t are functions of the parameters.
     short : SX scalar
         The objective in the symbols of both.
+    tops : tuple of (int, tuple of int)
+        Variables that stand for a maximum, inner ones first, each with its rows, ``piece - variable <= 0``.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Program:
     start: Array | None = field(default=None)
     squares: tuple[Square, ...] = ()
     moving: tuple[MovingSquare, ...] = ()
+    tops: tuple[tuple[int, tuple[int, ...]], ...] = ()
     short: ca.SX = field(init=False)
 
     def __post_init__(self) -> None:
@@ -252,11 +255,15 @@ class Program:
         return self.curved & open_ended
 
     @cached_property
-    def unit(self) -> float:
-        """What the objective is measured in: 1, or less where it is flat; 1 too where there are parameters."""
+    def measure(self) -> tuple[float, float]:
+        """Origin and unit in which the objective is measured: (0, 1) unless it is flat or a constant dwarfs it.
+
+        With parameters, whose values have a say in this, always (0, 1).
+        """
         if self.parameters.numel():
-            return 1.0
-        return 1.0 / max(1.0, scale_of(self.objective, self.variables, self.lower, self.upper))
+            return 0.0, 1.0
+        spread = spread_of(self.objective, self.variables, self.lower, self.upper)
+        return spread.origin, spread.unit
 
     @cached_property
     def graph(self) -> ca.Function:
@@ -279,11 +286,27 @@ class Program:
             constant = operation == ca.OP_CONST or (operation == ca.OP_INPUT and inputs[0] == 0)
             if constant or (operation != ca.OP_INPUT and moving.isdisjoint(inputs)):
                 moving.discard(slot)
-            elif operation in _KINKS:
+            elif operation in _KINKS and not (operation == ca.OP_IF_ELSE_ZERO and inputs[0] not in moving):
                 return True
             else:
                 moving.add(slot)
         return False
+
+    @cached_property
+    def lowest(self) -> ca.SX:
+        """The variables with every one of :attr:`tops` at the largest of its pieces, shape (n, 1)."""
+        y = self.variables
+        for place, rows in self.tops:
+            pieces = [self.rows[row] + self.variables[place] for row in rows]
+            pieces += [self.lower[place]] if np.isfinite(self.lower[place]) else []
+            top = ca.substitute(ca.mmax(ca.vertcat(*pieces)), self.variables, y)
+            y = ca.vertcat(y[:place], top, y[place + 1 :])
+        return y
+
+    @cached_property
+    def lowered(self) -> Callable[[Array, Array], tuple[Array, ...]]:
+        """``lowered(p, y)`` gives :attr:`lowest` as numbers, shape (n,)."""
+        return Compiled([self.parameters, self.variables], [self.lowest])
 
     @cached_property
     def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:

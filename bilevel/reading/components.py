@@ -26,7 +26,7 @@ _UNDERSTOOD = (
 )
 
 
-_SILENT = {"RangeSet", "SetOf", "BooleanVar", "BuildCheck", "ExternalFunction", "Any", "Reference"}
+_SILENT = {"RangeSet", "SetOf", "BooleanVar", "BuildCheck", "ExternalFunction", "Any", "Reference", "Port"}
 
 
 def refuse_unknown_components(model: BlockData) -> None:
@@ -41,9 +41,10 @@ def refuse_unknown_components(model: BlockData) -> None:
                 )
             if ctype in _UNDERSTOOD or ctype in (LowerLevel, Allowed, ActiveWhen, Duals) or ctype.__name__ in _SILENT:
                 continue
+            way = "deactivate it" if hasattr(component, "deactivate") else "delete it (del_component)"
             raise ModelError(
-                f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; deactivate it, or"
-                " transform it to ordinary constraints first (for a Disjunction: TransformationFactory('gdp.bigm'))"
+                f"{component.name} is a {ctype.__name__}, which a bilevel model cannot hold; {way}, and write what it"
+                " says as constraints"
             )
 
 

@@ -4,6 +4,9 @@ An even power of an expression is least, and greatest, where its square is: ``ar
 fourth power is flat where h is small: an f right to 1e-12 leaves h at 1e-3, and F with it. So the square is what is
 compiled, differentiated and proved convex; f itself is computed from it for reports.
 
+Terms that no variable of the follower's enters, a constant of a million say, are left out: tolerances on f are relative
+to its size, and such a term lets y move without being noticed.
+
 An objective in small units is flat everywhere: where no derivative comes near one, an f right to 1e-9 says little
 about y. In large units no solver gets that far. It is multiplied with a power of two that brings the largest derivative
 at a few points to about one; where all are large, the smallest of them, so that none gets lost.
@@ -13,12 +16,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import casadi as ca
 import numpy as np
-from pyomo.core.expr import MonomialTermExpression, PowExpression, ProductExpression
+from pyomo.core.expr import (
+    LinearExpression,
+    MonomialTermExpression,
+    NegationExpression,
+    PowExpression,
+    ProductExpression,
+    SumExpression,
+)
 
 from bilevel.errors import BilevelError
 from bilevel.expressions.translation import mentioned, to_casadi
@@ -37,13 +47,15 @@ class Criterion:
     stated : ObjectiveData
         The objective that was written, ``factor h^(2 half)``.
     expr : Pyomo expression
-        ``scale factor h^2``; where f is no power, ``scale f``.
+        ``scale factor h^2``; where f is no power, ``scale (f - aside)``.
     factor : float
         Not zero.
     half : int
         At least 1, which it is where f is no power.
     scale : float
         Above zero.
+    aside : Pyomo expression or float
+        The terms left out; polynomials of the other variables.
     """
 
     stated: Any
@@ -51,6 +63,7 @@ class Criterion:
     factor: float = 1.0
     half: int = 1
     scale: float = 1.0
+    aside: Any = 0.0
 
     @property
     def name(self) -> str:
@@ -66,20 +79,54 @@ class Criterion:
         """Deactivate the objective."""
         self.stated.deactivate()
 
-    def value(self, own: float) -> float:
-        """The objective's value where the criterion's is ``own``."""
-        return float(self.factor * (own / (self.scale * self.factor)) ** self.half)
+    def value(self, own: float, aside: float = 0.0) -> float:
+        """The objective's value where the criterion's is ``own``, and what was left out comes to ``aside``."""
+        return float(self.factor * (own / (self.scale * self.factor)) ** self.half) + aside
 
 
 def criterion_of(objective: Any, variables: Sequence[Any]) -> Any:
     """The objective of some variables, or what stands in its place."""
     found = _square_of(objective)
+    if found is objective:
+        found = _without_others(objective, variables)
     scale = _scale(found.expr, variables)
     if scale == 1.0:
         return found
     if isinstance(found, Criterion):
-        return Criterion(objective, scale * found.expr, found.factor, found.half, scale)
+        return replace(found, expr=scale * found.expr, scale=scale)
     return Criterion(objective, scale * found.expr, scale=scale)
+
+
+def _without_others(objective: Any, variables: Sequence[Any]) -> Any:
+    """The objective without the terms that mention none of the variables. Long ones stay as they are."""
+    if _is_long(objective.expr):
+        return objective
+    own = {id(var) for var in variables}
+    kept: list[Any] = []
+    aside: list[Any] = []
+    for sign, term in _terms(objective.expr):
+        alone = own.isdisjoint(mentioned([term])) and (not _varies(term) or term.polynomial_degree() is not None)
+        (aside if alone else kept).append(term if sign > 0 else -term)
+    if not aside or not kept:
+        return objective
+    rest = sum(aside)
+    return Criterion(objective, sum(kept), aside=rest if _varies(rest) else _number(rest))
+
+
+def _terms(expression: Any) -> list[tuple[int, Any]]:
+    """What a sum adds up, each with its sign, in order."""
+    found, stack = [], [(1, expression)]
+    while stack:
+        sign, node = stack.pop()
+        if isinstance(node, (SumExpression, LinearExpression)):
+            stack += [(sign, arg) for arg in reversed(node.args)]
+        elif isinstance(node, NegationExpression):
+            stack.append((-sign, node.args[0]))
+        elif getattr(node, "is_named_expression_type", bool)() and not isinstance(node, SquaredDistance):
+            stack.append((sign, node.expr))
+        else:
+            found.append((sign, node))
+    return found
 
 
 def _scale(expression: Any, variables: Sequence[Any]) -> float:

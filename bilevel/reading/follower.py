@@ -9,6 +9,7 @@ import pyomo.environ as pyo
 
 from bilevel.language.lower_level import LowerLevelData, ResponseFunction
 from bilevel.reading.criterion import Criterion
+from bilevel.reading.epigraph import Epigraph
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Follower:
         What it goes by; None where a response function answers.
     mentioned : dict
         Every unfixed variable its expressions mention, by id.
+    epigraph : Epigraph or None
+        What stands for its convex piecewise-linear terms (:mod:`bilevel.reading.piecewise`).
+    plain : Follower or None
+        The follower as it was written, where that is another.
     """
 
     name: str
@@ -37,10 +42,22 @@ class Follower:
     constraints: tuple[Any, ...]
     objective: Any | None
     mentioned: dict[int, Any]
+    epigraph: Epigraph | None = None
+    plain: Follower | None = None
 
-    def stated(self, f: float) -> float:
+    @property
+    def written(self) -> Follower:
+        """The follower as it was written."""
+        return self if self.plain is None else self.plain
+
+    @property
+    def aside(self) -> Any:
+        """What the objective that was written has besides what the follower goes by, where that is a sum."""
+        return self.objective.aside if isinstance(self.objective, Criterion) else 0.0
+
+    def stated(self, f: float, aside: float) -> float:
         """The value of the objective that was written where what it goes by is ``f``."""
-        return self.objective.value(f) if isinstance(self.objective, Criterion) else f
+        return self.objective.value(f, aside) if isinstance(self.objective, Criterion) else f
 
     @property
     def response(self) -> ResponseFunction | None:

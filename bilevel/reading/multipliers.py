@@ -8,9 +8,13 @@ Pyomo's own form ``lower <= body <= upper``, where all that varies stands in the
     minimises   dual <= 0        dual >= 0        either sign      that of the active one
     maximises   dual >= 0        dual <= 0        either sign      that of the active one
 
-A row times -1 has its dual times -1. With f minimised, ``grad f + w grad body + ... = 0`` and ``s`` the follower's
-sense, +1 or -1, the dual is ``-s w``: the optimal f falls at the rate w as the right-hand side grows (Boyd and
-Vandenberghe 2004, 5.6.3).
+Mind where all that varies stands: Pyomo writes ``y >= x`` as ``x - y <= 0``, an upper side, whose dual is not positive
+where the follower minimises. What he pays for one unit more of x is therefore ``-dual_of(row)``, and a leader who
+maximises ``x * dual_of(row)`` finds that 0 is the best there is (a note in the result says so). ``y - x >= 0`` is a
+lower side, and has a dual that is not negative. A row times -1 has its dual times -1.
+
+With f minimised, ``grad f + w grad body + ... = 0`` and ``s`` the follower's sense, +1 or -1, the dual is ``-s w``: the
+optimal f falls at the rate w as the right-hand side grows (Boyd and Vandenberghe 2004, 5.6.3).
 """
 
 from __future__ import annotations

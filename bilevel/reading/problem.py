@@ -18,13 +18,16 @@ from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.translation import mentioned
 from bilevel.language.active_when import ActiveWhen, conditions_on
 from bilevel.language.attitude import Attitude
-from bilevel.language.domains import Allowed, allowed_on
+from bilevel.language.domains import Allowed, allowed_on, give
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.lower_level import LowerLevel
 from bilevel.reading.components import called, refuse_nested, refuse_unknown_components, within
 from bilevel.reading.criterion import criterion_of
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier, multipliers_above
+from bilevel.reading.piecewise import ends_within, lifted
+from bilevel.reading.plain.foreign_components import truth_values
+from bilevel.reading.plain.preparing import insist_on_a_value, plain
 from bilevel.reading.structure import refuse_entangled
 
 
@@ -35,7 +38,7 @@ class Problem:
     Attributes
     ----------
     model : ConcreteModel
-        The user's model.
+        The user's model, or a clone of it made plain (:mod:`bilevel.reading.plain.preparing`).
     variables : tuple of VarData
         The leader's decisions x.
     objective : ObjectiveData
@@ -52,6 +55,8 @@ class Problem:
         Those of lower constraints that the upper level mentions.
     conditions : tuple of ActiveWhen
         Which upper variables matter where.
+    source : ConcreteModel
+        The user's own model, which takes the answer.
     """
 
     model: Any
@@ -63,6 +68,7 @@ class Problem:
     attitude: Attitude = Attitude.OPTIMISTIC
     multipliers: tuple[Multiplier, ...] = ()
     conditions: tuple[ActiveWhen, ...] = ()
+    source: Any = None
 
     @classmethod
     def read(cls, model: Any, attitude: str | None = None) -> Problem:
@@ -86,6 +92,7 @@ class Problem:
             raise ModelError(f"expected a Pyomo ConcreteModel, got {type(model).__name__}")
         if not model.is_constructed():
             raise ModelError(f"{called(model)} is an AbstractModel without data; call create_instance() first")
+        source, model = model, plain(model)
         refuse_unknown_components(model)
         blocks = list(model.component_data_objects(LowerLevel, active=True, descend_into=True))
         if not blocks:
@@ -102,12 +109,19 @@ class Problem:
         allowed = tuple(allowed_on(model))
         followers = tuple(_read_follower(block, upper) for block in blocks)
         multipliers = multipliers_above(followers, upper)
+        priced = {id(multiplier.constraint) for multiplier in multipliers}
+        ends = ends_within([*constraints, *(row for follower in followers for row in follower.constraints)])
+        followers = tuple(lifted(follower, priced, ends) for follower in followers)
         refuse_entangled(followers)
         conditions = tuple(conditions_on(model))
         variables = _upper_variables(model, followers, upper, allowed, conditions)
         meant = Attitude.OPTIMISTIC if attitude is None else Attitude(attitude)
-        problem = cls(model, variables, objective, constraints, allowed, followers, meant, multipliers, conditions)
+        problem = cls(
+            model, variables, objective, constraints, allowed, followers, meant, multipliers, conditions, source
+        )
         problem._refuse_strangers(upper)
+        for var in (*problem.variables, *problem.lower_variables):
+            insist_on_a_value(var)
         return problem
 
     def refuse_conditions(self, who: str) -> list[str]:
@@ -136,7 +150,21 @@ class Problem:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what others keep with it, the compiled form for one: another process compiles again."""
-        return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
+        kept = {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
+        return {**kept, "source": None}
+
+    def leave(self, values: dict[str, Any]) -> None:
+        """Leave values, by name, on the user's model, truth values with them; what that does not have is left out."""
+        for var in (*self.variables, *self.reported_variables):
+            give(var, values[var.name])
+        if self.source is self.model:
+            return
+        for name, theirs in self.homes.items():
+            give(theirs, values[name])
+        for theirs in truth_values(self.source):
+            binary = self.model.find_component(theirs).get_associated_binary()
+            if binary is not None and binary.value is not None and not theirs.fixed:
+                theirs.set_value(bool(round(binary.value)), skip_validation=True)
 
     @property
     def sense(self) -> int:
@@ -144,10 +172,30 @@ class Problem:
         return -1 if self.objective.sense == pyo.maximize else 1
 
     @cached_property
+    def unbounded(self) -> tuple[Any, ...]:
+        """The leader's variables that lack a bound of their own."""
+        return tuple(var for var in self.variables if not var.domain.isfinite() and None in var.bounds)
+
+    @cached_property
     def lower_variables(self) -> tuple[Any, ...]:
         """What comes with the followers' answer: their variables in turn, then the multipliers."""
         own = (var for follower in self.followers for var in follower.variables)
         return (*own, *(multiplier.variable for multiplier in self.multipliers))
+
+    @cached_property
+    def reported_variables(self) -> tuple[Any, ...]:
+        """The same without variables that nobody declared."""
+        own = (var for follower in self.followers for var in follower.written.variables)
+        return (*own, *(multiplier.variable for multiplier in self.multipliers))
+
+    @cached_property
+    def homes(self) -> dict[str, Any]:
+        """The user's own variables by name: without those that were made to make the model plain."""
+        own = {var.name: var for var in (*self.variables, *self.reported_variables)}
+        if self.source is None or self.source is self.model:
+            return own
+        found = {name: self.source.find_component(var) for name, var in own.items()}
+        return {name: var for name, var in found.items() if var is not None}
 
     @cached_property
     def lower_ids(self) -> frozenset[int]:

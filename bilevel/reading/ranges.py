@@ -22,8 +22,9 @@ from pyomo.contrib.fbbt.fbbt import fbbt
 from pyomo.repn import generate_standard_repn
 
 from bilevel.arrays import Array
+from bilevel.reading.pieces import is_category, numeric_bounds
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import ends_of, is_category, numeric_bounds
+from bilevel.reading.variables import ends_of
 
 _MOST_TERMS = 20_000  # in all rows together; beyond, only declared bounds count
 _MOST_CURVED = 200  # nonlinear rows, which are walked through node by node

@@ -5,7 +5,7 @@ The only file that knows networkx.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -51,3 +51,12 @@ def linking_variables(followers: Sequence[Follower]) -> dict[str, list[str]]:
     """For each follower, the names of the upper variables it depends on."""
     own = {id(var) for follower in followers for var in follower.variables}
     return {f.name: [var.name for key, var in f.mentioned.items() if key not in own] for f in followers}
+
+
+def components_of(nodes: Iterable[int], cliques: Iterable[Iterable[int]]) -> list[set[int]]:
+    """What is left apart of some nodes where all members of a clique are joined."""
+    graph: nx.Graph[int] = nx.Graph()
+    graph.add_nodes_from(nodes)
+    for members in cliques:
+        nx.add_path(graph, members)
+    return list(nx.connected_components(graph))

@@ -10,27 +10,7 @@ import numpy as np
 
 from bilevel.arrays import Array
 from bilevel.errors import ModelError
-
-
-def is_category(var: Any) -> bool:
-    """Whether a variable's domain holds anything that is not a number."""
-    domain = var.domain
-    return bool(domain.isfinite()) and any(isinstance(v, str) for v in domain)
-
-
-def numeric_bounds(var: Any) -> tuple[float | None, float | None]:
-    """A variable's bounds, its domain's included; None where there is none.
-
-    Raises
-    ------
-    ModelError
-        If a bound is no number.
-    """
-    try:
-        low, high = var.bounds
-    except ValueError as error:
-        raise ModelError(" ".join(str(error).split())) from None
-    return low, high
+from bilevel.reading.pieces import is_category, numeric_bounds
 
 
 def ends_of(variables: Iterable[Any]) -> tuple[Array, Array]:

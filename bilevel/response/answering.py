@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.deadline import Deadline, current, limited
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Answers, ClosedForm, Status
 from bilevel.programs.program import Program
 
+_GLOBAL_SHARE = 0.5  # of the time that is left
 _SHARPENING = 5.0  # seconds for a lower level solved to more digits
 _PROVING = 0.5  # engines that suit a program better than this prove their answer (contracts.Engine.suits)
 
@@ -80,8 +83,10 @@ class Answering(Solver):
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         """See :class:`bilevel.contracts.engine.Solver`."""
+        mine = self._share(time_limit)
+        until = Deadline.after(mine)
         try:
-            answer = self._first(parameters, start, time_limit)
+            answer = self._first(parameters, start, mine)
         except ArithmeticError as error:
             return Answer(Status.FAILED, message=str(error))
         if answer.status is Status.OPTIMAL and answer.bound >= answer.objective:
@@ -91,11 +96,20 @@ class Answering(Solver):
                 break
             other = self._solver(name)(parameters, start, time_limit)
             answer = other if other.status is not Status.REFUSED else answer
+            if mine != time_limit and until.passed and answer.status is Status.OPTIMAL:
+                return answer  # the first engine had its time, and comes to nothing in less
             if answer.status is Status.OPTIMAL and answer.bound < answer.objective:
                 answer = self._from_there(answer, parameters, time_limit)
         if answer.status is Status.OPTIMAL and not answer.proved:
             answer = self._proved_by_another(answer, parameters, time_limit)
         return self._polished(answer, parameters)
+
+    def _share(self, time_limit: float | None) -> float | None:
+        """Seconds for a global engine: with a deadline ahead some are kept for a local one, whose answer is one too."""
+        if self._polisher is None or not self._proving or current().end == math.inf:
+            return time_limit
+        left = limited(time_limit)
+        return left if left is None else _GLOBAL_SHARE * left
 
     def _proved_by_another(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
         """The same optimum from an engine that proves it, where there is one; else the answer as it is."""

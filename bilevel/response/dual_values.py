@@ -124,7 +124,8 @@ def _solve(normals: Array, target: Array, least: Array, most: Array) -> tuple[Ar
     free = (np.abs(right[rank:]) > math.sqrt(_RANK)).any(axis=0)
     slack = _RESIDUAL * tolerances.scale(float(np.abs(weights).max()))
     if rank < count and ((weights < least - slack) | (weights > most + slack)).any():
-        weights = lsq_linear(normals, target, (least, most), tol=1e-14).x
+        with np.errstate(all="ignore"):  # on the way it divides by distances from bounds that it stands on
+            weights = lsq_linear(normals, target, (least, most), tol=1e-14).x
     weights = np.clip(weights, least, most)
     return weights, free, float(np.abs(normals @ weights - target).max(initial=0.0))
 

@@ -7,7 +7,6 @@ built.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from functools import cached_property
 from typing import Any
@@ -16,14 +15,16 @@ import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
+from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.errors import AnswerError, ModelError, RefusedError
 from bilevel.language.attitude import Attitude
+from bilevel.language.domains import members
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Shape
+from bilevel.reading.pieces import as_number, as_value, is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 from bilevel.response.answering import Answering, gains_from_a_start
 from bilevel.response.dual_values import DualValues
 from bilevel.response.express import Express
@@ -268,11 +269,11 @@ class Response:
                 answer = part(self._by_name(x) if upper is None else dict(upper))
             if answer.status is not Status.OPTIMAL or answer.y is None:
                 return Reply(answer.status, message=f"{name}: {answer.message}", proved=answer.proved)
-            y[place] = answer.y
+            y[place] = self._lowered(name, x, answer.y)
             lower.append(answer.objective)
             if self._warm:
                 self._last[name] = answer.y
-            if not answer.unique and self._matters[name]:
+            if not answer.unique and self._matters[name] and name not in self._surely_unique:
                 tied.append(name)
         remark = "" if self._duals is None else self._duals(x, y)
         if tied:
@@ -283,9 +284,24 @@ class Response:
             remark = "" if self._duals is None else self._duals(x, y, tied)
         return self._reply(x, y, tuple(lower), proved and not remark, remark)
 
+    def _lowered(self, name: str, x: Array, y: Array) -> Array:
+        """A follower's answer with his auxiliary variables at the least that his rows allow."""
+        program = self.programs.get(name)
+        return program.lowered(x, y)[0] if program is not None and program.tops else y
+
+    @cached_property
+    def _surely_unique(self) -> Collection[str]:
+        """Followers whose own variables are proved unique, whatever an engine says of auxiliary ones."""
+        lifted = {name for name, program in self.programs.items() if program.tops}
+        if not lifted:
+            return frozenset()
+        from bilevel.convexity.uniqueness import not_unique
+
+        return lifted - not_unique(self.compilation).keys()
+
     def _reply(self, x: Array, y: Array, lower: tuple[float, ...], proved: bool, remark: str) -> Reply:
         cost, violation = self._leader(x, y)
-        if not math.isfinite(cost):
+        if not abs(cost) < tolerances.INFINITE:
             message = remark or f"the upper objective is {cost} there"
             return Reply(Status.FAILED, y.copy(), cost, lower, violation, False, message)
         return Reply(Status.OPTIMAL, y.copy(), cost, lower, violation, proved, remark)
@@ -309,7 +325,7 @@ class Response:
         return choice
 
     def _by_name(self, x: Array) -> dict[str, Any]:
-        return {var.name: _as_value(var, value) for var, value in zip(self.problem.variables, x, strict=True)}
+        return {var.name: as_value(var, value) for var, value in zip(self.problem.variables, x, strict=True)}
 
     def vector(self, upper: dict[str, Any]) -> Array:
         """Upper values by name as the vector x.
@@ -319,14 +335,18 @@ class Response:
         ModelError
             If a variable has no value.
         """
-        missing = [var.name for var in self.problem.variables if upper.get(var.name) is None]
+        missing = [v.name for v in self.problem.variables if upper.get(v.name) is None and not _takes_none(v, upper)]
         if missing:
             raise ModelError(f"no value given for the upper variable {missing[0]}")
-        return np.array([_as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
+        return np.array([as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
 
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
         return dict(zip(self._names, y.tolist(), strict=True))
+
+
+def _takes_none(var: Any, upper: dict[str, Any]) -> bool:
+    return var.name in upper and is_category(var) and None in members(var.domain)
 
 
 def warms(compilation: Compilation) -> bool:
@@ -346,13 +366,3 @@ def _with_convexity(compilation: Compilation) -> dict[str, Any]:
             if program.shape is Shape.NONLINEAR and found[name].verdict == "proved":
                 programs[name] = program.proved_convex
     return programs
-
-
-def _as_number(var: Any, value: Any) -> float:
-    return float(list(var.domain).index(value)) if is_category(var) else float(value)
-
-
-def _as_value(var: Any, number: float) -> Any:
-    if is_category(var):
-        return list(var.domain)[int(number)]
-    return round(number) if not var.is_continuous() and number == round(number) else float(number)

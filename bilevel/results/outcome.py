@@ -105,7 +105,7 @@ class Outcome:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False, default=str)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -179,7 +179,7 @@ class Ranking(Generic[R]):
 
     def to_json(self, path: str | Path | None = None) -> str:
         """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False, default=str)
         if path is not None:
             Path(path).write_text(text + "\n", encoding="utf-8")
         return text
@@ -197,7 +197,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return tuple(map(_finite, value)) if isinstance(value, tuple) else list(map(_finite, value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if hasattr(value, "item"):

@@ -20,7 +20,16 @@ from bilevel.results.outcome import Outcome, Ranking
 from bilevel.results.plots.comparison import plot_comparison
 from bilevel.results.plots.incumbents import as_png
 from bilevel.results.plots.slices import plot_result
-from bilevel.results.text import COLUMNS, LOWER_SHOWN, UPPER_SHOWN, cells_of, facts_of, footnotes, meaning_of, number
+from bilevel.results.text import (
+    COLUMNS,
+    LOWER_SHOWN,
+    UPPER_SHOWN,
+    cells_of,
+    facts_of,
+    footnotes,
+    meaning_of,
+    value_text,
+)
 from bilevel.version import __version__
 
 _REASONS = 6  # why points failed, the commonest first
@@ -98,7 +107,7 @@ def _pairs(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
 def _values(title: str, values: Mapping[str, Any], limit: int) -> Iterator[str]:
     """Names and values, folded where there are many."""
     if values:
-        table = _pairs(((name, number(value)) for name, value in values.items()), ' class="number"')
+        table = _pairs(((name, value_text(value)) for name, value in values.items()), ' class="number"')
         opened = " open" if len(values) <= limit else ""
         yield f"<details{opened}><summary>{title} ({len(values)})</summary>{table}</details>"
 

@@ -65,6 +65,12 @@ def number(value: Any, digits: int = 6) -> str:
     return f"{float(value):.{digits}g}"
 
 
+def value_text(value: Any) -> str:
+    """A variable's value: a number as above, a category's as the user wrote it."""
+    plain = value.item() if hasattr(value, "item") else value
+    return str(plain) if plain is None else number(plain)
+
+
 def _small(value: Any) -> str:
     return number(value, 2)
 
@@ -158,7 +164,7 @@ def _values(title: str, values: Mapping[str, Any], limit: int) -> list[Renderabl
     """Names and values, the first few where there are many."""
     grid = _grid("right")
     for name, value in list(values.items())[:limit]:
-        grid.add_row(name, number(value))
+        grid.add_row(name, value_text(value))
     parts: list[RenderableType] = [Text(title, "dim"), _indented(grid)]
     if len(values) > limit:
         parts.append(Text(f"  ... and {len(values) - limit} more (--json holds them all)", "dim"))

@@ -61,7 +61,8 @@ def basic_multipliers(matrix: Any, slope: Array, signs: Array, gain: Array) -> A
         return np.asarray(found.x)
     if sparse.issparse(matrix):
         low, high = np.where(signs > 0.0, 0.0, -np.inf), np.where(signs < 0.0, 0.0, np.inf)
-        return np.asarray(lsq_linear(matrix.T, -slope, (low, high)).x)
+        with np.errstate(all="ignore"):  # on the way it divides by distances from bounds that it stands on
+            return np.asarray(lsq_linear(matrix.T, -slope, (low, high)).x)
     columns = np.vstack([np.where(signs == 0.0, 1.0, signs)[:, None] * matrix, -matrix[signs == 0.0]]).T
     parts = nonnegative(columns, -slope)
     least = np.where(signs == 0.0, 1.0, signs) * parts[: len(matrix)]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bilevel.errors import SpaceError
-from bilevel.language.domains import between, scale_of
+from bilevel.language.domains import is_number, scale_of
 from bilevel.programs.compilation import Compilation
-from bilevel.reading.variables import is_category, numeric_bounds
+from bilevel.reading.pieces import is_category, list_values, numeric_bounds
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Dimension:
     integer : bool
         Whether the coordinate is an integer (sequences included).
     categorical : bool
-        Whether neighbours in the sequence mean nothing: it holds strings.
+        Whether neighbours in the sequence mean nothing: it holds more than numbers.
     """
 
     name: str
@@ -60,9 +60,9 @@ class Dimension:
         if self.values is not None:
             if value in self.values:
                 return self.values.index(value)
-            if self.categorical or not isinstance(value, (int, float)):
+            if self.categorical or not is_number(value):
                 raise SpaceError(f"{self.name}: {value!r} is not in its list")
-            return int(np.argmin([abs(v - value) for v in self.values]))
+            return int(np.argmin([abs(float(v) - float(value)) for v in self.values]))
         clipped = min(max(float(value), self.lower), self.upper)
         return round(clipped) if self.integer else clipped
 
@@ -88,36 +88,17 @@ class Dimension:
 
 def dimension_of(var: Any, compilation: Compilation) -> Dimension:
     """The coordinate that a variable is."""
-    domain = var.domain
+    values = list_values(var)
+    if values is not None:
+        categorical = is_category(var)
+        return Dimension(var.name, 0, len(values) - 1, values=values, integer=True, categorical=categorical)
     lower, upper = numeric_bounds(var)
-    if is_category(var):
-        values = tuple(domain)
-        return Dimension(var.name, 0, len(values) - 1, values=values, integer=True, categorical=True)
-    if domain.isfinite() and not (var.is_binary() or var.is_integer()):
-        values = tuple(v for v in domain if between(v, lower, upper))
-        if not values:
-            raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
-        return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
     if lower is None or upper is None:  # rows may bound it: x_1 + x_2 <= 3
         lower, upper = compilation.ranges[var.name]
     if not (math.isfinite(lower) and math.isfinite(upper)):
         raise SpaceError(
             f"{var.name} has the bounds ({lower}, {upper}): a search needs both; write Var(bounds=(lower, upper))"
         )
-    if lower > upper:
-        raise SpaceError(f"{var.name} has the bounds ({lower}, {upper}), which leave it no value")
-    if not var.is_continuous():
-        if domain.isfinite() and len(domain) <= 1_000_000 and not _is_range(domain, lower, upper):
-            values = tuple(int(v) for v in domain if lower <= v <= upper)
-            return Dimension(var.name, 0, len(values) - 1, values=values, integer=True)
-        first, last = math.ceil(lower - 1e-9), math.floor(upper + 1e-9)
-        if first > last:
-            raise SpaceError(f"{var.name}: no value of its domain lies within its bounds ({lower}, {upper})")
-        return Dimension(var.name, first, last, integer=True)
-    return Dimension(var.name, float(lower), float(upper), scale=scale_of(var))
-
-
-def _is_range(domain: Any, lower: float, upper: float) -> bool:
-    """Whether a finite integer domain holds every integer between the bounds, in ascending order."""
-    inside = [v for v in domain if lower <= v <= upper]
-    return inside == list(range(math.ceil(lower - 1e-9), math.floor(upper + 1e-9) + 1))
+    if var.is_continuous():
+        return Dimension(var.name, float(lower), float(upper), scale=scale_of(var))
+    return Dimension(var.name, math.ceil(lower - 1e-9), math.floor(upper + 1e-9), integer=True)

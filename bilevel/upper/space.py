@@ -19,8 +19,11 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array, Point, sizes_of_rows
 from bilevel.errors import SpaceError
+from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
+from bilevel.language.domains import members
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import is_category
 from bilevel.upper.conditions import Condition, at_rest, read_conditions
 from bilevel.upper.dimension import dimension_of
 
@@ -58,7 +61,7 @@ class Space:
         return self.names.index(var.name)
 
     def _initial(self, variables: Any) -> Point | None:
-        if any(var.value is None for var in variables):
+        if any(var.value is None and not (is_category(var) and None in members(var.domain)) for var in variables):
             return None
         try:
             given = tuple(d.coordinate(var.value) for d, var in zip(self.dimensions, variables, strict=True))
@@ -248,9 +251,10 @@ class Space:
         lower = np.where(movable, [d.lower for d in self.dimensions], x)
         upper = np.where(movable, [d.upper for d in self.dimensions], x)
         spread = np.where(movable, [max(d.upper - d.lower, 1e-12) for d in self.dimensions], 1.0)
-        solution = self._projection(
-            x0=x, p=np.concatenate([x, spread]), lbx=lower, ubx=upper, lbg=self._row_lower, ubg=self._row_upper
-        )
+        with silence():
+            solution = self._projection(
+                x0=x, p=np.concatenate([x, spread]), lbx=lower, ubx=upper, lbg=self._row_lower, ubg=self._row_upper
+            )
         moved = np.clip(solution["x"].full()[:, 0], lower, upper)
         found = self.canonical(tuple(float(m) if free else c for m, free, c in zip(moved, movable, point, strict=True)))
         return found if self.allows(found) else None

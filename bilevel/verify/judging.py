@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+
+from bilevel import tolerances
 from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.deadline import Deadline, passed, within
 from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import as_number, within_domain
 from bilevel.reading.problem import Problem
+from bilevel.response.dual_signs import flat_by_sign
 from bilevel.response.response import Response
 from bilevel.results.result import Result
 from bilevel.verify.check import Check
 from bilevel.verify.elsewhere import noise_elsewhere
+from bilevel.verify.free_riders import falls_without_end, free_riders
 from bilevel.verify.noise import Noise
 from bilevel.verify.verdict import verdict_of
 from bilevel.verify.verifier import Verifier
@@ -21,12 +29,29 @@ _TRIES = 20  # evaluated points that are verified in turn where the best one doe
 _SECONDS = 10.0  # for all of them
 
 
-def judged(problem: Problem, finding: Finding, method: str, deadline: float = math.inf) -> Result:
+def judged(problem: Problem, finding: Finding, method: str) -> Result:
+    """Verify what a path found and write it on the model; see :func:`_judged`."""
+    result = _judged(problem, finding, method)
+    hidden = {var.name for var in problem.lower_variables} - {var.name for var in problem.reported_variables}
+    if hidden:
+        result.lower = _without(hidden, result.lower)
+        for evaluation in result.history:
+            evaluation.lower = _without(hidden, evaluation.lower)
+    return result
+
+
+def _without(hidden: set[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in hidden}
+
+
+def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     """Verify what a path found and write it on the model.
 
     Where the point does not stand, because F falls towards an x at which the answer jumps, say, or because the lower
     level could not be solved to the digits that are asked for, the next best evaluated point that does is reported.
     """
+    if finding.bound is not None and not abs(finding.bound) < tolerances.INFINITE:
+        finding.bound = None
     result = Result(
         method=method,
         verdict=finding.claim,
@@ -46,10 +71,10 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
         return result if noise is None else _unproved(result, noise)
     compilation = Compilation.of(problem)
     response = Response(problem, compilation=compilation, warm=False)
-    verifier = Verifier(compilation, response, deadline, (e.cost for e in finding.archive))
+    verifier = Verifier(compilation, response, (e.cost for e in finding.archive))
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
-        other = _next_best(finding, verifier, deadline)
+        other = _next_best(finding, verifier)
         if other is not None:
             complaint = check if isinstance(check, str) else "; ".join(check.complaints)
             result.notes.append(
@@ -61,13 +86,20 @@ def judged(problem: Problem, finding: Finding, method: str, deadline: float = ma
         result.verdict = Verdict.FAILED
         result.notes.append(check)
         return result
+    endless = falls_without_end(problem, check.upper, check.lower) if check.stands else None
+    if endless is not None:
+        return _unbounded(result, endless)
     check.noise = check.noise or noise_elsewhere(problem, finding)
     result.verdict, result.bound, notes = verdict_of(finding, check, problem)
     result.notes += notes + ([check.remark] if check.remark else [])
     if problem.attitude is Attitude.PESSIMISTIC:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
-    _fill(result, check)
-    _write(problem, check)
+    if problem.multipliers:
+        x = np.array([as_number(var, check.upper[var.name]) for var in problem.variables], dtype=float)
+        y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
+        result.notes += flat_by_sign(compilation, x, y)
+    _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
+    problem.leave({**check.upper, **check.lower})
     return result if check.noise is None else _noisy(result, check.noise)
 
 
@@ -85,35 +117,61 @@ def _unproved(result: Result, noise: Noise) -> Result:
     return _noisy(result, noise)
 
 
-def _next_best(finding: Finding, verifier: Verifier, deadline: float) -> Check | None:
-    """The best evaluated point that stands, among the best few."""
-    feasible = sorted((e for e in finding.archive if e.feasible), key=lambda e: e.cost)
-    others = [evaluation for evaluation in feasible if evaluation.upper != finding.upper]
-    deadline = min(deadline, time.monotonic() + _SECONDS)
-    for evaluation in others[:_TRIES]:
-        if time.monotonic() > deadline:
-            break
-        check = verifier.check(evaluation.upper, evaluation.lower)
+def _unbounded(result: Result, why: str) -> Result:
+    result.verdict, result.termination, result.bound = Verdict.UNBOUNDED, Termination.OPTIMALITY, None
+    result.notes.append(f"unbounded: {why}")
+    return result
+
+
+def unbounded_at_once(problem: Problem) -> Finding | None:
+    """That F is unbounded along variables which only F mentions, where a few points tell, whatever the method."""
+    if not free_riders(problem):
+        return None
+    compilation = Compilation.of(problem)
+    verifier = Verifier(compilation, Response(problem, compilation=compilation, warm=False))
+    for share in _SHARES:
+        check = verifier.check({var.name: _between(var, compilation.ranges, share) for var in problem.variables})
         if isinstance(check, Check) and check.stands:
-            return check
+            why = falls_without_end(problem, check.upper, check.lower)
+            if why is not None:
+                return Finding(Termination.OPTIMALITY, Verdict.UNBOUNDED, notes=[f"unbounded: {why}"])
     return None
 
 
-def _fill(result: Result, check: Check) -> None:
+_SHARES = (0.5, 0.0, 1.0, 0.25, 0.75)  # of the way through the box of x
+
+
+def _between(var: Any, ranges: Mapping[str, tuple[float, float]], share: float) -> Any:
+    if var.domain.isfinite() and not (var.is_integer() or var.is_binary()):
+        values = list(var.domain)
+        return values[round(share * (len(values) - 1))]
+    low, high = ranges[var.name]
+    low = min(0.0, high) - 1.0 if math.isinf(low) else low
+    high = max(0.0, low) + 1.0 if math.isinf(high) else high
+    return within_domain(var, low + share * (high - low))
+
+
+def _next_best(finding: Finding, verifier: Verifier) -> Check | None:
+    """The best evaluated point that stands, among the best few."""
+    feasible = sorted((e for e in finding.archive if e.feasible), key=lambda e: e.cost)
+    others = [evaluation for evaluation in feasible if evaluation.upper != finding.upper]
+    with within(Deadline.after(_SECONDS)):
+        for evaluation in others[:_TRIES]:
+            if passed():
+                break
+            check = verifier.check(evaluation.upper, evaluation.lower)
+            if isinstance(check, Check) and check.stands:
+                return check
+    return None
+
+
+def _fill(result: Result, check: Check, scale: float) -> None:
     result.upper, result.lower = dict(check.upper), dict(check.lower)
     result.upper_objective = check.upper_objective
     result.lower_objective = sum(check.lower_objectives)
     result.bilevel_gap = check.bilevel_gap
     result.upper_violation, result.lower_violation = check.upper_violation, check.lower_violation
     if result.bound is not None:
-        result.gap = abs(check.upper_objective - result.bound) / max(1.0, abs(check.upper_objective))
+        result.gap = abs(check.upper_objective - result.bound) / scale
     if result.verdict is Verdict.CERTIFIED_GLOBAL:
         result.termination = Termination.OPTIMALITY
-
-
-def _write(problem: Problem, check: Check) -> None:
-    """Leave the answer on the user's model."""
-    for var in problem.variables:
-        var.set_value(check.upper[var.name], skip_validation=True)
-    for var in problem.lower_variables:
-        var.set_value(check.lower[var.name], skip_validation=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bilevel import tolerances
 from bilevel.contracts.finding import Finding, Verdict
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -27,7 +26,7 @@ def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdic
     cost = problem.sense * check.upper_objective
     if bound is not None:
         below = problem.sense * bound
-        if below - cost > tolerances.CERTIFICATE * tolerances.scale(cost):
+        if not Compilation.of(problem).closes(below, cost):  # the other way round: it is above F
             notes.append(
                 f"the bound {bound:.10g} is withdrawn: a verified point with F = {check.upper_objective:.10g} beats it"
             )

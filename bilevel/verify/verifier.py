@@ -8,19 +8,19 @@ compiled code.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.convexity.known import known_convex, surely_convex
+from bilevel.deadline import passed
 from bilevel.expressions.translation import Translator, evaluator
 from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.follower import Follower
-from bilevel.reading.variables import is_category
+from bilevel.reading.pieces import domain_violation, is_category, numeric_bounds, within_domain
 from bilevel.response.answering import Answering
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
@@ -29,7 +29,6 @@ from bilevel.verify.noise import Functions, Noise
 
 _PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
-_LEAST = 0.5
 
 
 class Verifier:
@@ -41,18 +40,15 @@ class Verifier:
         Of the problem.
     response : Response
         The one whose engines the independent solve should avoid, and which breaks the ties.
-    deadline : float
-        Of ``time.monotonic()``: engines are stopped then, though each is given half a second in any case.
     costs : iterable of float
         F, minimised, at points that were evaluated: what a response function's noise is measured by.
     """
 
-    def __init__(
-        self, compilation: Compilation, response: Response, deadline: float = math.inf, costs: Iterable[float] = ()
-    ) -> None:
+    def __init__(self, compilation: Compilation, response: Response, costs: Iterable[float] = ()) -> None:
         self.problem = compilation.problem
+        self._homes = compilation.problem.homes
         self._response = response
-        self._deadline = deadline
+        self._first: dict[str, float] = {}  # f of each follower, minimised, by the response's own engines
         self._functions = Functions(self.problem, costs)
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
         self._answering = {
@@ -69,10 +65,12 @@ class Verifier:
         interior-point method leaves some at a weakly active row: it stands and is better for the leader. In the
         pessimistic attitude it has to be an optimum below that is worse for him, or that breaks a coupling constraint.
         """
+        upper = self._settled(upper)
         x = self._response.vector(upper)
         reply = self._response.tried(x)
         if reply.status is not Status.OPTIMAL or reply.y is None:
             return f"at the point found the lower level is {reply.status}: {reply.message}"
+        self._first = {f.name: value for f, value in zip(self.problem.followers, reply.lower, strict=False)}
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
         fresh.remark = reply.message
         moved = [] if candidate is None else self._functions.moved(candidate, fresh.lower)
@@ -118,8 +116,12 @@ class Verifier:
 
     def _values(self, upper: dict[str, Any], lower: dict[str, Any]) -> dict[int, float]:
         """Values by the variables' ids, of all that can stand in algebra."""
-        values = {id(v): upper[v.name] for v in self.problem.variables if not is_category(v)}
-        return values | {id(v): lower[v.name] for v in self.problem.lower_variables}
+        values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
+        return values | {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
+
+    def _settled(self, upper: dict[str, Any]) -> dict[str, Any]:
+        """The point with every value a member of its variable's domain: computed ones are off by rounding."""
+        return {name: within_domain(self._homes[name], v) if name in self._homes else v for name, v in upper.items()}
 
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""
@@ -143,16 +145,22 @@ class Verifier:
             if follower.objective is None:
                 objectives.append(math.nan)
                 continue
-            f = float(evaluate(follower.objective.expr))
-            objectives.append(follower.stated(f))
+            written = follower.written
+            assert written.objective is not None
+            f = float(evaluate(written.objective.expr))
+            objectives.append(follower.stated(f, float(evaluate(follower.aside))))
+            if not abs(f) < tolerances.INFINITE:
+                complaints.append(f"the objective of {follower.name} is {f:g}, which is no answer")
+                continue
             best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
-            below = max(below, largest_violation(evaluate, follower.constraints), _outside(follower.variables, lower))
+            outside = self._outside(written.variables, lower)
+            below = max(below, largest_violation(evaluate, written.constraints), outside)
         above = max(
             largest_violation(evaluate, self.problem.constraints),
-            _outside(self.problem.variables, upper),
+            self._outside(self.problem.variables, upper),
             self._disallowed(upper),
         )
         check = Check(
@@ -177,6 +185,8 @@ class Verifier:
         answer = self._afresh(follower.name, x)
         if answer.status is Status.OPTIMAL and answer.objective > f + slack:  # no optimum, whatever that engine says
             answer = answering.another(x, answer)
+        if answer.status in (Status.FAILED, Status.REFUSED) and passed():  # no second opinion in time: the first one
+            return min(f, self._first[follower.name]), False, False, []
         if answer.status is not Status.OPTIMAL:
             return f, False, False, [f"solved afresh, {follower.name} is {answer.status}: {answer.message}"]
         if answer.objective > f + slack:
@@ -194,9 +204,23 @@ class Verifier:
         if key not in self._known:
             answering = self._answering[name]
             longest = _SECOND_OPINION if answering.program.convex else _PROOF
-            left = min(longest, max(_LEAST, self._deadline - time.monotonic()))
-            self._known[key] = answering(x, None, left)
+            self._known[key] = answering(x, None, longest)
         return self._known[key]
+
+    def _outside(self, variables: Any, values: dict[str, Any]) -> float:
+        """Largest violation of a bound or a domain; whether a value is in a domain is Pyomo's to say."""
+        worst = 0.0
+        for var in variables:
+            value = values[var.name]
+            away = domain_violation(self._homes.get(var.name, var), value)
+            whole = var.is_integer() or var.is_binary()
+            worst = max(worst, away if not whole or away <= tolerances.INTEGRALITY else math.inf)
+            low, high = (None, None) if is_category(var) else numeric_bounds(var)
+            if low is not None:
+                worst = max(worst, float(low - float(value)) / tolerances.scale(low))
+            if high is not None:
+                worst = max(worst, float(float(value) - high) / tolerances.scale(high))
+        return worst
 
     def _disallowed(self, upper: dict[str, Any]) -> float:
         return 0.0 if all(a.holds([upper[v.name] for v in a.variables]) for a in self.problem.allowed) else math.inf
@@ -210,9 +234,18 @@ def _complaints(check: Check) -> list[str]:
         found.append(f"y violates the lower constraints by {check.lower_violation:.2g}")
     if not check.upper_violation <= tolerances.FEASIBILITY:
         found.append(f"(x, y) violates the upper constraints by {check.upper_violation:.2g}")
-    if not math.isfinite(check.upper_objective):
-        found.append(f"the upper objective is {check.upper_objective}")
+    numbers = {"the upper objective": check.upper_objective, **check.upper, **check.lower}
+    for name, value in numbers.items():
+        if isinstance(value, (int, float)) and not abs(value) < tolerances.INFINITE:
+            found.append(f"{name} is {value:g}, which is no answer but a solver's word for none")
     return found
+
+
+def _whole(var: Any, value: float) -> float:
+    """An integer variable's value as the integer it stands for: what a big row hides behind 1e-7 comes to light."""
+    if not (var.is_integer() or var.is_binary()) or not math.isfinite(value):
+        return value
+    return float(round(value)) if abs(value - round(value)) <= tolerances.INTEGRALITY else value
 
 
 def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float:
@@ -225,24 +258,4 @@ def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float
                 limit = float(evaluate(bound))
                 excess = sign * (body - limit) / tolerances.scale(limit)
                 worst = max(worst, math.inf if math.isnan(excess) else excess)
-    return worst
-
-
-def _outside(variables: Any, values: dict[str, Any]) -> float:
-    """Largest violation of a bound, an integrality or a finite domain."""
-    worst = 0.0
-    for var in variables:
-        value = values[var.name]
-        if is_category(var):
-            worst = max(worst, 0.0 if value in var.domain else math.inf)
-            continue
-        low, high = var.bounds
-        if low is not None:
-            worst = max(worst, (low - value) / tolerances.scale(low))
-        if high is not None:
-            worst = max(worst, (value - high) / tolerances.scale(high))
-        if var.is_integer() or var.is_binary():
-            worst = max(worst, 0.0 if abs(value - round(value)) <= tolerances.INTEGRALITY else math.inf)
-        elif var.domain.isfinite():
-            worst = max(worst, min(abs(value - v) / tolerances.scale(v) for v in var.domain))
     return worst

@@ -18,6 +18,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array, sizes_of_rows
 from bilevel.contracts.finding import Termination
 from bilevel.contracts.observer import Observer
+from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import RefusedError
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.taylor import Taylor
@@ -79,7 +80,7 @@ class BoxSearch:
         limit: float,
     ) -> None:
         self._began = time.monotonic()
-        self._deadline = self._began + limit
+        self._deadline = min(self._began + limit, current().end)
         self._taylor, self._tubes, self._leader = taylor, tubes, leader
         self._compilation, self._problem, self._observer = compilation, compilation.problem, observer
         self._response = Response(self._problem, compilation=compilation, warm=False)
@@ -102,6 +103,9 @@ class BoxSearch:
             self._polish()
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            self.termination = Termination.TIME_LIMIT
 
     def _run(self) -> None:
         low, high = self._cutting.first()
@@ -159,7 +163,7 @@ class BoxSearch:
         """The bound from which on a box cannot spoil the certificate; what has no feasible point reaches any."""
         if self.value == math.inf:
             return math.inf
-        return self.value - 0.5 * tolerances.CERTIFICATE * max(self._compilation.unit, abs(self.value))
+        return self.value - 0.5 * tolerances.CERTIFICATE * self._compilation.scale(self.value)
 
     @property
     def closed(self) -> bool:
@@ -168,8 +172,8 @@ class BoxSearch:
 
     def _tell(self, least: float) -> None:
         """What is proved now: the bound, lowered by far more than what adding up its last digits may have cost."""
-        sizes = [self._compilation.unit, *(abs(v) for v in (self.value, least) if math.isfinite(v))]
-        margin = 1e-6 * tolerances.CERTIFICATE * max(sizes)
+        sizes = [abs(v) for v in (self.value, least) if math.isfinite(v)]
+        margin = 1e-6 * tolerances.CERTIFICATE * max([self._compilation.scale(0.0), *sizes])
         self.bound = min(least, self.value) - margin
         sense = self._problem.sense
         self._observer.bounded(*(sense * v if math.isfinite(v) else None for v in (self.value, self.bound)))

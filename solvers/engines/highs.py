@@ -11,7 +11,7 @@ import highspy
 import numpy as np
 from scipy import sparse
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
@@ -96,7 +96,8 @@ class _HighsSolver(Solver):
             definite = smallest > tolerances.DEFINITE
         if self._quadratic:  # none would be exact, but HiGHS then calls wrong points optimal on singular Hessians
             self._highs.setOptionValue("qp_regularization_value", 0.0 if definite else tolerances.ENGINE)
-        self._highs.setOptionValue("time_limit", float("inf") if time_limit is None else max(time_limit, 0.01))
+        limit = deadline.limited(time_limit)
+        self._highs.setOptionValue("time_limit", float("inf") if limit is None else limit)
         self._highs.clearSolver()
         self._load(form)
         if self._basis is not None:
@@ -150,6 +151,8 @@ class _HighsSolver(Solver):
     def _again_without_presolve(self) -> Any:
         self._highs.clearSolver()
         self._highs.setOptionValue("presolve", "off")
+        limit = deadline.limited()
+        self._highs.setOptionValue("time_limit", float("inf") if limit is None else limit)
         self._highs.run()
         self._highs.setOptionValue("presolve", "choose")
         return self._highs.getModelStatus()

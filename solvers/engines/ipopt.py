@@ -7,20 +7,23 @@ The only file that knows cyipopt.
 from __future__ import annotations
 
 import importlib.util
+import math
 from typing import Any
 
 import casadi as ca
 import numpy as np
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import Definiteness
 from bilevel.linear_algebra.sparsity import column_of, pattern, with_diagonal
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
 from bilevel.registry import register
+from bilevel.solvers.engines.ipopt_clock import Clock, options_of
 
 OPTIONS: dict[str, Any] = {
     "tol": tolerances.ENGINE,
@@ -43,6 +46,8 @@ _STATUS = {
     4: Status.UNBOUNDED,
     6: Status.OPTIMAL,
 }
+_OVER = {-4: "the time is up", -5: "the time is up"}  # codes of cyipopt for the two clocks
+_NO_LIMIT, _NO_LIMIT_BEFORE = 1e20, 1e6  # Ipopt's own
 _WORDS = {
     "Solve_Succeeded": 0,
     "Solved_To_Acceptable_Level": 1,
@@ -186,19 +191,23 @@ class _CasadiSolver(_IpoptSolver):
         options = {f"ipopt.{key}": value for key, value in OPTIONS.items()}
         options |= {"print_time": False, "error_on_fail": False, "show_eval_warnings": False, "record_time": False}
         options["calc_lam_p"] = False  # nobody reads them, and where they are no numbers CasADi warns on stderr
+        self._clock = Clock(program)
+        options |= options_of(self._clock, program)
         problem = {"x": program.variables, "p": program.parameters, "f": program.objective, "g": program.rows}
         self._solver = ca.nlpsol("lower", "ipopt", problem, options)
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         program = self.program
-        result = self._solver(
-            x0=self._start(start),
-            p=parameters,
-            lbx=program.lower,
-            ubx=program.upper,
-            lbg=program.row_lower,
-            ubg=program.row_upper,
-        )
+        self._clock.until = deadline.Deadline.after(deadline.limited(time_limit))
+        with deadline.waiting(), silence():
+            result = self._solver(
+                x0=self._start(start),
+                p=parameters,
+                lbx=program.lower,
+                ubx=program.upper,
+                lbg=program.row_lower,
+                ubg=program.row_upper,
+            )
         word = self._solver.stats()["return_status"]
         y, multipliers, of_bounds = (result[key].full()[:, 0] for key in ("x", "lam_g", "lam_x"))
         return self._read(parameters, y, multipliers, of_bounds, _WORDS.get(word, -100), word)
@@ -258,6 +267,7 @@ class _CyipoptSolver(_IpoptSolver):
         import cyipopt
 
         self._callbacks = _Callbacks(program)
+        self._limited = False
         infinite = 2e19
         self._solver = cyipopt.Problem(
             n=program.n,
@@ -273,8 +283,20 @@ class _CyipoptSolver(_IpoptSolver):
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         self._callbacks.parameters[:] = parameters
+        self._set_limit(deadline.limited(time_limit))
         y, info = self._solver.solve(self._start(start))
         word = info["status_msg"]
         word = word.decode() if isinstance(word, bytes) else str(word)
         of_bounds = info["mult_x_U"] - info["mult_x_L"]
-        return self._read(parameters, y, info["mult_g"], of_bounds, int(info["status"]), word)
+        code = int(info["status"])
+        return self._read(parameters, y, info["mult_g"], of_bounds, code, _OVER.get(code, word))
+
+    def _set_limit(self, seconds: float | None) -> None:
+        """Tell Ipopt the time; before version 3.14 it knew the processor's alone."""
+        if seconds is None and not self._limited:
+            return
+        self._limited = seconds is not None
+        try:
+            self._solver.add_option("max_wall_time", _NO_LIMIT if seconds is None else seconds)
+        except TypeError:
+            self._solver.add_option("max_cpu_time", min(_NO_LIMIT_BEFORE, math.inf if seconds is None else seconds))

@@ -17,6 +17,7 @@ from scipy.linalg.lapack import dposv
 
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.deadline import passed
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.registry import register
@@ -76,6 +77,8 @@ class _FreeSolver(NewtonSolver):
         if not math.isfinite(form.objective):
             return None
         for _ in range(ITERATIONS):
+            if passed():
+                return None
             gradient, objective = form.gradient, form.objective
             hessian = form.hessian
             factor, step, failed = dposv(hessian, gradient)

@@ -20,6 +20,7 @@ from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
+from bilevel.deadline import passed
 from bilevel.linear_algebra.definiteness import SPREAD
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
@@ -83,6 +84,8 @@ class RowsSolver(NewtonSolver):
         if not math.isfinite(self._evaluate(y, self._penalty) + form.objective):
             return None
         for _ in range(ITERATIONS):
+            if passed():
+                return None
             hessian = form.hessian
             factor, failed = dpotrf(hessian)
             sure = not failed and surely_definite(factor, hessian)

@@ -12,6 +12,7 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Solver
+from bilevel.deadline import passed
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
 from bilevel.programs.smooth_form import smooth_form
@@ -131,6 +132,8 @@ class NewtonSolver(Solver):
         self.iterations = 0
         with np.errstate(all="ignore"):  # steps leave domains, and what is no number is seen there
             for y in start_of(self._program, start):
+                if passed():
+                    break
                 answer = self._from(y)
                 if answer is not None:
                     return answer

@@ -17,7 +17,7 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.opt import TerminationCondition
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.errors import RefusedError
@@ -93,7 +93,8 @@ class _Solver(Solver):
         program = self.program
         try:
             model = self._model(parameters, start)
-            limit = {} if time_limit is None else {"timelimit": max(time_limit, 0.01)}
+            left = deadline.limited(time_limit)
+            limit = {} if left is None else {"timelimit": left}
             with _Silence():
                 results = self._solver.solve(model, load_solutions=False, **limit)
             condition = results.solver.termination_condition

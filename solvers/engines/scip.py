@@ -1,12 +1,13 @@
 """SCIP: mixed-integer nonlinear programs, globally (Bestuzheva et al. 2023, doi 10.1145/3585516).
 
-Built straight from the compiled graph: linear rows by their coefficients, quadratic ones by their Hessian, the rest
-node by node, with an auxiliary variable for a nonlinear node that is used more than once.
+Built straight from the compiled graph, node by node, with an auxiliary variable for a nonlinear node that is used more
+than once, everything in units in which it is of magnitude one (:mod:`.scaled_values`).
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,13 +19,14 @@ import numpy as np
 import pyscipopt
 from numpy.typing import NDArray
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.extents import box_below, box_of_rows
 from bilevel.programs.program import Program
 from bilevel.registry import register
+from bilevel.solvers.engines.scaled_values import Measure, Scaled, unit_of
 from bilevel.solvers.engines.scip_expressions import HARMLESS, Builder, degree, instructions
 from bilevel.solvers.libraries.scip_silence import silence
 
@@ -81,7 +83,8 @@ class ScipSolver(Solver):
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
         """See :class:`bilevel.contracts.engine.Solver`."""
         began = time.monotonic()
-        limit = _LONGEST if time_limit is None else max(time_limit, 0.01)
+        limit = deadline.limited(_LONGEST if time_limit is None else time_limit)
+        assert limit is not None
         cutoff = self._value_at(parameters, start) if self.program.loose.any() else None
         answer, loose = self._solve(parameters, start, limit, cutoff)
         if loose is None or answer.interrupted:
@@ -150,46 +153,67 @@ class ScipSolver(Solver):
         """The answer, and the name of a variable for whose want of bounds it proves nothing."""
         program = self.program
         model = pyscipopt.Model(program.name)
-        _set_parameters(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap, time_limit)
+        until = deadline.Deadline.after(time_limit)
+        _set_parameters(model)
         margin = None if cutoff is None else cutoff + _MARGIN * tolerances.scale(cutoff)
         box = None if margin is None else box_below(program, parameters, margin)
         box = (program.lower, program.upper) if box is None else box
-        variables = self._variables(model, *(box_of_rows(program, parameters, *box) if program.loose.any() else box))
+        box = box_of_rows(program, parameters, *box) if program.loose.any() else box
+        units = self._units(*box)
+        variables = self._variables(model, units, *box)
+        scaled = [
+            Scaled(variable * 1.0, float(unit), (float(low), float(high)))
+            for variable, unit, low, high in zip(variables, units, *box, strict=True)
+        ]
         try:
-            objective, rows = Builder(model, self._instructions).build(parameters, variables)
+            builder = Builder(model, self._instructions)
+            objective, rows = builder.build(parameters, scaled)
         except (ArithmeticError, ValueError) as error:  # a division by zero, a logarithm of a negative number ...
             return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
-        objective = objective / program.unit  # SCIP's gap is absolute
+        measure = self._measure(objective)
+        _set_gap(model, tolerances.GLOBAL_GAP if self.gap is None else self.gap, measure.unit)
+        cost = measure.inner(objective)
         try:
             with silence():
                 broken = self._add_rows(model, rows)
                 if broken is not None:
                     return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
-                self._set_objective(model, objective)
+                self._set_objective(model, cost)
                 if margin is not None and not isinstance(objective, float):
-                    model.addCons(objective <= margin / program.unit)
+                    model.addCons(cost <= measure.to(margin))
         except Exception as error:  # a coefficient beyond SCIP's infinity ends in a bare Exception
             return Answer(Status.FAILED, message=f"{program.name}: {error}"), None
         for pair in program.sos1:
             model.addConsSOS1([variables[k] for k in pair])
         if start is not None:
-            _suggest(model, variables, start)
+            _suggest(model, variables, start / units)
         if self.watch is not None:
-            model.includeEventhdlr(_Watcher(self.watch, program.unit), "watch", "reports incumbent and bound")
+            model.includeEventhdlr(_Watcher(self.watch, measure), "watch", "reports incumbent and bound")
         first = _FirstRelaxation()
         model.includeEventhdlr(first, "first", "whether the root's relaxation has an optimum")
         try:
-            with silence():
+            with silence(), deadline.waiting():
+                model.setParam("limits/time", until.left if until.left > 0.0 else 0.0)  # less what building took
                 model.presolve()
                 loose = None if model.getStatus() == "infeasible" else self._loose(model, variables)
                 model.optimize()
                 loose = loose or (self._endless() if first.unbounded else None)
         except Exception as error:  # numerical trouble in a linear program ends in a bare Exception
             return Answer(Status.FAILED, message=str(error)), None
-        answer = self._read(model, variables, parameters)
+        answer = self._read(model, variables, parameters, units, measure)
+        if builder.blunt is not None:
+            answer = self._unproved(answer, *builder.blunt)
         if cutoff is not None and answer.status is Status.INFEASIBLE:
             return Answer(Status.FAILED, message="SCIP: infeasible, though it was given a feasible point"), loose
         return answer, loose
+
+    def _unproved(self, answer: Answer, row: int, span: tuple[float, float]) -> Answer:
+        """What is left of an answer where SCIP's tolerance is as large as what counts: the point."""
+        where = "the objective" if row < 0 else self.program.row_names[row] if self.program.row_names else f"row {row}"
+        ends = f"[{span[0]:.4g}, {span[1]:.4g}]"
+        why = f"SCIP proves nothing where a term of {where} ranges over {ends}: its tolerance hides moves of it"
+        status = answer.status if answer.status is Status.OPTIMAL else Status.FAILED
+        return replace(answer, status=status, bound=-math.inf, message="; ".join(filter(None, (answer.message, why))))
 
     def _loose(self, model: Any, variables: list[Any]) -> str | None:
         """A variable of a nonlinear term that presolving left without a range."""
@@ -206,13 +230,28 @@ class ScipSolver(Solver):
     def _named(self, k: int) -> str:
         return self.program.names[k] if self.program.names else f"variable {k}"
 
-    def _variables(self, model: Any, lower: Array, upper: Array) -> list[Any]:
+    def _units(self, lower: Array, upper: Array) -> Array:
+        """What each variable is measured in; an integer counts as it is."""
+        units = [
+            1.0 if whole else unit_of((low, high)) or 1.0
+            for whole, low, high in zip(self.program.integer, lower, upper, strict=True)
+        ]
+        return np.array(units, dtype=float)
+
+    def _measure(self, objective: Scaled | float) -> Measure:
+        """In what the objective is measured: relative to what it varies by, without a constant that dwarfs it."""
+        origin, unit = self.program.measure
+        if unit == 1.0 and isinstance(objective, Scaled):
+            unit = max(unit, unit_of(objective.range) or 1.0)
+        return Measure(origin, unit)
+
+    def _variables(self, model: Any, units: Array, lower: Array, upper: Array) -> list[Any]:
         return [
             model.addVar(
                 name=f"v{k}",
                 vtype="I" if self.program.integer[k] else "C",
-                lb=float(lower[k]) if math.isfinite(lower[k]) else None,
-                ub=float(upper[k]) if math.isfinite(upper[k]) else None,
+                lb=float(lower[k] / units[k]) if math.isfinite(lower[k]) else None,
+                ub=float(upper[k] / units[k]) if math.isfinite(upper[k]) else None,
             )
             for k in range(self.program.n)
         ]
@@ -225,13 +264,16 @@ class ScipSolver(Solver):
             if isinstance(row, float):
                 if row < low - tolerances.FEASIBILITY or row > high + tolerances.FEASIBILITY:
                     return program.row_names[k] if program.row_names else f"row {k}"
-            elif low == high:
-                model.addCons(row == low)
+                continue
+            unit = _row_unit(row, low, high)
+            body = (row.unit / unit) * row.expression
+            if low == high:
+                model.addCons(body == low / unit)
             else:
                 if math.isfinite(low):
-                    model.addCons(row >= low)
+                    model.addCons(body >= low / unit)
                 if math.isfinite(high):
-                    model.addCons(row <= high)
+                    model.addCons(body <= high / unit)
         return None
 
     @staticmethod
@@ -244,32 +286,42 @@ class ScipSolver(Solver):
             objective = level
         model.setObjective(objective, "minimize")
 
-    def _read(self, model: Any, variables: list[Any], parameters: Array) -> Answer:
+    def _read(self, model: Any, variables: list[Any], parameters: Array, units: Array, measure: Measure) -> Answer:
         status, program = model.getStatus(), self.program
         words = f"SCIP: {status}"
         if status == "infeasible":
             return Answer(Status.INFEASIBLE, message=words)
         stopped = status == "userinterrupt"
         found = Status.UNBOUNDED if status == "unbounded" else Status.FAILED
-        bound = (
-            -math.inf if status in ("unbounded", "inforunbd") else program.unit * _finite(model, model.getDualbound())
-        )
+        endless = status in ("unbounded", "inforunbd")
+        bound = -math.inf if endless else measure.back(_finite(model, model.getDualbound()))
         if model.getNSols() == 0:
             return Answer(found, bound=bound, message=words, interrupted=stopped)
-        y = np.array([model.getVal(v) for v in variables])
+        scaled = np.array([model.getVal(v) for v in variables])
+        y = units * scaled
         y[program.integer] = np.round(y[program.integer])
         objective = float(program.evaluate(parameters, y)[0][0])
-        if status in ("optimal", "gaplimit") and np.abs(y).max() >= _FAR:
+        if status in ("optimal", "gaplimit") and np.abs(scaled).max() >= _FAR:
             return Answer(Status.FAILED, y, objective, message="SCIP: the optimum it returns lies at its infinity")
         if status in ("optimal", "gaplimit"):
             return Answer(Status.OPTIMAL, y, objective, bound)
         return Answer(found, y, objective, bound, message=words, interrupted=stopped)
 
 
-def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
-    model.hideOutput()
+def _set_gap(model: Any, gap: float, unit: float) -> None:
+    """Relative, and absolute: in the objective's own units where these are small, else in units of one."""
     model.setParam("limits/gap", gap)
-    model.setParam("limits/absgap", gap)
+    model.setParam("limits/absgap", gap / max(1.0, unit))
+
+
+def _row_unit(row: Scaled, low: float, high: float) -> float:
+    """What a row is divided by: the unit of what is left of it beside its limit."""
+    limit = low if math.isfinite(low) else high if math.isfinite(high) else 0.0
+    return unit_of((min(row.range[0] - limit, 0.0), max(row.range[1] - limit, 0.0))) or 1.0
+
+
+def _set_parameters(model: Any) -> None:
+    model.hideOutput()
     model.setParam("numerics/feastol", tolerances.GLOBAL_FEASIBILITY)
     # Tolerances that SoPlex cannot meet: it complains of each on stderr, and its LPs fail more often, not less.
     model.setParam("propagating/obbt/dualfeastol", 1e-7)
@@ -277,7 +329,8 @@ def _set_parameters(model: Any, gap: float, time_limit: float) -> None:
     # Products with binaries made linear by presolving: SCIP 10 then cuts optima off and calls the rest optimal.
     model.setParam("constraints/nonlinear/reformbinprods", 0)
     model.setParam("timing/clocktype", 2)  # the user's clock, not the processor's
-    model.setParam("limits/time", time_limit)
+    # SCIP listens for Ctrl-C by itself, also in a job of the background and in a worker, which were told not to.
+    model.setParam("misc/catchctrlc", signal.getsignal(signal.SIGINT) is not signal.SIG_IGN)
 
 
 def _disbelieved(answer: Answer, loose: str) -> Answer:
@@ -302,8 +355,8 @@ def _suggest(model: Any, variables: list[Any], start: Array) -> None:
 
 
 class _Watcher(pyscipopt.Eventhdlr):
-    def __init__(self, watch: Callable[[float, float], None], unit: float) -> None:
-        self._watch, self._unit = watch, unit
+    def __init__(self, watch: Callable[[float, float], None], measure: Measure) -> None:
+        self._watch, self._measure = watch, measure
 
     def eventinit(self) -> None:
         self.model.catchEvent(pyscipopt.SCIP_EVENTTYPE.BESTSOLFOUND, self)
@@ -316,7 +369,7 @@ class _Watcher(pyscipopt.Eventhdlr):
     def eventexec(self, event: Any) -> None:
         model = self.model
         ends = (_finite(model, model.getPrimalbound()), _finite(model, model.getDualbound()))
-        self._watch(*(self._unit * end for end in ends))
+        self._watch(*map(self._measure.back, ends))
 
 
 class _FirstRelaxation(pyscipopt.Eventhdlr):

@@ -8,6 +8,7 @@ import numpy as np
 
 from bilevel.arrays import Array, Point
 from bilevel.programs.answer import Status
+from bilevel.response.missing_slopes import NO_GRADIENT
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
 from bilevel.sensitivity.hypergradient import Gradient
@@ -45,8 +46,7 @@ class Evaluate:
             evaluation.lower = self._response.lower_values(reply.y)
             evaluation.cost = reply.cost
             evaluation.upper_objective = self._sense * reply.cost
-            below = zip(self._followers, reply.lower, strict=False)
-            evaluation.lower_objective = tuple(follower.stated(follower.sense * f) for follower, f in below)
+            evaluation.lower_objective = self._response.compilation.stated(x, reply.lower)
             evaluation.upper_violation = reply.violation
             if self._gradient is not None:
                 _differentiate(evaluation, self._gradient(x, reply.y))
@@ -60,6 +60,9 @@ class Evaluate:
 def _differentiate(evaluation: Evaluation, gradient: Gradient | None) -> None:
     """Write the derivatives down, where there are any."""
     if gradient is None:
+        return
+    if not np.isfinite(gradient.value).all():
+        evaluation.message = evaluation.message or NO_GRADIENT
         return
     evaluation.gradient = tuple(gradient.value.tolist())
     if len(gradient.coupling):

@@ -6,8 +6,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import as_number
 from bilevel.reading.problem import Problem
+from bilevel.response.missing_slopes import NO_GRADIENT, missing_slope
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space
 
@@ -32,6 +37,7 @@ def finding_of(problem: Problem, space: Space, archive: Archive, termination: Te
         finding.notes += _neighbourhood(space, archive, best)
     if best is None:
         finding.notes.append(_why_none(archive.evaluations))
+    finding.notes += _without_gradient(problem, archive)
     return finding
 
 
@@ -61,3 +67,15 @@ def _why_none(evaluations: Iterable[Evaluation]) -> str:
         example.setdefault(kind, evaluation.message)
     parts = [f"{n} points: {kind}" + (f" ({example[kind]})" if example[kind] else "") for kind, n in counts.items()]
     return "no feasible point; " + "; ".join(parts) if parts else "no point was evaluated"
+
+
+def _without_gradient(problem: Problem, archive: Archive) -> list[str]:
+    """Say once what hides the gradient, where a point has none."""
+    found = [evaluation for evaluation in archive if evaluation.message == NO_GRADIENT]
+    if not found:
+        return []
+    y = np.array([found[0].lower[var.name] for var in problem.lower_variables])
+    compilation = Compilation.of(problem)
+    x = np.array([as_number(var, found[0].upper[var.name]) for var in problem.variables])
+    why = missing_slope(compilation, [(x, y)]) or "the derivative of the followers' answer is not a number"
+    return [f"{len(found)} of {len(archive)} points have no gradient: {why}"]

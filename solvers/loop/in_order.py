@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from bilevel import registry
 from bilevel.arrays import Array, Point
 from bilevel.contracts.pool import Pool
+from bilevel.deadline import passed
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
@@ -79,6 +80,8 @@ class Alone:
     def take(self, deadline: float) -> Evaluation | None:
         self._evaluate.ahead([point for point, _, _ in self._waiting])
         evaluation = self._evaluate(*self._waiting.popleft())
+        if evaluation.status is Status.FAILED and passed():
+            return None  # the engine was stopped by the clock: what it would have said is not known
         self._arrived(evaluation)
         return evaluation
 

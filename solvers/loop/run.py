@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections import deque
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
 from bilevel.contracts.storage import Storage
+from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
@@ -20,6 +21,8 @@ from bilevel.solvers.pools.interrupts import deaf
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space
 
+_GRACE = 0.1  # of the time limit, that the verification has to itself
+_ASKED = 3.0  # evaluations: one more, and the two that the verification is worth
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 
 
@@ -43,12 +46,16 @@ class Run:
         self._beyond = 0
         self._idle = 0
 
-    def until(self, problem: Problem, budget: int, deadline: float) -> Finding:
+    def until(self, problem: Problem, budget: int, limit: float | None) -> Finding:
         """Run to the end, whichever comes first; an interruption keeps all that was found."""
+        grace = math.inf if limit is None else _GRACE * limit
         try:
-            termination = self._loop(budget, deadline)
+            termination = self._loop(budget, grace)
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            termination = Termination.TIME_LIMIT
         finally:
             with deaf():
                 self._keep_what_is_finished()
@@ -68,12 +75,13 @@ class Run:
             )
         return finding
 
-    def _loop(self, budget: int, deadline: float) -> Termination:
+    def _loop(self, budget: int, grace: float) -> Termination:
+        until = current()
         while len(self._archive) < budget:
             self._ask(budget)
             if not self._out:
                 return Termination.STALLED
-            evaluation = self._outcome(len(self._archive), deadline)
+            evaluation = self._outcome(len(self._archive), until.end)
             if evaluation is None:
                 return Termination.TIME_LIMIT
             self._out.popleft()
@@ -82,7 +90,7 @@ class Run:
             self._anchors.add(evaluation)
             self._search.tell(evaluation)
             self._observer.evaluated(self._archive)
-            if time.monotonic() > deadline:
+            if until.passed or (until.left + grace < _ASKED * evaluation.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
         return Termination.BUDGET
 
@@ -121,7 +129,11 @@ class Run:
         if stored is None:
             return self._crew.take(deadline)
         self._replayed += 1
-        return stored
+        return self._as_given(stored)
+
+    def _as_given(self, stored: Evaluation) -> Evaluation:
+        """A copy with the upper values as the user has them: JSON knows no tuples."""
+        return replace(stored, upper=self._space.values(stored.point))
 
     def _insist_on_shape(self, evaluation: Evaluation) -> None:
         """An answer of a wrong shape before any right one is the function's fault, later that point's.
@@ -144,7 +156,7 @@ class Run:
             self._archive.extend([evaluation])
         for _, evaluation in sorted(self._study.evaluations.items()):
             if evaluation.point not in self._archive:
-                self._archive.extend([replace(evaluation)])
+                self._archive.extend([self._as_given(evaluation)])
                 self._replayed += 1
                 self._beyond += 1
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,21 +28,25 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.contracts.treatment import Treatment
+from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import OptionError, RefusedError
 from bilevel.kkt.conditions import refuse_follower
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.extents import box_below
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 from bilevel.registry import register
+from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response
+from bilevel.solvers.rounds.challenge import SHARE, Challenge, withdrawn
 from bilevel.solvers.single_level.assessment import Assessment, Incumbent
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.equivalence import equivalence_of
 from bilevel.solvers.single_level.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
 from bilevel.solvers.single_level.infeasibility import why_infeasible
 from bilevel.solvers.single_level.local_descent import Descent, Sequence, solve_piece, starts
+from bilevel.solvers.single_level.pieces import solved_by_pieces
 from bilevel.solvers.single_level.reach import answer_bounds
 from bilevel.solvers.single_level.treated_model import TreatedModel, Values
 
@@ -60,6 +66,7 @@ class KKT(Path):
 
     preference = 0.5
     multipliers = True
+    options: ClassVar[Mapping[str, type]] = {"starts": int}
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:
@@ -80,7 +87,7 @@ class _Walk:
         self.problem, self.settings, self.observer = problem, settings, observer
         self.count = _options(settings)
         self.limit = settings.time_limit if settings.time_limit is not None else DEFAULT_TIME_LIMIT
-        self.deadline = time.monotonic() + self.limit
+        self.deadline = min(time.monotonic() + self.limit, current().end)
         self.notes: list[str] = []
         self.compilation = Compilation.of(problem)
         self.conditions = equivalence_of(problem, self.compilation, settings.allow_nonconvex)
@@ -110,6 +117,13 @@ class _Walk:
                 self._prove(TreatedModel(self.problem, name))
         except KeyboardInterrupt:
             self.termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            self.termination = Termination.TIME_LIMIT
+        lost = self.best is None or not self.best.stationary
+        if lost and self.claim is Verdict.FAILED and not math.isfinite(self.bound) and time.monotonic() < self.deadline:
+            for missing in slope_missing_in_the_box(self.response):
+                self._say(missing)
         return self._finding()
 
     def _auto(self) -> None:
@@ -206,7 +220,8 @@ class _Walk:
             f" {len(exact.conditions.pairs)} complementarity pairs"
         )
         solve = GlobalSolve(exact, engine, self.observer, self.proves)
-        answer = solve(start, self._left())
+        apart = solved_by_pieces(exact.program, engine, self._left() / 4) if exact.program.loose.any() else None
+        answer = solve(start, self._left()) if apart is None else apart
         if answer.status is Status.INFEASIBLE:
             if exact.treatment.name in _THIN:
                 self._say(f"{answer.message}, which numerical trouble says too where {exact.treatment.name} is thin")
@@ -254,7 +269,7 @@ class _Walk:
         return found
 
     def _left(self) -> float:
-        return max(self.deadline - time.monotonic(), 1.0)
+        return max(self.deadline - time.monotonic(), 0.0)
 
     def _conclude_infeasible(self, answer: Answer) -> None:
         self.termination = Termination.OPTIMALITY
@@ -313,8 +328,13 @@ class _Walk:
             self.observer.bounded(self._user(found.cost), bound)
 
     def _finding(self) -> Finding:
+        other = self._refuted()
         bound = self._user(self.bound) if math.isfinite(self.bound) else None
         finding = Finding(self.termination, self.claim, bound=bound, convexity=self.conditions.word, notes=self.notes)
+        if other is not None:
+            finding.upper, finding.lower = other
+            finding.claim = Verdict.BEST_FOUND
+            return finding
         if self.claim is not Verdict.FAILED or self.best is None:
             return finding
         finding.upper, finding.lower = self.best.point.upper, dict(self.best.point.lower)
@@ -325,6 +345,18 @@ class _Walk:
         else:
             finding.claim = Verdict.BEST_FOUND
         return finding
+
+    def _refuted(self) -> tuple[dict[str, Any], dict[str, float]] | None:
+        """A point that beats the bound, or that should not be: the claim is withdrawn."""
+        level = math.inf if self.claim is Verdict.INFEASIBLE else self.bound
+        if self.claim is Verdict.UNBOUNDED or level == -math.inf or self.termination is Termination.INTERRUPTED:
+            return None
+        found = Challenge(self.compilation, self.response, SHARE * self.limit).beats(level)
+        if found is None:
+            return None
+        self._say(withdrawn(self.problem, level, found))
+        self.bound, self.claim, self.termination = -math.inf, Verdict.FAILED, Termination.STALLED
+        return found.upper, found.lower
 
     def _user(self, cost: float) -> float:
         return self.problem.sense * cost
@@ -338,15 +370,13 @@ _THIN = ("product", "strong_duality")  # treatments whose rows have no interior:
 _FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
 _DEEP = 1e5  # F below minus this at a verified point and no bound: it may fall without end
 _FARTHER = 1e2  # then it does if some point is so many times as far down
+_LAST = 0.1  # seconds left of which an engine that was given a limit made nothing
 _EXPLAINING = 10.0  # seconds for saying why there is no point
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
 
 
 def _options(settings: Settings) -> int:
     """The number of local starts, the only option there is."""
-    for option in settings.options:
-        if option != "starts":
-            raise OptionError(f"kkt has no option {option!r}; it takes starts")
     count = int(settings.options.get("starts", DEFAULT_STARTS))
     if count < 1:
         raise OptionError(f"starts={count}: at least one is needed")
@@ -358,4 +388,4 @@ def _why_stopped(answer: Answer, left: float) -> Termination:
         return Termination.INTERRUPTED
     if answer.status is Status.OPTIMAL:
         return Termination.OPTIMALITY
-    return Termination.TIME_LIMIT if left <= 1.0 else Termination.STALLED
+    return Termination.TIME_LIMIT if left <= _LAST else Termination.STALLED

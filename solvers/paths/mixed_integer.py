@@ -31,6 +31,7 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
+from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
@@ -71,6 +72,9 @@ class MixedInteger(Path):
             termination = walk.run()
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            termination = Termination.TIME_LIMIT
         return walk.rounds.finding(termination)
 
 
@@ -80,7 +84,7 @@ class _Walk:
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
         compilation = Compilation.of(problem)
         self._problem, self._engine = problem, settings.engine
-        self._high_point = HighPoint(problem, compilation)
+        self._high_point = HighPoint(problem)
         program, places = self._high_point.program, self._high_point.places
         if program.shape is Shape.NONLINEAR:
             raise RefusedError("the upper level is not linear (or F quadratic); use method='value_function'")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import casadi as ca
@@ -45,6 +46,8 @@ _FIRST_PIECES = 16
 _LARGEST = 2000  # variables of a follower
 _ROUNDS = 200
 
+_Scale = Callable[[float], float]
+
 
 @register("rational")
 class Rational(Path):
@@ -66,7 +69,7 @@ class Rational(Path):
         observer.said(f"F is a rational function of {variable.name}: one basis diagonalizes every follower's Hessian")
         reduced = _reduce(compilation, low, high)
         limit = settings.time_limit or math.inf
-        x, value, bound, done = _minimise(reduced, low, high, limit, observer, problem.sense, compilation.unit)
+        x, value, bound, done = _minimise(reduced, low, high, limit, observer, problem.sense, compilation.scale)
         termination = Termination.OPTIMALITY if done else Termination.TIME_LIMIT
         return Finding(
             termination,
@@ -245,7 +248,7 @@ def _first_pieces(low: float, high: float) -> tuple[Array, Array]:
 
 
 def _minimise(
-    reduced: _Reduced, low: float, high: float, time_limit: float, observer: Observer, sense: int, unit: float
+    reduced: _Reduced, low: float, high: float, time_limit: float, observer: Observer, sense: int, scale: _Scale
 ) -> tuple[float, float, float, bool]:
     """Best x, F there, a lower bound of F, and whether it closed."""
     deadline = time.monotonic() + time_limit
@@ -259,7 +262,7 @@ def _minimise(
         m = _split(a, b)
         best, value = _improve(reduced, m, a, b, best, value)
         bounds = _lower_bounds(reduced, a, b, m)
-        keep = bounds < value - goal * max(unit, abs(value))
+        keep = bounds < value - goal * scale(value)
         discarded = min(discarded, float(bounds[~keep].min(initial=math.inf)))
         bound = min(discarded, float(bounds[keep].min(initial=math.inf)), value)
         observer.bounded(sense * value, sense * bound)
@@ -267,7 +270,7 @@ def _minimise(
             break
         a, m, b = a[keep], m[keep], b[keep]
         a, b = np.concatenate([a, m]), np.concatenate([m, b])
-    margin = 1e-6 * tolerances.CERTIFICATE * max(unit, abs(value), abs(reduced.q0[0]))
+    margin = 1e-6 * tolerances.CERTIFICATE * max(scale(0.0), abs(value), abs(reduced.q0[0]))
     return best, value, bound - margin, not keep.any()
 
 

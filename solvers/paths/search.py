@@ -12,8 +12,6 @@ from below is a function of the history as well (:mod:`bilevel.solvers.anchors`)
 from __future__ import annotations
 
 import inspect
-import math
-import time
 from functools import partial
 
 import numpy as np
@@ -77,7 +75,7 @@ class OuterLoop(Path):
                 _window(search, settings, anchors),
             )
             crew = _crew(compilation, space, settings, gradients, study)
-            return Run(search, space, crew, study, anchors, observer).until(problem, budget, _deadline(settings))
+            return Run(search, space, crew, study, anchors, observer).until(problem, budget, settings.time_limit)
         finally:
             study.close()
 
@@ -108,10 +106,6 @@ def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
         return settings.workers
     most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
-
-
-def _deadline(settings: Settings) -> float:
-    return math.inf if settings.time_limit is None else time.monotonic() + settings.time_limit
 
 
 def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:
@@ -145,8 +139,10 @@ def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Sear
         name = study.identity.get("method", name)
     part = registry.get(Search, name)
     known = [p.name for p in inspect.signature(part.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for option in settings.options:
+    chosen = registry.find(Search, settings.method) is not None  # else some options are of other methods
+    options = {option: value for option, value in settings.options.items() if chosen or option in known}
+    for option in options:
         if option not in known:
             raise OptionError(f"{name} has no option {option!r}; it takes {', '.join(known) or 'none'}")
     rng = np.random.default_rng(settings.seed)
-    return part(space, rng, budget if isinstance(study, NoStudy) else None, **settings.options)
+    return part(space, rng, budget if isinstance(study, NoStudy) else None, **options)

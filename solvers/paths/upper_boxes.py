@@ -33,11 +33,14 @@ from bilevel.convexity.examination import convexity_of
 from bilevel.errors import RefusedError
 from bilevel.graphs.taylor import Taylor
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import is_category
 from bilevel.registry import register
+from bilevel.response.missing_slopes import slope_missing_in_the_box
+from bilevel.response.response import Response
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_search import BoxSearch
+from bilevel.solvers.boxes.epigraph_bends import with_bends
 from bilevel.solvers.boxes.leader_models import LeaderModels
 from bilevel.upper.archive import Archive
 
@@ -62,7 +65,8 @@ class UpperBoxes(Path):
         compilation = Compilation.of(problem)
         _refuse(compilation)
         taylor = Taylor(len(problem.variables))
-        tubes = [AnswerTubes(program, taylor) for program in compilation.programs.values()]
+        box = [compilation.ranges[variable.name] for variable in problem.variables]
+        tubes = [AnswerTubes(with_bends(program, box), taylor) for program in compilation.programs.values()]
         _refuse_unproved(compilation, tubes)
         try:
             leader = LeaderModels(compilation, taylor)
@@ -77,6 +81,8 @@ class UpperBoxes(Path):
         search = BoxSearch(compilation, taylor, tubes, leader, observer, limit)
         search.run()
         finding = _finding(problem, search)
+        if not math.isfinite(search.bound) and search.value < math.inf:
+            finding.notes += slope_missing_in_the_box(Response(problem, compilation=compilation))
         if settings.method == "auto" and finding.termination in (Termination.TIME_LIMIT, Termination.STALLED):
             raise RefusedError(
                 f"its bound did not close within {limit:.3g} seconds; method='upper_boxes' goes on longer"

@@ -33,20 +33,25 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
+from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
+from bilevel.graphs.steepness import spread_of
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.solvers.rounds.alternation import Rounds
+from bilevel.solvers.rounds.finite_points import finite_points
 from bilevel.solvers.rounds.rounder_points import rounder_points
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.high_point import HighPoint
 
 _ROUNDS = 200
 _LARGEST = 5000  # operations in the relaxation; beyond, a global solver does nothing useful in a minute
+_SURELY = 2  # times that: what is counted before is counted roughly
 _SLACK = tolerances.GLOBAL_FEASIBILITY  # in every row: see tolerances.SHARP for what it is needed for
+_FIRST = 0.2  # of the time, for points near the start of a leader without bounds
 _PATIENCE = 3  # rounds in a row at the same x without a better bound
 
 
@@ -71,6 +76,9 @@ class ValueFunction(Path):
             termination = walk.run()
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
+        except OutOfTime:
+            heard()
+            termination = Termination.TIME_LIMIT
         return walk.rounds.finding(termination)
 
 
@@ -88,7 +96,8 @@ class Relaxation:
     def __init__(self, problem: Problem, compilation: Compilation) -> None:
         self._compilation = compilation
         self.conditions = stationary_followers(compilation)
-        self._high_point = HighPoint(problem, compilation, self.conditions)
+        _refuse_surely_large(compilation)
+        self._high_point = HighPoint(problem, self.conditions)
         self._program, self._names = self._high_point.program, self._high_point.places
         _refuse_large(self._program)
         if registry.get(Engine, "scip")().suits(self._program) <= 0.0:
@@ -109,17 +118,30 @@ class Relaxation:
         v, program = self._program.variables, self._program
         x = ca.vertcat(*(v[k] if k is not None else ca.SX(0) for k in self._upper_places()))
         y = ca.vertcat(*(v[self._names[n]] for n in follower.names))
-        point = ca.SX(ca.DM(answer))
         both = [follower.parameters, follower.variables]
+        (point,) = ca.substitute([follower.lowest], both, [x, ca.SX(ca.DM(answer))])
         (hoped,) = ca.substitute([follower.objective], both, [x, y])
         given, rows = ca.substitute([follower.objective, follower.rows], both, [x, point])
+        for _, held in follower.tops:  # met by that point at every x
+            rows[list(held)] = 0.0
         slack = _SLACK * tolerances.scale(float(ca.norm_inf(ca.DM(answer))) if answer.size else 0.0)
-        escapes = list(_escapes(follower, rows, v))
+        escapes = list(_escapes(follower, rows, v, program.lower, program.upper))
         self._cuts += 1
         self._program = _with_row(program, hoped - given - slack, escapes, f"{name}[{self._cuts}]")
 
     def _upper_places(self) -> list[int | None]:
         return [self._names.get(var.name) for var in self._compilation.problem.variables]
+
+
+def _refuse_surely_large(compilation: Compilation) -> None:
+    """The same before it is built, which takes its time: every follower's objective is to be a row of it."""
+    for follower in compilation.programs.values():
+        squares = sum(len(square.factor.hessian) ** 2 for square in follower.squares)
+        size = max(squares, follower.rest.graph.n_instructions())
+        if size > _SURELY * _LARGEST:
+            raise RefusedError(
+                f"{follower.name} alone has {size} operations, more than the {_LARGEST} that are worth a global solver"
+            )
 
 
 def _refuse_large(program: Program) -> None:
@@ -150,7 +172,7 @@ def _smooth(program: Program) -> bool:
     return all(graph.instruction_id(k) in everywhere for k in range(graph.n_instructions()))
 
 
-def _escapes(follower: Program, rows: ca.SX, v: ca.SX) -> Iterable[ca.SX]:
+def _escapes(follower: Program, rows: ca.SX, v: ca.SX, low: Array, high: Array) -> Iterable[ca.SX]:
     """Expressions that are at most zero exactly where the fixed answer breaks one side of a row that depends on x."""
     for k in range(follower.m):
         row = rows[k]
@@ -158,7 +180,8 @@ def _escapes(follower: Program, rows: ca.SX, v: ca.SX) -> Iterable[ca.SX]:
             continue
         for limit, sign in ((follower.row_upper[k], 1.0), (follower.row_lower[k], -1.0)):
             if math.isfinite(limit):
-                yield tolerances.FEASIBILITY * tolerances.scale(float(limit)) + sign * (float(limit) - row)
+                margin = tolerances.FEASIBILITY * spread_of(row, v, low, high).scale(float(limit))
+                yield margin + sign * (float(limit) - row)
 
 
 def _with_row(program: Program, row: ca.SX, escapes: list[ca.SX], name: str) -> Program:
@@ -208,6 +231,10 @@ class _Walk:
 
     def _alternate(self) -> Termination:
         stuck, rounds = 0, self.rounds
+        until = (1.0 - _FIRST) * rounds.left
+        for near in finite_points(self._problem):
+            if rounds.left > until:
+                self._ask(near)
         for _ in range(_ROUNDS):
             if rounds.left <= 0:
                 return Termination.TIME_LIMIT
@@ -215,12 +242,12 @@ class _Walk:
             if answer.status is Status.INFEASIBLE:
                 return rounds.empty()
             better = rounds.raise_bound(answer.bound)
+            if answer.bound == -math.inf and answer.message and answer.message not in rounds.notes:
+                rounds.notes.append(answer.message)
             if answer.y is None or answer.status is Status.UNBOUNDED:
                 return self._no_point(answer)
             upper = self._relaxation.upper_values(answer.y)
-            for name, y in rounds.answers(rounds.ask(upper)):
-                self._relaxation.add(name, y)
-            rounds.report()
+            self._ask(upper)
             if rounds.closed:
                 return Termination.OPTIMALITY
             stuck = stuck + 1 if upper == self._last and not better else 0
@@ -228,6 +255,12 @@ class _Walk:
             if stuck >= _PATIENCE:
                 break
         return Termination.STALLED
+
+    def _ask(self, upper: dict[str, Any]) -> None:
+        """The followers' answer at a point, and the rows that follow from it."""
+        for name, y in self.rounds.answers(self.rounds.ask(upper)):
+            self._relaxation.add(name, y)
+        self.rounds.report()
 
     def _no_point(self, answer: Answer) -> Termination:
         if answer.interrupted:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bilevel import tolerances
+from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
@@ -22,6 +22,7 @@ from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
+from bilevel.solvers.rounds.challenge import SHARE, Challenge, withdrawn
 from bilevel.solvers.single_level.infeasibility import why_infeasible
 from bilevel.upper.archive import Archive, Evaluation
 
@@ -63,7 +64,8 @@ class Rounds:
     def __init__(self, problem: Problem, compilation: Compilation, settings: Settings, observer: Observer) -> None:
         self._problem, self._observer = problem, observer
         self.response = Response(problem, compilation=compilation)
-        self._deadline = time.monotonic() + (settings.time_limit or DEFAULT_TIME)
+        limit = settings.time_limit or DEFAULT_TIME
+        self._deadline, self._worth = min(time.monotonic() + limit, deadline.current().end), SHARE * limit
         self._archive, self._best, self.bound = Archive(), _Best(), -math.inf
         self.notes: list[str] = []
         self.infeasible = self.unbounded = self._unproved = False
@@ -90,7 +92,7 @@ class Rounds:
 
     def raise_bound(self, bound: float) -> bool:
         """Learn a lower bound; whether it is worth speaking of."""
-        better = bound > self.bound + 0.1 * tolerances.CERTIFICATE * tolerances.scale(bound)
+        better = bound > self.bound + 0.1 * tolerances.CERTIFICATE * self.response.compilation.scale(bound)
         self.bound = max(self.bound, bound)
         return better
 
@@ -134,8 +136,23 @@ class Rounds:
         self.notes.append("the relaxation lost the point already found to rounding: its bound stays where it was")
         return Termination.STALLED
 
+    def _challenge(self) -> bool:
+        """Hold bound or emptiness against some points; whether it had to be withdrawn."""
+        level = math.inf if self.infeasible else self.bound
+        if self.unbounded or level == -math.inf:
+            return False
+        found = Challenge(self.response.compilation, self.response, self._worth).beats(level)
+        if found is None:
+            return False
+        self.ask(found.upper)
+        self.notes.append(withdrawn(self._problem, level, found))
+        self.bound, self.infeasible = -math.inf, False
+        return True
+
     def finding(self, termination: Termination) -> Finding:
         """What the rounds came to."""
+        if termination is not Termination.INTERRUPTED and self._challenge():
+            termination = Termination.STALLED
         best = self._best
         found = best.upper is not None
         claim = Verdict.CERTIFIED_GLOBAL if self.closed else Verdict.BEST_FOUND if found else Verdict.FAILED

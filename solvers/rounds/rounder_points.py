@@ -37,12 +37,13 @@ def rounder_points(problem: Problem, upper: dict[str, Any]) -> Iterator[dict[str
                 value = round(upper[var.name], digits) + 0.0  # no negative zero
                 value = value if low is None else max(value, low)
                 near[var.name] = value if high is None else min(value, high)
-        if near not in seen and _inside(problem, near):
+        if near not in seen and inside(problem, near):
             seen.append(near)
             yield near
 
 
-def _inside(problem: Problem, upper: dict[str, Any]) -> bool:
+def inside(problem: Problem, upper: dict[str, Any]) -> bool:
+    """Whether an upper point keeps the constraints over x alone and the predicates."""
     if not all(allowed.holds([upper[var.name] for var in allowed.variables]) for allowed in problem.allowed):
         return False
     evaluate = evaluator({id(var): upper[var.name] for var in problem.variables})

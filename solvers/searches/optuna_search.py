@@ -124,12 +124,22 @@ class OptunaSearch(Search):
         """Show the sampler a point that is not its own."""
         from optuna.trial import create_trial
 
-        values = {d.name: d.value(c) if d.categorical else c for d, c in zip(self.space.dimensions, point, strict=True)}
+        values = {d.name: _parameter(d, c) for d, c in zip(self.space.dimensions, point, strict=True)}
         self._study.add_trial(create_trial(params=values, distributions=self._distributions, value=value))
 
 
+def _is_known(dimension: Dimension) -> bool:
+    """Whether Optuna takes the values of a category as they are; the others are told by their number."""
+    kinds = (type(None), bool, int, float, str)
+    return all(type(value) in kinds for value in dimension.values or ())
+
+
+def _parameter(dimension: Dimension, coordinate: float) -> Any:
+    return dimension.value(coordinate) if dimension.categorical and _is_known(dimension) else coordinate
+
+
 def _coordinate(dimension: Dimension, parameter: Any) -> float:
-    if dimension.categorical:
+    if dimension.categorical and _is_known(dimension):
         return dimension.coordinate(parameter)
     return int(parameter) if dimension.integer else float(parameter)
 
@@ -138,7 +148,8 @@ def _distribution(dimension: Dimension) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if dimension.categorical:
-        return CategoricalDistribution(dimension.values or ())
+        values = dimension.values or ()
+        return CategoricalDistribution(values if _is_known(dimension) else range(len(values)))
     if dimension.integer:
         return IntDistribution(int(dimension.lower), int(dimension.upper))
     return FloatDistribution(dimension.lower, dimension.upper, log=dimension.scale == "log")

@@ -6,20 +6,15 @@ optimum bounds F. Paths that add what the follower's answers teach start from it
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from typing import Any
-
-import casadi as ca
-import numpy as np
 
 from bilevel import registry
 from bilevel.arrays import Array
 from bilevel.contracts.treatment import Treatment
 from bilevel.kkt.conditions import OptimalityConditions, apply_conditions
 from bilevel.kkt.single_level import SingleLevel
-from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
+from bilevel.reading.pieces import is_category, solved_value
 from bilevel.reading.problem import Problem
 
 
@@ -38,53 +33,28 @@ class HighPoint:
     Attributes
     ----------
     program : Program
-        Minimised. Lists of values and predicates are expressed by binaries; every follower's variable is there, also
-        one that only its objective mentions.
+        Minimised. Lists of values and predicates are expressed by binaries; every variable of both levels is there,
+        also one that only a follower's objective mentions.
     places : dict
         Where each variable stands in the program, by name.
     """
 
-    def __init__(self, problem: Problem, compilation: Compilation, conditions: frozenset[str] = frozenset()) -> None:
+    def __init__(self, problem: Problem, conditions: frozenset[str] = frozenset()) -> None:
         self._variables = problem.variables
         self._model = problem.model.clone()
         block = apply_conditions(self._model, conditions=conditions)
         assert isinstance(block, OptimalityConditions)
         self._block = block
         registry.get(Treatment, "sos1")().apply(self._model)
-        self._single = SingleLevel(self._model)
+        # Both levels' variables that only a follower's objective mentions too: rows made of that objective hold them.
+        names = [var.name for var in (*problem.variables, *problem.lower_variables) if not is_category(var)]
+        there = [self._model.find_component(name) for name in names]
+        self._single = SingleLevel(self._model, also=[var for var in there if var is not None])
         self.places = {var.name: k for k, var in enumerate(self._single.variables)}
-        self.program = self._with_missing(self._single.program, compilation)
-
-    def _with_missing(self, program: Program, compilation: Compilation) -> Program:
-        """Variables that only a follower's objective mentions are missing from the single-level model: add them."""
-        for compiled in compilation.programs.values():
-            new = [k for k, name in enumerate(compiled.names) if name not in self.places]
-            if not new:
-                continue
-            for place, k in enumerate(new):
-                self.places[compiled.names[k]] = program.n + place
-            symbols = ca.SX.sym("free", len(new))
-            program = replace(
-                program,
-                variables=ca.vertcat(program.variables, symbols),
-                lower=np.concatenate([program.lower, compiled.lower[new]]),
-                upper=np.concatenate([program.upper, compiled.upper[new]]),
-                integer=np.concatenate([program.integer, compiled.integer[new]]),
-                names=(*program.names, *(compiled.names[k] for k in new)),
-            )
-        return program
+        self.program: Program = self._single.program
 
     def upper_values(self, solution: Array) -> dict[str, Any]:
         """The leader's decision in a solution, by name."""
         self._single.load(solution[: len(self._single.variables)])
         self._block.recover()
-        values = {}
-        for var in self._variables:
-            value = self._model.find_component(var.name).value
-            low, high = var.bounds
-            if not isinstance(value, str):
-                value = 0.0 if value is None else value
-                value = min(max(value, -math.inf if low is None else low), math.inf if high is None else high)
-                value = round(value) if not var.is_continuous() and (var.is_integer() or var.is_binary()) else value
-            values[var.name] = value
-        return values
+        return {var.name: solved_value(self._model.find_component(var), var) for var in self._variables}

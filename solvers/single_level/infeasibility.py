@@ -19,7 +19,6 @@ from bilevel import registry
 from bilevel.contracts.engine import Engine
 from bilevel.errors import BilevelError
 from bilevel.programs.answer import Status
-from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem
 from bilevel.solvers.single_level.global_proof import proving_engine
@@ -67,7 +66,7 @@ def _why(problem: Problem, until: float) -> str:
 
 def _high_point(problem: Problem, left_out: list[str]) -> Program:
     model = _without(problem, left_out)
-    return HighPoint(model, Compilation(model)).program
+    return HighPoint(model).program
 
 
 def _without(problem: Problem, names: Iterable[str]) -> Problem:

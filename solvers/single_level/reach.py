@@ -37,7 +37,7 @@ from bilevel.arrays import Array
 from bilevel.graphs.intervals import ENTIRE, Graph, Interval
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
-from bilevel.reading.variables import is_category
+from bilevel.reading.pieces import is_category
 
 _LARGEST = 300  # variables of a follower, for dense matrices
 _LONGEST = 200_000  # instructions of its Hessian, which are walked in Python

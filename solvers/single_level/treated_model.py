@@ -15,8 +15,10 @@ from bilevel.contracts.treatment import Treatment
 from bilevel.errors import RefusedError
 from bilevel.expressions.translation import evaluator
 from bilevel.kkt.conditions import apply_conditions
+from bilevel.kkt.lifting import lift_above
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.programs.program import Program
+from bilevel.reading.pieces import solved_value
 from bilevel.reading.problem import Problem
 
 Values = dict[str, float]
@@ -26,7 +28,8 @@ Values = dict[str, float]
 class TreatedModel:
     """One problem under one treatment.
 
-    Maxima stay as they are: the compiled form takes them, with the derivative of the piece that attains them.
+    Maxima that are no epigraphs stay as they are: the compiled form takes them, with the derivative of the piece that
+    attains them.
 
     Parameters
     ----------
@@ -57,6 +60,7 @@ class TreatedModel:
         self.model = problem.model.clone()
         self._inner = Problem.read(self.model)
         self.conditions = apply_conditions(self._inner, lift=False, weighted=weighted)
+        lift_above(self._inner, self.conditions)
         for var in (*self._inner.variables, *self._inner.lower_variables):
             if bounds is not None and var.name in bounds:
                 _narrow(var, *bounds[var.name])
@@ -112,7 +116,7 @@ class TreatedModel:
         self.single.load(np.clip(values, self.program.lower, self.program.upper))
         self.conditions.recover()
         upper = {
-            ours.name: _within_domain(theirs, ours)
+            ours.name: solved_value(theirs, ours)
             for ours, theirs in zip(self.problem.variables, self._inner.variables, strict=True)
         }
         lower = {}
@@ -134,19 +138,3 @@ def _narrow(var: Any, low: float, high: float) -> None:
         var.setlb(low)
     if var.ub is None and math.isfinite(high):
         var.setub(high)
-
-
-def _within_domain(solved: Any, var: Any) -> Any:
-    """A solved value moved onto the domain of the user's variable, from which it is off by a solver's tolerance."""
-    value = solved.value
-    if value is None:  # nothing mentions it: any value will do
-        return (
-            var.value if var.value is not None else next(iter(var.domain)) if var.domain.isfinite() else var.lb or 0.0
-        )
-    if isinstance(value, str):
-        return value
-    if var.is_integer() or var.is_binary():
-        return round(value)
-    low, high = var.bounds if var.is_continuous() else (None, None)
-    value = value if low is None else max(value, low)
-    return float(value if high is None else min(value, high))

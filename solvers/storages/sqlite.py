@@ -163,7 +163,7 @@ def _short(text: str) -> str:
 
 def _record(evaluation: Evaluation) -> str:
     """Every field as JSON; floats in it have all their digits."""
-    return json.dumps(asdict(evaluation), default=lambda number: number.item())
+    return json.dumps(asdict(evaluation), default=lambda value: value.item() if hasattr(value, "item") else str(value))
 
 
 def _evaluation(record: str) -> Evaluation:

@@ -80,7 +80,7 @@ def test_formula_solves_the_optimality_conditions(shape, n, m, seed, x):
     exact = np.linalg.solve(system, np.concatenate([-c, b + x]))[:n]
     assert margin > 0
     np.testing.assert_allclose(y, exact, atol=1e-8 * max(1.0, np.abs(exact).max()))
-    value = 0.5 * (1 + x) * exact @ H @ exact + c @ exact + x
+    value = 0.5 * (1 + x) * exact @ H @ exact + c @ exact  # the term in x alone is none of what the follower goes by
     assert objective == pytest.approx(value, rel=1e-8, abs=1e-8)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 
 import bilevel
@@ -26,14 +26,8 @@ ROOT = str(Path(bilevel.__file__).parents[1])
 def run(*arguments, cwd):
     """The command line in a process of its own."""
     path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [sys.executable, "-m", "bilevel.solve", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    command = [sys.executable, "-m", "bilevel.solve", *arguments]
+    return commands.run(command, cwd=cwd, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.fixture
@@ -223,7 +217,7 @@ def test_help_imports_nothing_heavy(argument):
         "heavy = {'pyomo', 'casadi', 'numpy', 'rich', 'matplotlib', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy; sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = commands.run([sys.executable, "-c", code])
     assert (done.returncode, done.stderr) == (0, "")
     assert "  random " in done.stdout
     assert "Seeded random points" in done.stdout
@@ -250,5 +244,5 @@ def test_a_reader_who_leaves_is_no_error(argument):
     os.close(reading)
     command = [sys.executable, "-m", "bilevel.solve", argument]
     with os.fdopen(writing, "w") as gone:
-        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, timeout=60, cwd=ROOT)
+        done = commands.run(command, stdout=gone, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")

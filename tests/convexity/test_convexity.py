@@ -237,10 +237,11 @@ def test_upper_values_are_taken_from_their_domain():
     ("function", "smooth"),
     [
         (lambda x, y: (y[0] - x[0]) ** 2, True),
-        (lambda x, y: abs(y[0]), False),
+        (lambda x, y: abs(y[0]), True),  # an epigraph
+        (lambda x, y: maximum([exp(y[0]), 1]), False),
         (lambda x, y: abs(x[0]) * y[0] ** 2, True),
         (lambda x, y: abs(y[0] + 3), True),
-        (lambda x, y: maximum([y[0], 0]), False),
+        (lambda x, y: maximum([y[0], 0]), True),
         (lambda x, y: sqrt(y[0] ** 2 + y[1] ** 2), False),
         (lambda x, y: sqrt(y[0] ** 2 + y[1] ** 2 + 1), True),
     ],

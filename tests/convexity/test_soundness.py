@@ -146,5 +146,5 @@ def test_no_hessian_contradicts_a_proof(terms, weight, data):
         hessian = ca.Function("hessian", [program.parameters, program.variables], [program.hessian])
         random = np.random.default_rng(data.draw(st.integers(0, 10**6)))
         for _ in range(20):
-            values = hessian(random.uniform(0, 1, len(problem.variables)), random.uniform(-2, 2, 2)).full()
+            values = hessian(random.uniform(0, 1, len(problem.variables)), random.uniform(-2, 2, program.n)).full()
             assert np.linalg.eigvalsh(values)[0] >= -1e-7

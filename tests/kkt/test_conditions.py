@@ -282,7 +282,7 @@ def _response(m):
 
 
 def _kink(m):
-    m.lower.obj.set_value(abs(m.lower.y - m.x))
+    m.lower.obj.set_value(-abs(m.lower.y - m.x))
 
 
 def _taken(m):

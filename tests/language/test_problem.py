@@ -391,32 +391,6 @@ def test_a_deactivated_followers_variable():
     assert "activate its LowerLevel, or fix it" in message
 
 
-def test_a_disjunction_is_refused_with_the_cure():
-    from pyomo import gdp
-
-    model = toy()
-    model.d = gdp.Disjunction(expr=[[model.x <= 1], [model.x >= 2]])
-    message = refusal(model)
-    assert "Disjunct" in message
-    assert "gdp.bigm" in message
-
-
-def test_a_special_ordered_set_in_the_lower_level_is_refused():
-    model = toy()
-    model.lower.z = pyo.Var([1, 2], bounds=(0, 1))
-    model.lower.sos = pyo.SOSConstraint(var=model.lower.z, sos=1)
-    assert "lower.sos" in refusal(model)
-
-
-def test_a_follower_cannot_choose_from_a_list():
-    model = toy()
-    model.lower.y.domain = pyo.Set(initialize=[0.5, 1.5, 1.75], ordered=True)
-    model.lower.y.domain.construct()
-    message = refusal(model)
-    assert message.startswith("lower.y has the domain")
-    assert "binaries" in message
-
-
 def test_every_refusal_is_a_bilevel_error():
     assert issubclass(UntranslatableError, ModelError)
     assert issubclass(ModelError, BilevelError)

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bilevel import Allowed, LowerLevel, discretize, set_scale
-from bilevel.errors import SpaceError
+from bilevel.errors import ModelError, SpaceError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.upper.dimension import Dimension
@@ -104,7 +104,7 @@ def test_integers_take_whole_bounds_inside_fractional_ones(a, b):
     whole = [k for k in range(-6, 7) if low - 1e-9 <= k <= high + 1e-9]
     assume(all(abs(low - k) > 1e-8 and abs(high - k) > 1e-8 for k in range(-6, 7)))
     if not whole:
-        with pytest.raises(SpaceError, match="no value"):
+        with pytest.raises(ModelError, match="no integer lies between"):
             single(within=pyo.Integers, bounds=(low, high))
         return
     dimension = single(within=pyo.Integers, bounds=(low, high))
@@ -154,14 +154,25 @@ def test_the_order_of_a_list_is_the_order_of_the_sequence():
         ({"bounds": (0, None)}, "needs both"),
         ({"within": pyo.Integers}, "needs both"),
         ({"within": pyo.Integers, "bounds": (0, math.inf)}, "needs both"),
-        ({"bounds": (2, 1)}, "leave it no value"),
-        ({"within": pyo.Integers, "bounds": (0.2, 0.8)}, "no value"),
-        ({"within": pyo.Binary, "bounds": (0.2, 0.8)}, "no value"),
-        ({"within": pyo.Set(initialize=[1, 2, 4]), "bounds": (5, 9)}, "no value"),
     ],
 )
 def test_domains_that_cannot_be_searched(arguments, message):
     with pytest.raises(SpaceError, match=message) as caught:
+        single(**arguments)
+    assert str(caught.value).startswith("x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"bounds": (2, 1)}, "no value lies between"),
+        ({"within": pyo.Integers, "bounds": (0.2, 0.8)}, "no integer lies between"),
+        ({"within": pyo.Binary, "bounds": (0.2, 0.8)}, "no integer lies between"),
+        ({"within": pyo.Set(initialize=[1, 2, 4]), "bounds": (5, 9)}, "no value of its domain"),
+    ],
+)
+def test_boxes_that_hold_nothing_are_refused_when_the_model_is_read(arguments, message):
+    with pytest.raises(ModelError, match=message) as caught:
         single(**arguments)
     assert str(caught.value).startswith("x")
 

@@ -403,10 +403,15 @@ def marked(method: str) -> list[Any]:
     return found
 
 
+def limit(case: Any) -> float:
+    """The fast ones end by themselves within two seconds: theirs is for a machine that has much else to do."""
+    return 30 if case.slow else 100
+
+
 @pytest.mark.parametrize("name", marked("auto"))
 def test_auto_never_claims_too_much(name: str) -> None:
     case = CASES[name]
-    result = bilevel.solve(case.create(), time_limit=30 if case.slow else 10)
+    result = bilevel.solve(case.create(), time_limit=limit(case))
     check(name, result)
     if case.status == "optimal" and not case.slow:
         assert result.verdict.holds_a_point, result.notes
@@ -419,7 +424,7 @@ def test_auto_never_claims_too_much(name: str) -> None:
 def test_kkt_never_claims_too_much(name: str) -> None:
     case = CASES[name]
     try:
-        result = bilevel.solve(case.create(), "kkt", time_limit=30 if case.slow else 10)
+        result = bilevel.solve(case.create(), "kkt", time_limit=limit(case))
     except RefusedError:
         pytest.skip("refused")
     check(name, result)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import pyomo.environ as pyo
@@ -247,8 +248,9 @@ def test_refusals_name_the_cause():
 
 def test_a_time_limit_keeps_the_best_point():
     model, _ = interdiction(18, 0)
+    began = time.process_time()
     result = solve(model, time_limit=1)
-    assert result.seconds < 15
+    assert time.process_time() - began < 10  # of the processor: what else the machine does is no matter
     if result.verdict != "certified_global":
         assert result.termination == "time_limit"
         assert result.verdict == "best_found"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
 import sys
 from dataclasses import replace
 
+import commands
 import numpy as np
 import pyomo.environ as pyo
 import pytest
@@ -172,11 +172,11 @@ def test_same_points_in_another_process(name):
     )
     paths = [os.path.dirname(__file__), *filter(None, sys.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "77"}
-    there = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
-    ).stdout.strip()
+    there = commands.run([sys.executable, "-c", program], env=environment, check=True)
     space = mixed()
-    assert there == str([list(map(float.hex, map(float, p))) for p in walk(make(name, space), space, 18)])
+    assert there.stdout.strip() == str(
+        [list(map(float.hex, map(float, p))) for p in walk(make(name, space), space, 18)]
+    )
 
 
 @pytest.mark.parametrize("name", ALL)

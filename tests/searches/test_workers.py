@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
+from contextlib import contextmanager
 
+import commands
+import psutil
 import pyomo.environ as pyo
 import pytest
+from left_behind import alive
 from test_contract import SEARCHES, build, in_space
 from test_study import StopAt, solve, told
 
@@ -184,6 +186,7 @@ def test_nobody_is_not_enough(workers):
 
 SLOW = """
 import time
+from contextlib import contextmanager
 import pyomo.environ as pyo
 from bilevel import LowerLevel
 
@@ -202,49 +205,50 @@ model.obj = pyo.Objective(expr=model.lower.y)
 """
 
 
-def children(pid):
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in listed.stdout.split()]
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
-def test_ctrl_c_keeps_all_and_nobody_is_left(how, tmp_path):
-    """A terminal sends Ctrl-C to the workers as well; kill -9 reaches the parent alone."""
+@contextmanager
+def working(tmp_path, budget, **settings):
+    """The command line at work with two workers, once it has stored a few points; it, its study and its workers."""
     (tmp_path / "slow.py").write_text(SLOW)
     study = f"{tmp_path}/study.db"
-    command = [sys.executable, "-m", "bilevel.solve", "slow.py", "--method", "random", "--budget", "100000"]
+    command = [sys.executable, "-m", "bilevel.solve", "slow.py", "--method", "random", "--budget", str(budget)]
     command += ["--workers", "2", "--json", "out.json", "--study", study]
-    run = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + 120
-    while len(stored(study)) < 6 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    family = children(run.pid)
-    assert len(family) >= 2
-    if how is signal.SIGINT:
-        os.killpg(run.pid, how)
-    else:
-        os.kill(run.pid, how)
-    _, err = run.communicate(timeout=60)
-    while any(map(alive, family)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, family))
-    if how is signal.SIGINT:
-        assert run.returncode == 130, err
-        assert "Traceback" not in err
-        found = json.loads((tmp_path / "out.json").read_text())
-        assert found["termination"] == "interrupted"
-        assert found["evaluations"] == len(stored(study)) >= 6
+    with commands.started(command, cwd=tmp_path, **settings) as run:
+        commands.wait_for(lambda: len(stored(study)) >= 6 or run.poll() is not None)
+        family = psutil.Process(run.pid).children(recursive=True)
+        assert len(family) >= 2
+        yield run, study, family
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGTERM, signal.SIGKILL))]
+)
+def test_ctrl_c_keeps_all_and_nobody_is_left(how, tmp_path):
+    """A terminal sends Ctrl-C to the workers as well; kill and kill -9 reach the parent alone."""
+    with working(tmp_path, 100_000) as (run, study, family):
+        if how is signal.SIGINT:
+            os.killpg(run.pid, how)
+        else:
+            os.kill(run.pid, how)
+        _, err = run.communicate(timeout=commands.PATIENCE)
+        commands.wait_for(lambda: not any(map(alive, family)))
+        if how is signal.SIGINT:
+            assert run.returncode == 130, err
+            assert "Traceback" not in err
+            found = json.loads((tmp_path / "out.json").read_text())
+            assert found["termination"] == "interrupted"
+            assert found["evaluations"] == len(stored(study)) >= 6
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_job_in_the_background_does_not_hear_the_terminals_ctrl_c(tmp_path):
+    """``nohup python -m bilevel.solve ... &`` starts it with Ctrl-C ignored, as are its workers: it goes on to its end."""
+    with working(tmp_path, 40, hears=False) as (run, study, family):
+        os.killpg(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=commands.PATIENCE)
+        assert (run.returncode, err) == (0, "")
+        commands.wait_for(lambda: not any(map(alive, family)))
+        assert json.loads((tmp_path / "out.json").read_text())["evaluations"] == len(stored(study)) == 40
 
 
 def stored(study):
@@ -270,6 +274,6 @@ def test_ctrl_c_while_workers_start_is_heard_when_they_have():
             signal.pthread_kill(threading.get_ident(), signal.SIGINT)
             reached.append(True)
 
-    with pytest.raises(KeyboardInterrupt):
+    with commands.ctrl_c(), pytest.raises(KeyboardInterrupt):
         interrupted()
     assert reached

@@ -271,7 +271,7 @@ def wavy(model):
 
 
 def kinked(model):
-    model.lower.obj.set_value((model.lower.y - model.x) ** 2 + abs(model.lower.y))
+    model.lower.obj.set_value((model.lower.y - model.x) ** 2 - 0.1 * abs(model.lower.y))
 
 
 def curved_row(model):
