@@ -122,7 +122,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "kkt": {"language", "expressions", "reading", "programs", "contracts", "registry"},
     "results": {"upper", "contracts", "registry"},
-    "verify": {"language", "expressions", "reading", "programs", "convexity", "contracts", "response", "results"},
+    "verify": {
+        "language",
+        "expressions",
+        "reading",
+        "programs",
+        "convexity",
+        "sensitivity",
+        "contracts",
+        "response",
+        "results",
+    },
     "files": {"language", "reading", "programs", "kkt"},
     "api": {
         *(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import as_number, within_domain
 from bilevel.reading.problem import Problem
-from bilevel.response.dual_signs import flat_by_sign
 from bilevel.response.response import Response
 from bilevel.results.result import Result
+from bilevel.sensitivity.dual_signs import flat_by_sign
 from bilevel.verify.check import Check
 from bilevel.verify.elsewhere import noise_elsewhere
 from bilevel.verify.free_riders import falls_without_end, free_riders
@@ -35,8 +36,8 @@ def judged(problem: Problem, finding: Finding, method: str) -> Result:
     hidden = {var.name for var in problem.lower_variables} - {var.name for var in problem.reported_variables}
     if hidden:
         result.lower = _without(hidden, result.lower)
-        for evaluation in result.history:
-            evaluation.lower = _without(hidden, evaluation.lower)
+        # The finding's own history stays whole: it may be looked at once more.
+        result.history = [replace(e, lower=_without(hidden, e.lower)) for e in result.history]
     return result
 
 
@@ -103,6 +104,12 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     return result if check.noise is None else _noisy(result, check.noise)
 
 
+def _unbounded(result: Result, why: str) -> Result:
+    result.verdict, result.termination, result.bound = Verdict.UNBOUNDED, Termination.OPTIMALITY, None
+    result.notes.append(f"unbounded: {why}")
+    return result
+
+
 def _noisy(result: Result, noise: Noise) -> Result:
     """A space that was enumerated is used up, and nothing is proved."""
     result.noise = noise.size
@@ -115,12 +122,6 @@ def _unproved(result: Result, noise: Noise) -> Result:
     result.verdict = Verdict.FAILED
     result.notes.append(str(noise))
     return _noisy(result, noise)
-
-
-def _unbounded(result: Result, why: str) -> Result:
-    result.verdict, result.termination, result.bound = Verdict.UNBOUNDED, Termination.OPTIMALITY, None
-    result.notes.append(f"unbounded: {why}")
-    return result
 
 
 def unbounded_at_once(problem: Problem) -> Finding | None:

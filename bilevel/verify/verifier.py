@@ -90,6 +90,10 @@ class Verifier:
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
 
+    def _settled(self, upper: dict[str, Any]) -> dict[str, Any]:
+        """The point with every value a member of its variable's domain: computed ones are off by rounding."""
+        return {name: within_domain(self._homes[name], v) if name in self._homes else v for name, v in upper.items()}
+
     def _asked_again(self, x: Array, reply: Reply, fresh: Check, candidate: dict[str, Any] | None) -> Noise | None:
         """What response functions say once more: noise where F sees it, a complaint where there is no answer."""
         again = self._response.tried(x)
@@ -118,10 +122,6 @@ class Verifier:
         """Values by the variables' ids, of all that can stand in algebra."""
         values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
         return values | {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
-
-    def _settled(self, upper: dict[str, Any]) -> dict[str, Any]:
-        """The point with every value a member of its variable's domain: computed ones are off by rounding."""
-        return {name: within_domain(self._homes[name], v) if name in self._homes else v for name, v in upper.items()}
 
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""

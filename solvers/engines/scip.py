@@ -26,6 +26,7 @@ from bilevel.programs.answer import Answer, Status
 from bilevel.programs.extents import box_below, box_of_rows
 from bilevel.programs.program import Program
 from bilevel.registry import register
+from bilevel.solvers.engines.open_units import open_units
 from bilevel.solvers.engines.scaled_values import Measure, Scaled, unit_of
 from bilevel.solvers.engines.scip_expressions import HARMLESS, Builder, degree, instructions
 from bilevel.solvers.libraries.scip_silence import silence
@@ -159,7 +160,7 @@ class ScipSolver(Solver):
         box = None if margin is None else box_below(program, parameters, margin)
         box = (program.lower, program.upper) if box is None else box
         box = box_of_rows(program, parameters, *box) if program.loose.any() else box
-        units = self._units(*box)
+        units, sizes = open_units(program, parameters, self._units(*box), *box)
         variables = self._variables(model, units, *box)
         scaled = [
             Scaled(variable * 1.0, float(unit), (float(low), float(high)))
@@ -175,7 +176,7 @@ class ScipSolver(Solver):
         cost = measure.inner(objective)
         try:
             with silence():
-                broken = self._add_rows(model, rows)
+                broken = self._add_rows(model, rows, sizes)
                 if broken is not None:
                     return Answer(Status.INFEASIBLE, message=f"{broken} cannot hold at this point"), None
                 self._set_objective(model, cost)
@@ -256,7 +257,7 @@ class ScipSolver(Solver):
             for k in range(self.program.n)
         ]
 
-    def _add_rows(self, model: Any, rows: list[Any]) -> str | None:
+    def _add_rows(self, model: Any, rows: list[Any], sizes: Array) -> str | None:
         """Add every row; the name of a constant row that is violated, if there is one."""
         program = self.program
         for k, row in enumerate(rows):
@@ -265,7 +266,7 @@ class ScipSolver(Solver):
                 if row < low - tolerances.FEASIBILITY or row > high + tolerances.FEASIBILITY:
                     return program.row_names[k] if program.row_names else f"row {k}"
                 continue
-            unit = _row_unit(row, low, high)
+            unit = _row_unit(row, low, high, float(sizes[k]))
             body = (row.unit / unit) * row.expression
             if low == high:
                 model.addCons(body == low / unit)
@@ -314,10 +315,10 @@ def _set_gap(model: Any, gap: float, unit: float) -> None:
     model.setParam("limits/absgap", gap / max(1.0, unit))
 
 
-def _row_unit(row: Scaled, low: float, high: float) -> float:
-    """What a row is divided by: the unit of what is left of it beside its limit."""
+def _row_unit(row: Scaled, low: float, high: float, size: float) -> float:
+    """What a row is divided by: the unit of what is left of it beside its limit, of its size where that has no end."""
     limit = low if math.isfinite(low) else high if math.isfinite(high) else 0.0
-    return unit_of((min(row.range[0] - limit, 0.0), max(row.range[1] - limit, 0.0))) or 1.0
+    return unit_of((min(row.range[0] - limit, 0.0), max(row.range[1] - limit, 0.0))) or unit_of((0.0, size)) or 1.0
 
 
 def _set_parameters(model: Any) -> None:

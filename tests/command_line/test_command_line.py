@@ -188,7 +188,7 @@ def test_json_has_the_field_names(tmp_path, capsys):
     path = tmp_path / "out.json"
     assert main(["toy", "--method", "random", "--budget", "3", "--json", str(path)]) == 0
     read = json.loads(path.read_text())
-    assert set(read) == set(Result.__dataclass_fields__)
+    assert set(read) == {*Result.__dataclass_fields__, "failures"}
     assert len(read["history"]) == read["evaluations"] == 3
     capsys.readouterr()
     assert main(["toy", "--compare", "random,grid", "--budget", "3", "--json", "-"]) == 0
