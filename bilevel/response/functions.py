@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from bilevel.deadline import OutOfTime
 from bilevel.errors import ModelError
 from bilevel.programs.answer import Answer, Status
+from bilevel.programs.answer_shape import AnswerShape
 from bilevel.reading.follower import Follower
-from bilevel.response.answer_shape import AnswerShape
 
 
 class FunctionAnswering:
@@ -33,9 +34,9 @@ class FunctionAnswering:
         """
         try:
             reply = self._function(upper) if self._index is None else self._function(upper, self._index)
-        except BaseException as error:
-            if _is_meant_for_us(error):
-                raise
+        except (KeyboardInterrupt, OutOfTime):
+            raise
+        except BaseException as error:  # SystemExit too: a script that leaves its process means its own, not the search
             return Answer(Status.FAILED, message=f"{type(error).__name__}: {error}")
         y = self._shape.vector(reply)
         if not np.isfinite(y).all():
@@ -44,12 +45,3 @@ class FunctionAnswering:
             message = f"the response function of {self._follower.name} gave no number for {name}: {y[place]}"
             return Answer(Status.FAILED, y, message=message)
         return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
-
-
-def _is_meant_for_us(error: BaseException) -> bool:
-    """Whether it is no failure of the function: Ctrl-C, or a signal of this package's own that passes through it.
-
-    ``SystemExit`` is a failure: a script that leaves its process means its own, not a search of many points.
-    """
-    own = not isinstance(error, Exception) and type(error).__module__.startswith("bilevel.")
-    return own or isinstance(error, KeyboardInterrupt)

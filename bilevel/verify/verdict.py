@@ -19,6 +19,7 @@ def verdict_of(finding: Finding, check: Check, problem: Problem) -> tuple[Verdic
         notes = [f"not verified: {c}" for c in check.complaints]
         if bound is not None and finding.claim is Verdict.CERTIFIED_GLOBAL:
             notes.append("F comes near its bound only where y is no answer: the best F may not be attained")
+        notes += [str(check.noise)] if check.noise is not None else []
         return Verdict.FAILED, bound, notes
     if check.noise is not None:
         return Verdict.BEST_FOUND, None, [str(check.noise)]

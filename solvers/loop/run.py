@@ -129,7 +129,11 @@ class Run:
         if stored is None:
             return self._crew.take(deadline)
         self._replayed += 1
-        return replace(stored, upper=self._space.values(stored.point))  # JSON knows no tuples
+        return self._as_given(stored)
+
+    def _as_given(self, stored: Evaluation) -> Evaluation:
+        """A copy with the upper values as the user has them: JSON knows no tuples."""
+        return replace(stored, upper=self._space.values(stored.point))
 
     def _insist_on_shape(self, evaluation: Evaluation) -> None:
         """An answer of a wrong shape before any right one is the function's fault, later that point's.
@@ -152,7 +156,7 @@ class Run:
             self._archive.extend([evaluation])
         for _, evaluation in sorted(self._study.evaluations.items()):
             if evaluation.point not in self._archive:
-                self._archive.extend([replace(evaluation)])
+                self._archive.extend([self._as_given(evaluation)])
                 self._replayed += 1
                 self._beyond += 1
 
