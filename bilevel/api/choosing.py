@@ -31,12 +31,23 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
     if problem.multipliers and not path.multipliers:
         name = problem.multipliers[0].constraint.name
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
+    if not path.losses:
+        _refuse_losses(problem, path.name)
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
     finding = path().run(problem, settings, observer)
     finding.notes += remarks
     return finding
+
+
+def _refuse_losses(problem: Problem, method: str) -> None:
+    large = Compilation.of(problem).large_losses
+    if large:
+        raise RefusedError(
+            f"{method} takes no losses over rows that are kept as arrays, as {large[0]} is; use a search"
+            " (method='gradient')"
+        )
 
 
 def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:

@@ -23,7 +23,7 @@ from pyomo.core.expr import MonomialTermExpression, PowExpression, ProductExpres
 from bilevel.errors import BilevelError
 from bilevel.expressions.translation import mentioned, to_casadi
 from bilevel.graphs.steepness import scale_of
-from bilevel.language.squared_distance import SquaredDistance
+from bilevel.language.data_term import DataTerm
 
 _LONGEST = 2000  # nodes of an objective beyond which nobody looks at its derivatives
 
@@ -112,8 +112,8 @@ def _is_long(expression: Any) -> bool:
         nodes += 1
         if nodes > _LONGEST:
             return True
-        if isinstance(node, SquaredDistance):
-            nodes += len(node.coefficients) ** 2
+        if isinstance(node, DataTerm):
+            nodes += node.size
         elif hasattr(node, "is_expression_type") and node.is_expression_type():
             stack.extend(node.args)
     return False

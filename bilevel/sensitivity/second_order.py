@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from bilevel.arrays import Array
-from bilevel.expressions.squares import symbols_of
+from bilevel.expressions.squares import Square, symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import SparseFactor
 from bilevel.programs.compilation import Compilation
@@ -58,8 +58,10 @@ class SecondOrder:
 
     @staticmethod
     def takes(compilation: Compilation) -> bool:
-        """Whether every follower is an unconstrained quadratic, its squares weighed by numbers."""
+        """Whether every follower is an unconstrained quadratic, its squares weighed by numbers, and F holds no losses."""
         programs = compilation.programs
+        if not all(isinstance(square, Square) for square in compilation.upper_squares):
+            return False
         return len(programs) == len(compilation.y) and all(_plain(program) for program in programs.values())
 
     def __call__(self, x: Array, y: Array) -> Product | None:
