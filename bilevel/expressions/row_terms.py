@@ -19,7 +19,7 @@ from bilevel.expressions.squares import within
 from bilevel.expressions.translation import to_casadi
 from bilevel.language.row_losses import Rows
 
-SMALLEST = 10_000
+SMALLEST = 2_000
 """Entries of X below which the rows are better written out: then all paths take them."""
 
 _AT_ONCE = 2000  # rows whose share of a Hessian is formed while they are in the cache
@@ -83,7 +83,7 @@ class RowTerm:
 
     @property
     def numbers(self) -> Array:
-        """r where they are numbers, else ones."""
+        """The weights of the rows where they are numbers, else ones."""
         return np.ones(len(self.rows.target)) if self.rows.weights is None else self.rows.weights
 
     @property

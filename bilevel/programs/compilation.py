@@ -90,7 +90,9 @@ class Compilation:
         """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
         problem = self.problem
         short = problem.sense * self._short(problem.objective.expr, problem.objective.name)
-        return write_out(short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None])
+        return write_out(
+            short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
+        )
 
     @cached_property
     def upper_squares(self) -> list[Square | RowTerm]:
@@ -159,8 +161,10 @@ class Compilation:
 
     def _keep(self, node: DataTerm, operands: list[Any]) -> ca.SX | None:
         """A symbol for a large term over data in followers' variables; None where it is better written out."""
-        term = self._square(node, operands) if isinstance(node, SquaredDistance) else None
-        if isinstance(node, RowLosses):
+        term: Square | RowTerm | None = None
+        if isinstance(node, SquaredDistance):
+            term = self._square(node, operands)
+        elif isinstance(node, RowLosses):
             term = self._loss(node, operands)
         if term is None or term.within(self.all_y) is None:
             return None

@@ -1,8 +1,9 @@
 """The numeric form of a smooth program: values, first and second derivatives at a point in one compiled call.
 
 What :class:`bilevel.programs.quadratic_form.QuadraticForm` is to a quadratic program. Terms ``||R w - t||^2`` with a
-constant R and losses over rows of data stay matrices, and where the objective is a sum over many affine functions of y its derivatives go through
-these (:mod:`bilevel.programs.affine_arguments`): neither compiling nor evaluating then sees rows times n^2 operations.
+constant R and losses over rows of data stay matrices, and where the objective is a sum over many affine functions of y
+its derivatives go through these (:mod:`bilevel.programs.affine_arguments`): neither compiling nor evaluating then sees
+rows times n^2 operations.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def _is_long(expression: Any) -> bool:
             nodes += node.size
         elif hasattr(node, "is_expression_type") and node.is_expression_type():
             stack.extend(node.args)
-    return False
+    return nodes > _LONGEST
 
 
 def _square_of(objective: Any) -> Any:

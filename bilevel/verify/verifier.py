@@ -1,8 +1,8 @@
 """Drawing the verdict: the lower level solved afresh, both objectives recomputed, gaps and violations measured.
 
 Every path ends here, so that no method judges its own answer. The lower level is solved again by other engines where
-there are others; F, f and the constraints are evaluated on the user's Pyomo expressions in plain floats, not by
-compiled code.
+there are others, unless strong convexity tells from a gradient how far f may be off; F, f and the constraints are
+evaluated on the user's Pyomo expressions in plain floats, not by compiled code.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 import time
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -24,6 +26,7 @@ from bilevel.reading.variables import is_category
 from bilevel.response.answering import Answering
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
+from bilevel.verify.residual import Residual
 
 _PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
@@ -52,6 +55,9 @@ class Verifier:
             follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
             for follower in self.problem.followers
             if follower.name in response.programs
+        }
+        self._residuals = {
+            name: Residual(program) for name, program in response.programs.items() if Residual.takes(program)
         }
 
     def check(self, upper: dict[str, Any], candidate: dict[str, Any] | None = None) -> Check | str:
@@ -109,7 +115,7 @@ class Verifier:
                 continue
             f = float(evaluate(follower.objective.expr))
             objectives.append(follower.stated(f))
-            best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
+            best, sure, sharp, complaint = self._by_residual(follower, upper, lower, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
@@ -133,6 +139,18 @@ class Verifier:
         )
         check.complaints += _complaints(check)
         return check
+
+    def _by_residual(
+        self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any], f: float
+    ) -> tuple[float, bool, bool, list[str]]:
+        """As :meth:`_best`, and without solving anything where strong convexity says how far f may be off."""
+        residual = self._residuals.get(follower.name)
+        if residual is not None:
+            y = np.array([lower[var.name] for var in follower.variables])
+            excess = residual(self._response.vector(upper), y)
+            if excess <= tolerances.SHARP * tolerances.scale(f):
+                return f - excess, True, True, []
+        return self._best(follower, upper, f)
 
     def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, bool, list[str]]:
         """The best f for this x (minimised), whether it is proved and F certain with it, and what went wrong."""
