@@ -89,6 +89,11 @@ def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tu
     """Run the first exact path that does not refuse."""
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
+    large = Compilation.of(problem).large_losses
+    if large:
+        parts = [part for part in parts if part.losses]
+        refusals = [f"{large[0]} is kept as arrays"]
+        observer.said(f"no exact path: {refusals[0]}")
     began = time.monotonic()
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
         limit = None

@@ -15,7 +15,9 @@ from bilevel.language.data_term import DataTerm
 from bilevel.language.losses import Loss, loss_named
 
 LARGEST = 200_000
-"""Entries of the data up to which the rows are written out where somebody needs them so."""
+"""Entries of the data up to which the rows are written out in symbols where somebody needs them so."""
+
+_LARGEST_EXPRESSION = 20_000  # up to which they are in Pyomo, which takes a hundred times as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +49,10 @@ class Rows:
         """Whether they are few enough to be written out one by one."""
         return bool(self.matrix.size <= LARGEST)
 
-    def refuse_written(self) -> None:
+    def refuse_written(self, limit: int | None = None) -> None:
         """Refuse to write out what is too large for that."""
         n, p = self.matrix.shape
-        if not self.may_be_written:
+        if self.matrix.size > (LARGEST if limit is None else limit):
             raise RefusedError(
                 f"rows_of({self.loss.name!r}) over {n} x {p} numbers would have to be written out row by row here, and"
                 f" it is kept as arrays: its coefficients must be variables of one follower, none of them fixed, and"
@@ -106,7 +108,7 @@ class RowLosses(DataTerm):
     def written_out(self) -> Any:
         """See :class:`bilevel.language.data_term.DataTerm`."""
         rows, w = self.rows, self.coefficients
-        rows.refuse_written()
+        rows.refuse_written(min(LARGEST, _LARGEST_EXPRESSION))
         weights = self.weights or (np.ones(len(rows.target)) if rows.weights is None else rows.weights).tolist()
         return _written(rows.loss, rows.matrix.tolist(), w, rows.target.tolist(), weights)
 

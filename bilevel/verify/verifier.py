@@ -85,6 +85,8 @@ class Verifier:
         if self.problem.attitude is Attitude.PESSIMISTIC:
             worse = sense * other.upper_objective > sense * fresh.upper_objective or not other.stands
             return other if other.optimal and fresh.stands and worse else fresh
+        if reply.proved and fresh.stands:  # the same answer to the last digits
+            other.proved = fresh.proved
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
 

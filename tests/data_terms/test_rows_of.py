@@ -219,6 +219,7 @@ def test_nobody_writes_the_rows_out_on_the_way(monkeypatch):
         result = bilevel.solve(create(), method=method, budget=25, seed=0)
         assert result.verdict.value == "best_found"
         assert result.bilevel_gap <= 1e-9
+    assert "none is made" in bilevel.explain(create())
     with pytest.raises(RefusedError, match=r"kkt takes no losses .*method='gradient'"):
         bilevel.solve(create(), method="kkt")
 
@@ -265,6 +266,13 @@ def test_bad_input_is_named(given, said):
         rows_of("huber", *(data("huber")[0], m.w, data("huber")[1]), weights=np.where(np.arange(N) == 3, -1.0, 1.0))
     with pytest.raises(ModelError, match="delta"):
         rows_of("huber", data("huber")[0], m.w, data("huber")[1], delta=0.0)
+
+
+def test_one_that_is_not_convex_and_too_large_to_write_out_is_refused(monkeypatch):
+    monkeypatch.setattr("bilevel.language.row_losses.LARGEST", 100)
+    monkeypatch.setattr("bilevel.reading.criterion._LONGEST", 100)
+    with pytest.raises(RefusedError, match="proved convex"):
+        Response(create(wavy, name="huber"))
 
 
 def test_what_cannot_stay_arrays_is_refused_where_it_is_too_large(monkeypatch):
