@@ -282,3 +282,24 @@ def test_what_cannot_stay_arrays_is_refused_where_it_is_too_large(monkeypatch):
     m.lower.obj.set_value(pyo.exp(m.lower.obj.expr))
     with pytest.raises(RefusedError, match="row by row"):
         Response(m)
+
+
+def test_beside_a_large_square_and_in_senses_turned_around():
+    rng = np.random.default_rng(5)
+    X, A, V = (rng.standard_normal((n, 30)) for n in (80, 50, 40))
+    y, t = np.sign(rng.standard_normal(80)), np.sign(rng.standard_normal(40))
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var([0, 1], bounds=(0.1, 2), initialize=0.5)
+    m.lower = LowerLevel()
+    m.lower.w = pyo.Var(range(30), initialize=0.0)
+    w = m.lower.w
+    fit = m.x[0] * rows_of("logistic", X, w, y) + m.x[1] * bilevel.least_squares(A, np.ones(50), w)
+    m.lower.obj = pyo.Objective(expr=-fit, sense=pyo.maximize)
+    m.obj = pyo.Objective(expr=m.x[0] - rows_of("logistic", V, w, t) ** 2, sense=pyo.maximize)
+    response = Response(m)
+    program, x = response.programs["lower"], np.array([0.4, 1.1])
+    assert len(program.losses) == len(program.squares) == 1
+    np.testing.assert_allclose(response.gradient(x).value, differences(response, x), rtol=1e-5)
+    result = bilevel.solve(m, method="gradient", budget=20, seed=0)
+    assert result.verdict.value == "best_found"
+    assert result.bilevel_gap <= 1e-9
