@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bilevel.language.formulas import least_squares as least_squares
     from bilevel.language.formulas import maximum as maximum
     from bilevel.language.lower_level import LowerLevel as LowerLevel
+    from bilevel.language.row_losses import rows_of as rows_of
     from bilevel.reading.problem import Problem as Problem
     from bilevel.registry import register as register
     from bilevel.response.response import Response as Response
@@ -57,6 +58,7 @@ _HOMES = {
     "load_model": "files.model_files",
     "maximum": "language.formulas",
     "register": "registry",
+    "rows_of": "language.row_losses",
     "set_scale": "language.domains",
     "solve": "api.solving",
 }

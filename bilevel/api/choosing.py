@@ -34,6 +34,8 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
     if problem.multipliers and not path.multipliers:
         name = problem.multipliers[0].constraint.name
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
+    if not path.losses:
+        _refuse_losses(problem, path.name)
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
@@ -53,6 +55,15 @@ def apart(path: type[Path], problem: Problem, settings: Settings, observer: Obse
     except RefusedError as refusal:
         observer.said(f"not part by part: {refusal}")
         return None
+
+
+def _refuse_losses(problem: Problem, method: str) -> None:
+    large = Compilation.of(problem).large_losses
+    if large:
+        raise RefusedError(
+            f"{method} takes no losses over rows that are kept as arrays, as {large[0]} is; use a search"
+            " (method='gradient')"
+        )
 
 
 def choose(problem: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
@@ -136,6 +147,11 @@ def _first_on_the_whole(
     """Run the first exact path that does not refuse."""
     parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
+    large = Compilation.of(problem).large_losses
+    if large:
+        parts = [part for part in parts if part.losses]
+        refusals = [f"{large[0]} is kept as arrays"]
+        observer.said(f"no exact path: {refusals[0]}")
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
         limit = for_exact(settings, *FOR_A_SEARCH)
         limit = limit if limit is None else part.share * limit

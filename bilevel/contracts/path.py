@@ -39,6 +39,10 @@ class Path(Part):
     """Whether conditional upper variables (``ActiveWhen``) rest where they are inactive. To the others they are free
     everywhere, and problems where that makes a difference are refused for them."""
 
+    losses: ClassVar[bool] = False
+    """Whether it takes losses over rows that are kept as arrays (``rows_of``), of which nothing is known but values and
+    derivatives."""
+
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         """Solve the problem.

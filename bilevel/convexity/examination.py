@@ -14,8 +14,10 @@ holds up to rounding, a refutation shows a point, and where there is neither the
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import casadi as ca
 import numpy as np
@@ -23,6 +25,7 @@ import numpy as np
 from bilevel.convexity.claimed_hessian import ClaimedHessian
 from bilevel.convexity.claims import Claim, Convexity
 from bilevel.convexity.curvature import curvatures
+from bilevel.convexity.losses import not_convex
 from bilevel.convexity.qualification import Slater
 from bilevel.convexity.refutation import Sampling
 from bilevel.convexity.subject import Subject
@@ -62,7 +65,32 @@ def _examined(problem: Problem, compilation: Compilation, follower: Follower) ->
     if follower.objective is None:
         reason = f"{follower.name} is answered by a response function, of which nothing is known"
         return Convexity("unknown", reason, False)
+    losses = compilation.programs[follower.name].losses
+    if losses:
+        return _with_losses(problem, compilation, follower)
     return Examination(Subject(problem, compilation, follower)).result()
+
+
+def _with_losses(problem: Problem, compilation: Compilation, follower: Follower) -> Convexity:
+    """Of a follower whose losses over rows are arrays: proved where these are convex, and the rest is by itself.
+
+    Never refuted by the rest alone, whose want of curvature the losses may make up for.
+    """
+    program = compilation.programs[follower.name]
+    without = copy.copy(compilation)
+    without.programs = compilation.programs | {follower.name: program.rest}
+    subject = Subject(problem, without, follower)
+    rest = Examination(subject).result()
+    if program.integer.any():
+        return rest
+    reason = not_convex(program, subject.x_box)
+    if reason is None and rest.verdict == "proved":
+        smooth = rest.smooth and all(term.rows.loss.smooth and not term.kinked for term in program.losses)
+        names = ", ".join(term.name for term in program.losses)
+        return replace(rest, reason=f"{rest.reason}; so are {names}, in each row's prediction", smooth=smooth)
+    if reason is None:
+        reason = f"{program.name} has convex losses over rows, and nothing proves the rest of it convex"
+    return Convexity("unknown", reason, False)
 
 
 class Examination:

@@ -57,7 +57,8 @@ def not_unique(compilation: Compilation) -> dict[str, str]:
     """The followers whose answer matters to the leader and is not proved to be unique for every x, and why."""
     problem = compilation.problem
     rows, _, _ = compilation.rows(problem.coupling)
-    outputs = ca.vertcat(compilation.upper_objective, rows)
+    held = [square.variables for square in compilation.upper_squares]
+    outputs = ca.vertcat(compilation.upper_short, rows, *held)
     ours = [
         f for f in problem.followers if f.response is None and ca.depends_on(outputs, compilation.y[f.name])
     ]  # a response function gives the one answer that it gives
@@ -72,10 +73,10 @@ def not_unique(compilation: Compilation) -> dict[str, str]:
 
 
 def _less_convex(program: Program) -> Program:
-    """The same with ``sum_i d_i y_i^2 / 2`` taken from its objective."""
+    """The same with ``sum_i d_i y_i^2 / 2`` taken from its objective, d measured without losses over rows."""
     middle = ca.DM(np.clip(0.0, program.lower, program.upper))
-    diagonal = ca.Function("d", [program.parameters, program.variables], [ca.diag(program.hessian)])
+    diagonal = ca.Function("d", [program.parameters, program.variables], [ca.diag(program.without_losses.hessian)])
     size = np.abs(diagonal(ca.DM.zeros(program.parameters.numel()), middle).full()[:, 0])
     weights = _SHARE * np.where(np.isfinite(size) & (size > 0.0), size, 1.0)
     weights[[place for place, _ in program.tops]] = 0.0  # nobody's decision: given y the least that its rows allow
-    return replace(program, objective=program.objective - 0.5 * ca.dot(ca.DM(weights), program.variables**2))
+    return program.but(objective=program.short - 0.5 * ca.dot(ca.DM(weights), program.variables**2))

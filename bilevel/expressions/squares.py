@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import casadi as ca
 import numpy as np
@@ -32,7 +32,28 @@ class Written(Protocol):
         """The term."""
 
 
+class OfVariables(Written, Protocol):
+    """One in variables whose places are known."""
+
+    @property
+    def variables(self) -> ca.SX:
+        """They."""
+
+    def within(self, y: ca.SX) -> Any:
+        """The same with its places in y; None where y does not hold all of them."""
+
+    def value(self, y: Array) -> float:
+        """The term at a point, shape (n,)."""
+
+    def values(self, y: Array) -> Array:
+        """The term at many points, shape (m, n)."""
+
+    def add_slope(self, weight: float, y: Array, total: Array) -> None:
+        """Add ``weight`` times the gradient to ``total``, shape (n,)."""
+
+
 Term = TypeVar("Term", bound=Written)
+Placed = TypeVar("Placed", bound=OfVariables)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +79,8 @@ class Square:
 
     def within(self, y: ca.SX) -> Square | None:
         """The same with its places in y; None where y does not hold all of w."""
-        place = {element.element_hash(): k for k, element in enumerate(y.elements())}
-        places = [place.get(element.element_hash(), -1) for element in self.variables.elements()]
-        if min(places) < 0 or len(set(places)) < len(places):
-            return None
-        first, count = places[0], len(places)
-        together = places == list(range(first, first + count))
-        return replace(self, places=slice(first, first + count) if together else places)
+        places = within(self.variables, y)
+        return None if places is None else replace(self, places=places)
 
     @property
     def written(self) -> ca.SX:
@@ -92,6 +108,17 @@ class Square:
     def along(self, y: Array, direction: Array) -> float:
         """The derivative in a direction, shape (n,)."""
         return float(self.factor.slope(y[self.places]) @ direction[self.places])
+
+
+def within(variables: ca.SX, y: ca.SX) -> slice | list[int] | None:
+    """Where some variables stand in y, as a slice if possible; None where y does not hold all of them, each once."""
+    place = {element.element_hash(): k for k, element in enumerate(y.elements())}
+    places = [place.get(element.element_hash(), -1) for element in variables.elements()]
+    if min(places) < 0 or len(set(places)) < len(places):
+        return None
+    first, count = places[0], len(places)
+    together = places == list(range(first, first + count))
+    return slice(first, first + count) if together else places
 
 
 def square_of(factor: Factor, variables: Sequence[ca.SX]) -> Square:
@@ -122,14 +149,14 @@ def write_out(expression: ca.SX, squares: Iterable[Written]) -> ca.SX:
     return ca.substitute(expression, symbols_of(held), ca.vertcat(*(square.written for square in held)))
 
 
-def weighed(expression: ca.SX, squares: Iterable[Square], y: ca.SX) -> tuple[ca.SX, tuple[Square, ...]]:
-    """The expression, with those squares kept that are in y alone and enter it linearly, weighed by no entry of y.
+def weighed(expression: ca.SX, squares: Iterable[Placed], y: ca.SX) -> tuple[ca.SX, tuple[Placed, ...]]:
+    """The expression, with those terms kept that are in y alone and enter it linearly, weighed by no entry of y.
 
     Parameters
     ----------
     expression : SX scalar
         Holds squares.
-    squares : iterable of Square
+    squares : iterable of Square and other terms
         Those it may hold.
     y : SX of shape (n, 1)
         What their places are counted in.

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyomo.core.expr import numeric_expr as ne
 
-from bilevel.language.squared_distance import SquaredDistance
+from bilevel.language.data_term import DataTerm
 
 _LONGEST_WEIGHT = 50  # nodes of a factor: longer ones are not looked through for the follower's variables
 
@@ -104,7 +104,7 @@ def _parts(term: Term, variables: Collection[int], seen: set[int]) -> list[Term]
             return _weighed(term, left, 1, right, variables) or _weighed(term, right, 1, left, variables)
         case ne.DivisionExpression():
             return _weighed(term, node.args[1], -1, node.args[0], variables)
-    named = getattr(node, "is_named_expression_type", bool)() and not isinstance(node, SquaredDistance)
+    named = getattr(node, "is_named_expression_type", bool)() and not isinstance(node, DataTerm)
     if not named or node.args[0] is None or id(node) in seen:
         return None
     seen.add(id(node))
@@ -128,7 +128,7 @@ def _is_weight(factor: Any, variables: Collection[int]) -> bool:
     while stack:
         node = stack.pop()
         nodes += 1
-        if nodes > _LONGEST_WEIGHT or id(node) in variables or isinstance(node, SquaredDistance):
+        if nodes > _LONGEST_WEIGHT or id(node) in variables or isinstance(node, DataTerm):
             return False
         if hasattr(node, "is_expression_type") and node.is_expression_type():
             stack.extend(node.args)

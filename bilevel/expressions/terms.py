@@ -7,7 +7,7 @@ from typing import Any
 
 from pyomo.core.expr import numeric_expr as ne
 
-from bilevel.language.squared_distance import SquaredDistance
+from bilevel.language.data_term import DataTerm
 
 
 def terms_of(expression: Any, sign: int) -> Iterator[tuple[Any, int]]:
@@ -40,7 +40,7 @@ def scaled_terms(expression: Any) -> Iterator[tuple[Any, float]]:
             stack.append((node.args[0], factor * float(node.args[1])))
         elif isinstance(node, ne.DivisionExpression) and _is_number(node.args[1]):
             stack.append((node.args[0], factor / float(node.args[1])))
-        elif _is_named(node) and not isinstance(node, SquaredDistance):
+        elif _is_named(node) and not isinstance(node, DataTerm):
             stack.append((node.expr, factor))
         else:
             yield node, factor

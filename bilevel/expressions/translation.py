@@ -21,7 +21,8 @@ from pyomo.core.expr import relational_expr as re_
 from bilevel.errors import ModelError, UntranslatableError
 from bilevel.expressions.holes import holes_in
 from bilevel.expressions.squares import in_symbols
-from bilevel.language.squared_distance import Factor, SquaredDistance
+from bilevel.language.data_term import DataTerm
+from bilevel.language.squared_distance import SquaredDistance
 
 
 class _NotFiniteError(ModelError):
@@ -29,7 +30,7 @@ class _NotFiniteError(ModelError):
 
 
 Leaf = Callable[[Any], Any]
-Keep = Callable[[Factor, list[Any]], Any]
+Keep = Callable[[DataTerm, list[Any]], Any]
 
 
 class Arithmetic:
@@ -101,15 +102,15 @@ class Arithmetic:
         """``then`` where the condition holds, else ``otherwise``."""
         return then if condition else otherwise
 
-    def squared_distance(self, factor: Factor, w: list[Any]) -> Any:
-        """``||R w - t||^2``."""
-        return factor(np.asarray(w, dtype=float))
+    def data_term(self, node: DataTerm, operands: list[Any]) -> Any:
+        """A term over data, or None to have it written out."""
+        return node.at(np.asarray(operands, dtype=float))
 
 
 class _CasadiArithmetic(Arithmetic):
     """The same operations on CasADi's scalar symbols; a call on plain numbers stays a plain number.
 
-    ``keep(factor, w)`` may give a symbol that stands for a squared distance, or None to have it written out.
+    ``keep(node, operands)`` may give a symbol that stands for a term over data, or None to have it written out.
     """
 
     unary: Mapping[str, Callable[[Any], Any]] = {name: getattr(ca, name) for name in Arithmetic.unary}
@@ -117,11 +118,13 @@ class _CasadiArithmetic(Arithmetic):
     def __init__(self, keep: Keep | None = None) -> None:
         self._keep = keep
 
-    def squared_distance(self, factor: Factor, w: list[Any]) -> Any:
-        if not any(isinstance(value, ca.SX) for value in w):
-            return super().squared_distance(factor, w)
-        kept = None if self._keep is None else self._keep(factor, w)
-        return in_symbols(factor, ca.vertcat(*map(ca.SX, w))) if kept is None else kept
+    def data_term(self, node: DataTerm, operands: list[Any]) -> Any:
+        if not any(isinstance(value, ca.SX) for value in operands):
+            return super().data_term(node, operands)
+        kept = None if self._keep is None else self._keep(node, operands)
+        if kept is None and isinstance(node, SquaredDistance):
+            return in_symbols(node.factor, ca.vertcat(*map(ca.SX, operands)))
+        return kept
 
     def apply(self, name: str, argument: Any) -> Any:
         return super().apply(name, argument) if isinstance(argument, ca.SX) else _FLOATS.apply(name, argument)
@@ -252,8 +255,7 @@ class Translator:
         if rule is not None:
             return rule(self._arithmetic, node, values)
         if node.is_named_expression_type():
-            distance = isinstance(node, SquaredDistance)
-            value = self._arithmetic.squared_distance(node.factor, values) if distance else values[0]
+            value = self._of_data(node, values) if isinstance(node, DataTerm) else values[0]
             self._named[id(node)] = value
             self._kept.append(node)
             return value
@@ -263,10 +265,14 @@ class Translator:
                 return rule(self._arithmetic, node, values)
         raise UntranslatableError(f"{type(node).__name__} ({str(node)[:60]}) has no compiled form")
 
+    def _of_data(self, node: DataTerm, operands: list[Any]) -> Any:
+        value = self._arithmetic.data_term(node, operands)
+        return Translator(self._leaf, self._arithmetic)(node.written_out()) if value is None else value
+
 
 def parts_of(node: Any) -> tuple[Any, ...]:
-    """What a node is made of; of a squared distance the coefficients, without writing it out."""
-    return node.coefficients if isinstance(node, SquaredDistance) else tuple(node.args)
+    """What a node is made of; of a term over data its operands, without writing it out."""
+    return node.operands if isinstance(node, DataTerm) else tuple(node.args)
 
 
 def _number(node: Any) -> float:

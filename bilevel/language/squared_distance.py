@@ -1,8 +1,4 @@
-"""``||R w - t||^2`` with constant R and t as one node of a Pyomo expression.
-
-Whoever knows the node takes the numbers as they are. Everybody else (Pyomo's writers and visitors, the optimality
-conditions) meets an ordinary named Expression, whose squares are written out when they are first looked at.
-"""
+"""``||R w - t||^2`` with constant R and t as one node of a Pyomo expression."""
 
 from __future__ import annotations
 
@@ -11,10 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from pyomo.core.base.expression import ExpressionData, NamedExpressionData
-
 from bilevel.arrays import Array
+from bilevel.language.data_term import DataTerm
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +54,7 @@ class Factor:
         return -2.0 * (self.target @ self.matrix)
 
 
-class SquaredDistance(NamedExpressionData):
+class SquaredDistance(DataTerm):
     """``||R w - t||^2``.
 
     Parameters
@@ -71,42 +65,37 @@ class SquaredDistance(NamedExpressionData):
         w.
     """
 
-    __slots__ = ("_squares", "coefficients", "factor")
+    __slots__ = ("coefficients", "factor")
 
     def __init__(self, factor: Factor, coefficients: Sequence[Any]) -> None:
+        super().__init__()
         self.factor = factor
         self.coefficients = tuple(coefficients)
-        self._squares: Any = None
 
     @property
-    def _args_(self) -> tuple[Any]:
-        """The squares, written out at the first look."""
-        if self._squares is None:
-            self._squares = self._written_out()
-        return (self._squares,)
+    def operands(self) -> tuple[Any, ...]:
+        """The coefficients."""
+        return self.coefficients
+
+    @property
+    def size(self) -> int:
+        """See :class:`bilevel.language.data_term.DataTerm`."""
+        return len(self.coefficients) ** 2
 
     @property
     def name(self) -> str:
         """What it says in messages."""
         return f"least_squares in {len(self.coefficients)} coefficients"
 
-    def getname(self, *args: Any, **kwargs: Any) -> str:
-        """The same."""
-        return self.name
+    def at(self, values: Array) -> float:
+        """See :class:`bilevel.language.data_term.DataTerm`."""
+        return self.factor(values)
 
-    @property
-    def is_written_out(self) -> bool:
-        """Whether anybody has looked."""
-        return self._squares is not None
-
-    def _written_out(self) -> Any:
+    def written_out(self) -> Any:
+        """See :class:`bilevel.language.data_term.DataTerm`."""
         w = self.coefficients
         squares = (
             sum(float(a) * w[j] for j, a in enumerate(row) if a != 0.0) - float(t)
             for row, t in zip(self.factor.matrix, self.factor.target, strict=True)
         )
         return sum(square**2 for square in squares)
-
-    def create_node_with_local_data(self, values: Any, classtype: Any = None) -> Any:
-        """An ordinary named Expression: what a visitor put in place of the squares is no distance any more."""
-        return (classtype or ExpressionData)(np.asarray(values, dtype=object).reshape(-1)[0])

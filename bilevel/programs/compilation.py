@@ -16,13 +16,17 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import gathered
+from bilevel.expressions.row_terms import SMALLEST as FEWEST_NUMBERS
+from bilevel.expressions.row_terms import RowTerm, row_term
 from bilevel.expressions.rows import translate, translate_rows
 from bilevel.expressions.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
 from bilevel.expressions.translation import to_casadi
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import Graph
 from bilevel.graphs.steepness import Spread, sampled, spread_among, spread_of
-from bilevel.language.squared_distance import Factor
+from bilevel.language.data_term import DataTerm
+from bilevel.language.row_losses import RowLosses
+from bilevel.language.squared_distance import SquaredDistance
 from bilevel.programs.program import Program
 from bilevel.reading.follower import Follower
 from bilevel.reading.pieces import is_category
@@ -62,7 +66,7 @@ class Compilation:
             self.y[MULTIPLIERS] = ca.SX.sym(MULTIPLIERS, len(problem.multipliers))
             for k, multiplier in enumerate(problem.multipliers):
                 self._symbols[id(multiplier.variable)] = self.y[MULTIPLIERS][k]
-        self.squares: list[Square] = []
+        self.squares: list[Square | RowTerm] = []
         self._translate = to_casadi(lambda node: self._symbols.get(id(node)), self._keep)
         self.programs = {f.name: self._program(f) for f in problem.followers if f.objective is not None}
 
@@ -86,13 +90,16 @@ class Compilation:
 
     @cached_property
     def upper_short(self) -> ca.SX:
-        """The same with symbols in the place of :attr:`squares`."""
+        """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
         problem = self.problem
-        return problem.sense * self._short(problem.objective.expr, problem.objective.name)
+        short = problem.sense * self._short(problem.objective.expr, problem.objective.name)
+        return write_out(
+            short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
+        )
 
     @cached_property
-    def upper_squares(self) -> list[Square]:
-        """The squares that :attr:`upper_short` holds, their places counted in :attr:`all_y`."""
+    def upper_squares(self) -> list[Square | RowTerm]:
+        """The terms over data that :attr:`upper_short` holds, their places counted in :attr:`all_y`."""
         return [own for own in (s.within(self.all_y) for s in held_by(self.upper_short, self.squares)) if own]
 
     @cached_property
@@ -118,7 +125,9 @@ class Compilation:
         """What F, minimised, is never below, by the ranges of what it is made of: zero for a sum of squares."""
         symbols = ca.vertcat(self.x, self.all_y, *(square.symbol for square in self.squares))
         names = [var.name for var in (*self.problem.variables, *self.problem.lower_variables)]
-        box = [self.ranges.get(name, (-math.inf, math.inf)) for name in names] + [(0.0, math.inf)] * len(self.squares)
+        box = [self.ranges.get(name, (-math.inf, math.inf)) for name in names] + [
+            (-math.inf if isinstance(term, RowTerm) else 0.0, math.inf) for term in self.squares
+        ]
         graph = Graph(ca.SX(0, 1), symbols, self.upper_short)
         with np.errstate(all="ignore"):  # infinite ends meet
             low: float = graph.enclose([], box)[graph.outputs[0]][0]
@@ -127,14 +136,15 @@ class Compilation:
     @cached_property
     def upper_program(self) -> Program:
         """F as a function of the followers' variables, all of them free: for its quadratic form, say."""
-        short, squares = weighed(self.upper_short, self.upper_squares, self.all_y)
+        short, terms = weighed(self.upper_short, self.upper_squares, self.all_y)
         count = int(self.all_y.numel())
         return Program(
             name="F",
             parameters=self.x,
             variables=self.all_y,
             objective=short,
-            squares=squares,
+            squares=tuple(term for term in terms if isinstance(term, Square)),
+            losses=tuple(term for term in terms if isinstance(term, RowTerm)),
             rows=ca.SX(0, 1),
             row_lower=np.zeros(0),
             row_upper=np.zeros(0),
@@ -180,15 +190,35 @@ class Compilation:
     def _short(self, expression: Any, owner: str) -> ca.SX:
         return translate(self._translate, expression, owner)
 
-    def _keep(self, factor: Factor, w: list[Any]) -> ca.SX | None:
-        """A symbol for a large squared distance in followers' variables; None where it is better written out."""
-        if len(w) < SMALLEST or not all(isinstance(v, ca.SX) and v.is_symbolic() for v in w):
+    @cached_property
+    def large_losses(self) -> list[str]:
+        """What keeps its rows as arrays, by its name in messages: exact paths would have to write them out."""
+        _ = self.upper_short
+        return [term.name for term in self.squares if isinstance(term, RowTerm)]
+
+    def _keep(self, node: DataTerm, operands: list[Any]) -> ca.SX | None:
+        """A symbol for a large term over data in followers' variables; None where it is better written out."""
+        term: Square | RowTerm | None = None
+        if isinstance(node, SquaredDistance):
+            term = self._square(node, operands)
+        elif isinstance(node, RowLosses):
+            term = self._loss(node, operands)
+        if term is None or term.within(self.all_y) is None:
             return None
-        square = square_of(factor, w)
-        if square.within(self.all_y) is None:
+        self.squares.append(term)
+        return term.symbol
+
+    def _square(self, node: SquaredDistance, w: list[Any]) -> Square | None:
+        return None if len(w) < SMALLEST or not all(map(_is_symbol, w)) else square_of(node.factor, w)
+
+    def _loss(self, node: RowLosses, operands: list[Any]) -> RowTerm | None:
+        """None too where a follower weighs the rows."""
+        count = len(node.coefficients)
+        w, weights = operands[:count], operands[count:]
+        if node.size < FEWEST_NUMBERS or not all(map(_is_symbol, w)):
             return None
-        self.squares.append(square)
-        return square.symbol
+        term = row_term(node.rows, w, weights)
+        return None if term.weights is not None and ca.depends_on(term.weights, self.all_y) else term
 
     def _program(self, follower: Follower) -> Program:
         rows, row_lower, row_upper = self.rows(follower.constraints)
@@ -199,13 +229,14 @@ class Compilation:
         own = {id(var): variables[k] for k, var in enumerate(follower.variables)}
         apart = gathered(objective.expr, own, self.x, follower.sense, lambda part: self._short(part, objective.name))
         short, moving = apart or (follower.sense * self._short(objective.expr, objective.name), ())
-        short, squares = weighed(short, self.squares, variables)
+        short, terms = weighed(short, self.squares, variables)
         return Program(
             name=follower.name,
             parameters=self.x,
             variables=variables,
             objective=short,
-            squares=squares,
+            squares=tuple(term for term in terms if isinstance(term, Square)),
+            losses=tuple(term for term in terms if isinstance(term, RowTerm)),
             moving=moving,
             rows=rows,
             row_lower=row_lower,
@@ -228,3 +259,7 @@ def _tops(follower: Follower) -> tuple[tuple[int, tuple[int, ...]], ...]:
     for place, row in enumerate(follower.epigraph.rows):
         rows[row.index()[0]].append(start + place)
     return tuple((first + k, tuple(places)) for k, places in rows.items())
+
+
+def _is_symbol(value: Any) -> bool:
+    return isinstance(value, ca.SX) and bool(value.is_symbolic())

@@ -7,11 +7,11 @@ upper constraints and the single-level KKT model (no parameters).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import casadi as ca
 import numpy as np
@@ -19,19 +19,12 @@ from numpy.typing import NDArray
 
 from bilevel.arrays import Array
 from bilevel.expressions.moving_squares import MovingSquare
-from bilevel.expressions.squares import Square, symbols_of, write_out
+from bilevel.expressions.row_terms import KINKS, RowTerm
+from bilevel.expressions.squares import Square, Written, symbols_of, write_out
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.steepness import spread_of
 from bilevel.linear_algebra.sparsity import few_nonzeros
-
-_KINKS = {
-    getattr(ca, f"OP_{name}")
-    for name in (
-        *("FABS", "SIGN", "COPYSIGN", "FMIN", "FMAX", "FLOOR", "CEIL", "FMOD", "REMAINDER"),
-        *("LT", "LE", "EQ", "NE", "NOT", "AND", "OR", "IF_ELSE_ZERO"),
-    )
-}
-
+from bilevel.programs.loss_sum import LossSum
 
 SPARSE_FROM = 150
 """Variables from which sparse matrices are faster than dense ones of the same size."""
@@ -75,8 +68,10 @@ class Program:
         Terms ``||R w - t||^2`` of the objective whose R stays an array; their weights are functions of the parameters.
     moving : tuple of MovingSquare
         Such terms whose R and t are functions of the parameters.
+    losses : tuple of RowTerm
+        Losses over rows that stay arrays; their weights are functions of the parameters.
     short : SX scalar
-        The objective in the symbols of both.
+        The objective in the symbols of all of them.
     tops : tuple of (int, tuple of int)
         Variables that stand for a maximum, inner ones first, each with its rows, ``piece - variable <= 0``.
     """
@@ -99,11 +94,12 @@ class Program:
     squares: tuple[Square, ...] = ()
     moving: tuple[MovingSquare, ...] = ()
     tops: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    losses: tuple[RowTerm, ...] = ()
     short: ca.SX = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "short", self.objective)
-        if self.squares or self.moving:
+        if self.squares or self.moving or self.losses:
             del self.__dict__["objective"]  # __getattr__ brings it back
 
     if not TYPE_CHECKING:
@@ -112,7 +108,7 @@ class Program:
             """The objective with its squares written out, which few ask for and nobody twice."""
             if name != "objective" or "short" not in self.__dict__:
                 raise AttributeError(name)
-            self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving])
+            self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving, *self.losses])
             return self.__dict__[name]
 
     def but(self, **changes: Any) -> Program:
@@ -161,12 +157,28 @@ class Program:
 
     @cached_property
     def rest(self) -> Program:
-        """The program without its squares, moving ones included."""
+        """The program without its squares, moving ones included, and without its losses over rows."""
         if not self.squares and not self.moving:
-            return self
-        symbols = symbols_of([*self.squares, *self.moving])
+            return self.without_losses
+        return self._without([*self.squares, *self.moving, *self.losses], squares=(), moving=(), losses=())
+
+    @cached_property
+    def without_losses(self) -> Program:
+        """The program without its losses over rows."""
+        return self._without(self.losses, losses=()) if self.losses else self
+
+    def _without(self, terms: Sequence[Written], **changes: Any) -> Program:
+        symbols = symbols_of(terms)
         objective = ca.substitute(self.short, symbols, ca.SX.zeros(symbols.numel(), 1))
-        return replace(self, objective=objective, squares=(), moving=())
+        return replace(self, objective=objective, **changes)
+
+    @cached_property
+    def loss_weights(self) -> tuple[ca.SX, ...]:
+        """What each loss is multiplied with, a scalar; where its rows have weights that move, of each row, (n, 1)."""
+        factors = ca.jacobian(self.short, symbols_of(self.losses))
+        return tuple(
+            factors[k] if term.weights is None else factors[k] * term.weights for k, term in enumerate(self.losses)
+        )
 
     @cached_property
     def weights(self) -> ca.SX:
@@ -181,6 +193,8 @@ class Program:
     @cached_property
     def gradient(self) -> ca.SX:
         """Gradient of the objective in the variables, shape (n, 1)."""
+        if self.losses:  # written out: who can keep them does not ask
+            return ca.gradient(self.objective, self.variables)
         if not self.squares:
             return self.moving_gradient
         total = ca.densify(self.moving_gradient)
@@ -202,6 +216,8 @@ class Program:
     @cached_property
     def hessian(self) -> ca.SX:
         """Hessian of the objective in the variables, shape (n, n), sparse."""
+        if self.losses:
+            return ca.jacobian(self.gradient, self.variables, {"symmetric": True})
         total = ca.jacobian(self.rest.gradient, self.variables, {"symmetric": True})
         for k, square in enumerate(self.squares):
             total = total + self.weights[k] * self._scattered(square.places, ca.DM(square.factor.hessian))
@@ -223,7 +239,7 @@ class Program:
     @cached_property
     def shape(self) -> Shape:
         """Linear or quadratic in the variables with linear rows, else nonlinear."""
-        if self.kinked:
+        if self.losses or self.kinked:
             return Shape.NONLINEAR
         if self.m and ca.depends_on(self.jacobian, self.variables):
             return Shape.NONLINEAR
@@ -238,7 +254,7 @@ class Program:
 
         Then its numeric form has sparse ones, and so have the derivatives of its answer.
         """
-        if self.n < SPARSE_FROM or self.squares or self.moving:
+        if self.n < SPARSE_FROM or self.squares or self.moving or self.losses:
             return False
         return few_nonzeros(self.hessian.sparsity(), self.jacobian.sparsity())
 
@@ -274,9 +290,11 @@ class Program:
     @cached_property
     def kinked(self) -> bool:
         """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
+        if any(term.kinked for term in self.losses):
+            return True
         graph = ca.Function("graph", [self.parameters, self.variables], [self.rest.short, ca.densify(self.rows)])
         operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
-        if _KINKS.isdisjoint(operations):
+        if KINKS.isdisjoint(operations):
             return False
         moving: set[int] = set()  # work slots that hold something the variables move
         for k, operation in enumerate(operations):
@@ -286,7 +304,7 @@ class Program:
             constant = operation == ca.OP_CONST or (operation == ca.OP_INPUT and inputs[0] == 0)
             if constant or (operation != ca.OP_INPUT and moving.isdisjoint(inputs)):
                 moving.discard(slot)
-            elif operation in _KINKS and not (operation == ca.OP_IF_ELSE_ZERO and inputs[0] not in moving):
+            elif operation in KINKS and not (operation == ca.OP_IF_ELSE_ZERO and inputs[0] not in moving):
                 return True
             else:
                 moving.add(slot)
@@ -312,10 +330,26 @@ class Program:
     def evaluate(self) -> Callable[[Array, Array], tuple[Array, ...]]:
         """``evaluate(p, y)`` gives the objective, shape (1,), and the rows, shape (m,)."""
         inputs, short = [self.parameters, self.variables], write_out(self.short, self.moving)
-        if not self.squares:
+        if not (self.squares or self.losses):
             return Compiled(inputs, [short, self.rows])
-        compiled = Compiled([*inputs, symbols_of(self.squares)], [short, self.rows])
-        return lambda p, y: compiled(p, y, [square.value(np.asarray(y)) for square in self.squares])
+        losses = ca.SX.sym("losses")
+        short = losses + ca.substitute(short, symbols_of(self.losses), ca.SX.zeros(len(self.losses), 1))
+        compiled = Compiled([*inputs, symbols_of(self.squares), losses], [short, self.rows])
+
+        def evaluate(p: Array, y: Array) -> tuple[Array, ...]:
+            point = np.asarray(y, dtype=float)
+            values = [square.value(point) for square in self.squares]
+            return compiled(p, point, values, self.loss_sum.at(p).value(point) if self.losses else 0.0)
+
+        return evaluate
+
+    @property
+    def loss_sum(self) -> LossSum:
+        """The losses over rows as numbers, shared with copies that say more of the program."""
+        forms = self.__dict__.setdefault("_forms", {})
+        if "losses" not in forms:
+            forms["losses"] = LossSum(self.parameters, self.losses, self.loss_weights)
+        return cast(LossSum, forms["losses"])
 
     def violation(self, parameters: Array, y: Array) -> float:
         """Largest violation of a bound, a row or an integrality at a point, relative to ``max(1, |bound|)``."""

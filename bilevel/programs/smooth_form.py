@@ -1,8 +1,9 @@
 """The numeric form of a smooth program: values, first and second derivatives at a point in one compiled call.
 
 What :class:`bilevel.programs.quadratic_form.QuadraticForm` is to a quadratic program. Terms ``||R w - t||^2`` with a
-constant R stay matrices, and where the objective is a sum over many affine functions of y its derivatives go through
-these (:mod:`bilevel.programs.affine_arguments`): neither compiling nor evaluating then sees rows times n^2 operations.
+constant R and losses over rows of data stay matrices, and where the objective is a sum over many affine functions of y
+its derivatives go through these (:mod:`bilevel.programs.affine_arguments`): neither compiling nor evaluating then sees
+rows times n^2 operations.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class SmoothForm:
         self._squares = program.squares
         self._weights = Compiled([program.parameters], [program.weights]) if self._squares else None
         function = write_out(program.short, program.moving)
-        if self._squares:
-            symbols = symbols_of(self._squares)
+        self._losses = program.loss_sum if program.losses else None
+        if self._squares or self._losses:
+            symbols = symbols_of([*self._squares, *program.losses])
             function = ca.substitute(function, symbols, ca.SX.zeros(symbols.numel(), 1))
         arguments = _worth_lifting(function, program)
         self._parts: _Parts = _Written(function, program) if arguments is None else _Lifted(arguments, program)
@@ -61,6 +63,8 @@ class SmoothForm:
         self._parts.at(parameters)
         if self._weights is not None:
             self._of_squares: list[float] = self._weights(parameters)[0].tolist()
+        if self._losses is not None:
+            self._losses.at(parameters)
         return self
 
     def __call__(self, y: Array, weights: Array) -> None:
@@ -73,6 +77,10 @@ class SmoothForm:
                 where = square.places if isinstance(square.places, slice) else np.ix_(square.places, square.places)
                 block = (where, where) if isinstance(where, slice) else where
                 self.hessian[block] += weight * square.factor.hessian
+        if self._losses is not None:
+            self.objective += self._losses.value(y)
+            self.gradient += self._losses.gradient(y)
+            self.hessian += self._losses.hessian(y)
 
 
 def smooth_form(program: Program) -> SmoothForm:

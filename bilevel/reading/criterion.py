@@ -33,7 +33,7 @@ from pyomo.core.expr import (
 from bilevel.errors import BilevelError
 from bilevel.expressions.translation import mentioned, to_casadi
 from bilevel.graphs.steepness import scale_of
-from bilevel.language.squared_distance import SquaredDistance
+from bilevel.language.data_term import DataTerm
 
 _LONGEST = 2000  # nodes of an objective beyond which nobody looks at its derivatives
 
@@ -122,7 +122,7 @@ def _terms(expression: Any) -> list[tuple[int, Any]]:
             stack += [(sign, arg) for arg in reversed(node.args)]
         elif isinstance(node, NegationExpression):
             stack.append((-sign, node.args[0]))
-        elif getattr(node, "is_named_expression_type", bool)() and not isinstance(node, SquaredDistance):
+        elif getattr(node, "is_named_expression_type", bool)() and not isinstance(node, DataTerm):
             stack.append((sign, node.expr))
         else:
             found.append((sign, node))
@@ -159,11 +159,11 @@ def _is_long(expression: Any) -> bool:
         nodes += 1
         if nodes > _LONGEST:
             return True
-        if isinstance(node, SquaredDistance):
-            nodes += len(node.coefficients) ** 2
+        if isinstance(node, DataTerm):
+            nodes += node.size
         elif hasattr(node, "is_expression_type") and node.is_expression_type():
             stack.extend(node.args)
-    return False
+    return nodes > _LONGEST
 
 
 def _square_of(objective: Any) -> Any:

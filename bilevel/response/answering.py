@@ -50,6 +50,11 @@ class Answering(Solver):
     def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
         self.program = program
         ranked = ranked_engines(program)
+        if not ranked and program.losses:
+            raise RefusedError(
+                f"{program.name} holds {program.losses[0].name}, which newton takes only where all is proved convex, in"
+                " up to some hundred continuous variables; --explain says what is proved"
+            )
         if not ranked:
             raise RefusedError(
                 f"{program.name} is a {program.describe()} that no engine takes; a function outside SCIP's vocabulary"

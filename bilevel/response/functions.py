@@ -9,8 +9,8 @@ import numpy as np
 from bilevel.deadline import OutOfTime
 from bilevel.errors import ModelError
 from bilevel.programs.answer import Answer, Status
-from bilevel.programs.answer_shape import AnswerShape
 from bilevel.reading.follower import Follower
+from bilevel.response.answer_shape import AnswerShape
 
 
 class FunctionAnswering:

@@ -59,7 +59,8 @@ class Sensitivity:
     total : SX scalar
         ``v' grad_y L + w' a``, a function of the program's symbols and of :attr:`symbols`.
     symbols : tuple of SX
-        The rows' multipliers, v, w, and the derivatives of the program's squares along v: see :meth:`adjoint`.
+        The rows' multipliers, v, w, and the derivatives of the program's squares and losses along v: see
+        :meth:`adjoint`.
     """
 
     def __init__(self, program: Program, box: tuple[Array, Array] | None = None) -> None:
@@ -71,11 +72,14 @@ class Sensitivity:
         )  # then the curvature comes from the quadratic form
         self._squares = program.squares if numeric else ()
         weights, v, w = ca.SX.sym("weights", program.m), ca.SX.sym("v", program.n), ca.SX.sym("w", program.m)
-        along = ca.SX.sym("along", len(self._squares))
-        slope = (program.moving_gradient if numeric else program.gradient) + ca.mtimes(program.jacobian.T, weights)
+        self._losses = program.loss_sum if program.losses else None
+        multiplied = ca.vertcat(*([program.weights] if self._squares else []), *program.loss_weights)
+        along = ca.SX.sym("along", multiplied.numel())
+        slope = program.moving_gradient if numeric else program.without_losses.gradient
+        slope = slope + ca.mtimes(program.jacobian.T, weights)
         total = ca.dot(v, slope) + ca.dot(w, program.rows)
-        if self._squares:
-            total += ca.dot(program.weights, along)
+        if multiplied.numel():
+            total += ca.dot(multiplied, along)
         self.symbols, self.total = (weights, v, w, along), total
         self._mixed: Compiled | None = None
         self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
@@ -116,7 +120,7 @@ class Sensitivity:
         v, w, regular = self._system.solve(x, y, active, slopes, None)
         found = np.empty((slopes.shape[1], len(x)))
         for k in range(len(found)):
-            np.negative(self._mixed(x, y, *self._values(y, active, v[:, k], w[:, k]))[0], out=found[k])
+            np.negative(self._mixed(x, y, *self._values(x, y, active, v[:, k], w[:, k]))[0], out=found[k])
         return found, regular and active.strict
 
     def adjoint(self, x: Array, y: Array, slope: Array) -> tuple[tuple[Array, ...], bool]:
@@ -128,20 +132,23 @@ class Sensitivity:
         if self._free and not self._program.sparse:
             along = numeric_form(self._program).divided(x, slope) if self._numeric else None
             if along is not None:
-                return self._values(y, self._nothing, along, np.zeros(0)), True
+                return self._values(x, y, self._nothing, along, np.zeros(0)), True
             curvature = self._derivatives.curvature(x, y, self._nothing.weights)
             _, v, failed = dposv(curvature, slope, overwrite_a=self._derivatives.fresh)
             if not failed:
-                return self._values(y, self._nothing, v, np.zeros(0)), True
+                return self._values(x, y, self._nothing, v, np.zeros(0)), True
         active = self._nothing if self._free else self._active(x, y)
         v, w, regular = self._system.solve(x, y, active, slope[:, None], None)
-        return self._values(y, active, v[:, 0], w[:, 0]), regular and active.strict
+        return self._values(x, y, active, v[:, 0], w[:, 0]), regular and active.strict
 
-    def _values(self, y: Array, active: Active, v: Array, w: Array) -> tuple[Array, ...]:
+    def _values(self, x: Array, y: Array, active: Active, v: Array, w: Array) -> tuple[Array, ...]:
         of_rows = active.owners >= 0
         row_weights = np.zeros(self._program.m)
         row_weights[active.owners[of_rows]] = w[of_rows]
-        return active.weights, v, row_weights, np.array([square.along(y, v) for square in self._squares])
+        along = np.array([square.along(y, v) for square in self._squares])
+        if self._losses is not None:
+            along = np.concatenate([along, self._losses.at(x).along(y, v)])
+        return active.weights, v, row_weights, along
 
     def _motion(self, x: Array, y: Array, active: Active) -> tuple[Array, bool]:
         """``dy/dx``, shape (n, p), by solving for it."""

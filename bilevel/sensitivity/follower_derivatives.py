@@ -166,7 +166,9 @@ class Crossing:
         p, y = program.parameters, program.variables
         self._squares = squares
         of_weights = ca.jacobian(program.weights, p) if squares else ca.SX(0, p.numel())
-        blocks = [ca.jacobian(slope, p), ca.jacobian(program.rows, p), of_weights]
+        self._losses = program.loss_sum if program.losses else None
+        of_losses = ca.jacobian(ca.vertcat(ca.SX(0, 1), *program.loss_weights), p)
+        blocks = [ca.jacobian(slope, p), ca.jacobian(program.rows, p), of_weights, of_losses]
         self._shapes = [block.shape for block in blocks]
         self._indices = [indices(block) for block in blocks[:2]] if program.sparse else None
         columns = map(column_of, blocks) if program.sparse else (ca.vec(ca.densify(block)) for block in blocks)
@@ -181,7 +183,7 @@ class Crossing:
                 for value, places, shape in zip(values, self._indices, self._shapes, strict=False)
             )
             return of_slope, of_rows
-        of_slope, of_rows, of_weights = (
+        of_slope, of_rows, of_weights, of_losses = (
             value.reshape(shape, order="F") for value, shape in zip(values, self._shapes, strict=True)
         )
         if self._squares:
@@ -190,4 +192,6 @@ class Crossing:
             pull = np.zeros(len(y))
             square.add_slope(1.0, y, pull)
             of_slope += np.outer(pull, moved)
+        if self._losses is not None:
+            of_slope = of_slope + self._losses.at(x).crossed(y, of_losses)
         return of_slope, of_rows

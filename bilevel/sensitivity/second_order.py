@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from bilevel.arrays import Array
-from bilevel.expressions.squares import symbols_of
+from bilevel.expressions.squares import Square, symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparse_factor import SparseFactor
 from bilevel.programs.compilation import Compilation
@@ -43,7 +43,7 @@ class SecondOrder:
         programs = list(compilation.programs.values())
         ends = list(accumulate((program.n for program in programs), initial=0))
         self._parts = [(slice(a, b), program) for (a, b), program in zip(pairwise(ends), programs, strict=True)]
-        self._squares = compilation.upper_squares
+        self._squares = [square for square in compilation.upper_squares if isinstance(square, Square)]
         x, y, q = compilation.x, compilation.all_y, symbols_of(self._squares)
         v, d, dy, dq = (ca.SX.sym(name, int(like.numel())) for name, like in zip("vdyq", (y, x, y, q), strict=True))
         upper = compilation.upper_short
@@ -58,8 +58,10 @@ class SecondOrder:
 
     @staticmethod
     def takes(compilation: Compilation) -> bool:
-        """Whether every follower is an unconstrained quadratic, its squares weighed by numbers."""
+        """Whether every follower is an unconstrained quadratic, squares weighed by numbers, and F holds no losses."""
         programs = compilation.programs
+        if not all(isinstance(square, Square) for square in compilation.upper_squares):
+            return False
         return len(programs) == len(compilation.y) and all(_plain(program) for program in programs.values())
 
     def __call__(self, x: Array, y: Array) -> Product | None:

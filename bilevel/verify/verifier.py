@@ -1,8 +1,8 @@
 """Drawing the verdict: the lower level solved afresh, both objectives recomputed, gaps and violations measured.
 
 Every path ends here, so that no method judges its own answer. The lower level is solved again by other engines where
-there are others; F, f and the constraints are evaluated on the user's Pyomo expressions in plain floats, not by
-compiled code.
+there are others, unless strong convexity tells from a gradient how far f may be off; F, f and the constraints are
+evaluated on the user's Pyomo expressions in plain floats, not by compiled code.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -26,6 +28,7 @@ from bilevel.response.replies import Reply
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
 from bilevel.verify.noise import Functions, Noise
+from bilevel.verify.residual import Residual
 
 _PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
@@ -55,6 +58,9 @@ class Verifier:
             follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
             for follower in self.problem.followers
             if follower.name in response.programs
+        }
+        self._residuals = {
+            name: Residual(program) for name, program in response.programs.items() if Residual.takes(program)
         }
 
     def check(self, upper: dict[str, Any], candidate: dict[str, Any] | None = None) -> Check | str:
@@ -87,6 +93,8 @@ class Verifier:
         if self.problem.attitude is Attitude.PESSIMISTIC:
             worse = sense * other.upper_objective > sense * fresh.upper_objective or not other.stands
             return other if other.optimal and fresh.stands and worse else fresh
+        if reply.proved and fresh.stands:  # the same answer to the last digits
+            other.proved = fresh.proved
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
 
@@ -152,7 +160,7 @@ class Verifier:
             if not abs(f) < tolerances.INFINITE:
                 complaints.append(f"the objective of {follower.name} is {f:g}, which is no answer")
                 continue
-            best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
+            best, sure, sharp, complaint = self._by_residual(follower, upper, lower, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
@@ -177,6 +185,18 @@ class Verifier:
         )
         check.complaints += _complaints(check)
         return check
+
+    def _by_residual(
+        self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any], f: float
+    ) -> tuple[float, bool, bool, list[str]]:
+        """As :meth:`_best`, and without solving anything where strong convexity says how far f may be off."""
+        residual = self._residuals.get(follower.name)
+        if residual is not None:
+            y = np.array([lower[var.name] for var in follower.variables])
+            excess = residual(self._response.vector(upper), y)
+            if excess <= tolerances.SHARP * tolerances.scale(f):
+                return f - excess, True, True, []
+        return self._best(follower, upper, f)
 
     def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, bool, list[str]]:
         """The best f for this x (minimised), whether it is proved and F certain with it, and what went wrong."""

@@ -48,7 +48,8 @@ class LeaderModels:
     def __init__(self, compilation: Compilation, taylor: Taylor) -> None:
         self._taylor = taylor
         rows, self.row_lower, self.row_upper = compilation.rows(compilation.problem.constraints)
-        x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
+        x, y = compilation.x, compilation.all_y
+        self._squares = [square for square in compilation.upper_squares if isinstance(square, Square)]
         symbols = symbols_of(self._squares)
         outputs = ca.vertcat(compilation.upper_short, rows)
         jacobian = ca.jacobian(outputs, y)

@@ -53,6 +53,8 @@ class Newton(Engine):
             return 0.0
         if program.shape is not Shape.NONLINEAR or program.kinked:
             return 0.0
+        if program.losses:
+            return 0.85
         return 0.0 if program.n > _SPARSE[0] and _density(program) < _SPARSE[1] else 0.85
 
     def prepare(self, program: Program) -> Solver:

@@ -53,6 +53,8 @@ class Scip(Engine):
     def suits(self, program: Program) -> float:
         if not program.discrete and sum(len(square.factor.hessian) for square in program.squares) > _DENSEST:
             return 0.0  # minutes, and no proof: others take what is convex
+        if program.losses:
+            return 0.0
         return 0.55 if _translatable(program) else 0.0
 
     def prepare(self, program: Program) -> Solver:

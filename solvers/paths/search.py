@@ -57,6 +57,7 @@ class OuterLoop(Path):
     pessimistic = True
     multipliers = True
     conditions = True
+    losses = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation.of(problem)

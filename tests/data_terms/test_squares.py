@@ -125,7 +125,7 @@ def test_nobody_writes_the_squares_out_on_the_way(monkeypatch):
     def fail(self):
         raise AssertionError("written out")
 
-    monkeypatch.setattr(SquaredDistance, "_written_out", fail)
+    monkeypatch.setattr(SquaredDistance, "written_out", fail)
     monkeypatch.setattr(bilevel.expressions.squares, "in_symbols", fail)
     result = bilevel.solve(create(), method="gradient", budget=12)
     assert result.verdict == "best_found"

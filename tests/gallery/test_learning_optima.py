@@ -11,6 +11,8 @@ from scipy.linalg import solveh_banded
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
+import bilevel
+
 
 def fitted(Z: Any, y: Any, penalty: Any) -> Any:
     """Ridge by the augmented least-squares problem, a second way beside the normal equations."""
@@ -47,6 +49,38 @@ def test_ridge_optimum() -> None:
     assert evaluate(model.obj.expr) == pytest.approx(objective, abs=1e-12)
     training = np.mean((data[0] @ w - data[1]) ** 2) / 2 + penalty / 2 * w @ w
     assert evaluate(model.lower.obj.expr) == pytest.approx(training, abs=1e-12)
+
+
+def logistic_ridge(X: Any, y: Any, penalty: float) -> Any:
+    """Newton's method with the intercept last and not penalised, a second way beside scikit-learn's."""
+    ridge = penalty * np.append(np.ones(X.shape[1] - 1), 0.0)
+    w = np.zeros(X.shape[1])
+    for _ in range(30):
+        share = 1.0 / (1.0 + np.exp(y * (X @ w)))
+        slope = -X.T @ (y * share) / len(y) + ridge * w
+        w -= np.linalg.solve((X.T * (share * (1.0 - share))) @ X / len(y) + np.diag(ridge), slope)
+    return w
+
+
+def test_logistic_ridge_optimum() -> None:
+    module = load("logistic_ridge")
+    X, y, X_v, y_v = module.breast_cancer(285, 142)
+    X, X_v = module.with_intercept(X), module.with_intercept(X_v)
+
+    def loss(penalty: float) -> float:
+        return float(np.mean(np.log1p(np.exp(-y_v * (X_v @ logistic_ridge(X, y, penalty))))))
+
+    objective, penalty = minimise_in_logarithms(loss, 1e-4, 10)
+    assert objective == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
+    assert penalty == pytest.approx(module.KNOWN["upper"]["penalty"], rel=1e-4)
+
+    model = module.create_model()
+    w = logistic_ridge(X, y, penalty)
+    set_values(model, {"penalty": penalty, **{f"lower.w[{j}]": value for j, value in enumerate(w)}})
+    assert evaluate(model.obj.expr) == pytest.approx(objective, abs=1e-12)
+    result = bilevel.solve(model, method="gradient", budget=40, seed=0)
+    assert result.upper_objective == pytest.approx(objective, abs=1e-9)
+    np.testing.assert_allclose(list(result.lower.values()), logistic_ridge(X, y, result.upper["penalty"]), atol=1e-6)
 
 
 def test_ridge_folds_optimum() -> None:
