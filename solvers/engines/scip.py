@@ -26,9 +26,9 @@ from bilevel.programs.answer import Answer, Status
 from bilevel.programs.extents import box_below, box_of_rows
 from bilevel.programs.program import Program
 from bilevel.registry import register
-from bilevel.solvers.engines.open_units import open_units
-from bilevel.solvers.engines.scaled_values import Measure, Scaled, unit_of
-from bilevel.solvers.engines.scip_expressions import HARMLESS, Builder, degree, instructions
+from bilevel.solvers.engines.scaling.open_units import open_units
+from bilevel.solvers.engines.scaling.scaled_values import Measure, Scaled, unit_of
+from bilevel.solvers.engines.scaling.scip_expressions import HARMLESS, Builder, degree, instructions
 from bilevel.solvers.libraries.scip_silence import silence
 
 _LONGEST = 20.0  # seconds for one lower level where nobody set a limit: a search must not hang at one point

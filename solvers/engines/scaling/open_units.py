@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bilevel.arrays import Array
 from bilevel.programs.program import Program
-from bilevel.solvers.engines.scaled_values import LARGE, SMALL, power_of_two
+from bilevel.solvers.engines.scaling.scaled_values import LARGE, SMALL, power_of_two
 
 _PASSES = 3  # from rows with bounded variables to those that hold none
 

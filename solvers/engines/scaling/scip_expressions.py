@@ -15,7 +15,7 @@ import pyscipopt
 
 from bilevel.arrays import Array
 from bilevel.graphs.intervals import ENTIRE, Interval, extended, negative
-from bilevel.solvers.engines.scaled_values import Scaled, unit_of
+from bilevel.solvers.engines.scaling.scaled_values import Scaled, unit_of
 
 _UNARY: dict[int, Callable[[Any], Any]] = {
     ca.OP_LOG: lambda a: pyscipopt.log(a),

@@ -1,0 +1,1 @@
+"""What SCIP is given, at magnitude one: expressions, variables and rows in units of their own."""
