@@ -3,10 +3,11 @@
 problem -> convexity (proved, or refused) -> ``bilevel.kkt`` -> a treatment of the complementarity pairs -> an engine
 -> x, y -> the same verification as every other path.
 
-``auto`` does both halves. A local one: the treatment ``scholtes`` through Ipopt from the model's initial values and
-seeded random starts, quick at any size. And a global one: the treatments that the structure asks for, in turn
-(:mod:`bilevel.solvers.single_level.treatments`), through an engine that proves its bound (SCIP), with the local
-incumbent for a start. A treatment named by the user is run alone.
+``auto`` does both halves, which hand on what is known (:mod:`bilevel.solvers.single_level.halves`). A local one: the
+treatment ``scholtes`` through Ipopt from the model's initial values and seeded random starts, quick at any size. And a
+global one: the treatments that the structure asks for, in turn (:mod:`bilevel.solvers.single_level.treatments`),
+through an engine that proves its bound (SCIP), with the local incumbent for a start. A treatment named by the user is
+run alone.
 
 What may be claimed is told in :mod:`bilevel.solvers.single_level.equivalence` and
 :mod:`bilevel.solvers.single_level.global_proof`.
@@ -15,44 +16,31 @@ What may be claimed is told in :mod:`bilevel.solvers.single_level.equivalence` a
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
-from functools import cache, cached_property
 from typing import Any, ClassVar
 
-import numpy as np
-
-from bilevel import registry, tolerances
-from bilevel.arrays import Array
+from bilevel import registry
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.contracts.treatment import Treatment
-from bilevel.deadline import OutOfTime, current, heard
+from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import OptionError, RefusedError
 from bilevel.kkt.conditions import refuse_follower
-from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
-from bilevel.programs.extents import box_below
-from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.missing_slopes import slope_missing_in_the_box
-from bilevel.response.response import Response
 from bilevel.solvers.rounds.challenge import SHARE, Challenge, withdrawn
-from bilevel.solvers.single_level.assessment import Assessment, Incumbent
 from bilevel.solvers.single_level.density import refuse_dense
-from bilevel.solvers.single_level.equivalence import equivalence_of
-from bilevel.solvers.single_level.global_proof import FAR, LARGEST_GRAPH, GlobalSolve, proving_engine, size_of
-from bilevel.solvers.single_level.infeasibility import why_infeasible
-from bilevel.solvers.single_level.local_descent import Descent, Sequence, solve_piece, starts
-from bilevel.solvers.single_level.pieces import solved_by_pieces
-from bilevel.solvers.single_level.reach import answer_bounds
-from bilevel.solvers.single_level.treated_model import TreatedModel, Values
-from bilevel.solvers.single_level.treatments import SETS, treatments_in_turn
+from bilevel.solvers.single_level.global_proof import LARGEST_GRAPH, size_of
+from bilevel.solvers.single_level.halves.case import Case
+from bilevel.solvers.single_level.halves.global_half import GlobalHalf
+from bilevel.solvers.single_level.halves.known import Book
+from bilevel.solvers.single_level.halves.local_half import LocalHalf
+from bilevel.solvers.single_level.treated_model import TreatedModel
 
-DEFAULT_TIME_LIMIT = 60.0
 DEFAULT_STARTS = 4
 _CLOSED_FORM = "rational"
 _LOCAL_SHARE = 0.15  # of the time, for the local half where a global one follows
@@ -83,300 +71,82 @@ class KKT(Path):
 
 
 class _Walk:
-    """One run: what is known so far, so that an interruption loses nothing."""
+    """One run: which halves, in what order; what they find is in the book, so that an interruption loses nothing."""
 
     def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
-        self.problem, self.settings, self.observer = problem, settings, observer
-        self.count = _options(settings)
-        self.dual_bounds: dict[Any, float] = settings.options.get("dual_bounds", {})
-        self.limit = settings.time_limit if settings.time_limit is not None else DEFAULT_TIME_LIMIT
-        self.deadline = min(time.monotonic() + self.limit, current().end)
-        self.notes: list[str] = []
-        self.compilation = Compilation.of(problem)
-        self.conditions = equivalence_of(problem, self.compilation, settings.allow_nonconvex)
-        for remark in self.conditions.remarks:
-            self._say(remark)
-        convex = len(self.conditions.convex) == len(problem.followers)
-        self.weighted = self.conditions.unqualified if convex and not problem.multipliers else ()
-        self._reached: tuple[Incumbent | None, dict[str, tuple[float, float]]] | None = None
-        self.troubled = False  # whether the engine gave up before its time
-        self.proves = self.conditions.holds  # whether a bound on the single-level model is one on F
-        self.response = Response(problem, compilation=self.compilation, warm=False)
-        self.assess = Assessment(self.compilation, self.response)
-        self.best: Incumbent | None = None
-        self.bound = -math.inf
-        self.claim = Verdict.FAILED  # of what needs no point: infeasible, unbounded
-        self.termination = Termination.STALLED
+        self.starts = _options(settings)
+        self.observer = observer
+        self.case = Case.of(problem, settings)
+        self.book = Book(self.case.compilation, self.case.response, observer)
+        for remark in self.case.equivalence.remarks:
+            self.book.say(remark)
 
     def run(self) -> Finding:
         """Both halves, or the treatment that was asked for."""
-        name = self.settings.complementarity
+        case, book = self.case, self.book
+        name = case.settings.complementarity
         try:
             if name == "auto":
-                self._auto()
+                self._both()
             elif registry.get(Treatment, name)().schedule():
-                self._descend(self._treated(name), self.limit)
+                engine = "ipopt" if case.settings.engine == "auto" else case.settings.engine
+                self._local(case.treated(name), case.limit, engine)
             else:
-                self._prove(self._treated(name))
+                self._global(case.equivalence.holds).prove(case.treated(name))
         except KeyboardInterrupt:
-            self.termination = Termination.INTERRUPTED
+            book.stop(Termination.INTERRUPTED)
         except OutOfTime:
             heard()
-            self.termination = Termination.TIME_LIMIT
-        lost = self.best is None or not self.best.stationary
-        if lost and self.claim is Verdict.FAILED and not math.isfinite(self.bound) and time.monotonic() < self.deadline:
-            for missing in slope_missing_in_the_box(self.response):
-                self._say(missing)
+            book.stop(Termination.TIME_LIMIT)
+        known = book.known
+        nothing = not known.stationary and known.claim is Verdict.FAILED and not math.isfinite(known.bound)
+        if nothing and not case.over:
+            for missing in slope_missing_in_the_box(case.response):
+                book.say(missing)
         return self._finding()
 
-    def _auto(self) -> None:
-        relaxed = self._treated("scholtes")
-        alone = self._why_no_global_half(relaxed)
-        self._descend(relaxed, self.limit * (_LOCAL_SHARE if alone is None else 1.0), "ipopt")
+    def _both(self) -> None:
+        case, book = self.case, self.book
+        relaxed = case.treated("scholtes")
+        alone = _why_no_global_half(relaxed, case.settings.engine)
+        self._local(relaxed, case.limit * (_LOCAL_SHARE if alone is None else 1.0), "ipopt")
         if alone is not None:
-            self._say(alone)
+            book.say(alone)
             return
         try:
-            self.proves = self.conditions.holds or bool(self.weighted)
-            self._in_turn(relaxed)
+            self._global(case.equivalence.holds or bool(case.weighted)).in_turn(relaxed)
         except RefusedError as refusal:
-            if self.settings.engine != "auto" or self.best is None:
+            if case.settings.engine != "auto" or book.best is None:
                 raise
-            self._say(f"no global half: {refusal}")
+            book.say(f"no global half: {refusal}")
 
-    def _in_turn(self, relaxed: TreatedModel) -> None:
-        """Treatments as the structure asks for them, each for a while, then the best of them for the rest."""
-        ranges = self._bounds(relaxed)
+    def _local(self, treated: TreatedModel, seconds: float, engine: str) -> None:
+        LocalHalf(self.case, self.book, self.starts).run(treated, seconds, engine)
 
-        @cache
-        def build(name: str) -> TreatedModel:
-            model = TreatedModel(self.problem, name, ranges, self.weighted, self.dual_bounds)
-            model.tighten(self._reach())
-            return model
-
-        names, why = treatments_in_turn(self.problem, self.settings.engine, bool(self.weighted), build)
-        if len(names) == 1:
-            self._prove(build(names[0]))
-            if self.troubled and names[0] != SETS:
-                self._prove(build(SETS))
-            return
-        self._say(why)
-        bounds: dict[str, float] = {}
-        for name in names:
-            bounds[name] = self._prove(build(name), max(_TRIAL * self._left(), _LEAST_TRIAL))
-            if self._settled():
-                return
-            if time.monotonic() > self.deadline:
-                self.termination = Termination.TIME_LIMIT
-                return
-        best = max(names, key=bounds.__getitem__)
-        self._say(f"none of them settled it; the rest of the time is for {best}")
-        self._prove(build(best))
-
-    def _settled(self) -> bool:
-        closed = self.best is not None and self.compilation.closes(self.best.cost, self.bound)
-        return self.claim is not Verdict.FAILED or closed or self.termination is Termination.INTERRUPTED
-
-    def _treated(self, name: str) -> TreatedModel:
-        """What the user asked for; a local end is stationary only without bounds that nobody proved."""
-        local = bool(registry.get(Treatment, name)().schedule())
-        model = TreatedModel(self.problem, name, dual_bounds={} if local else self.dual_bounds)
-        if local:
-            model.conditions.give(self.dual_bounds)  # refused now if they mean nothing
-        return model
-
-    def _bounds(self, relaxed: TreatedModel) -> dict[str, tuple[float, float]]:
-        """Of variables of both levels: what rows imply, and what an F no worse than the best one allows."""
-        bounds = dict(self.compilation.ranges)
-        if self.best is not None:
-            margin = self.best.cost + tolerances.CERTIFICATE * tolerances.scale(self.best.cost)
-            box = box_below(relaxed.program, np.zeros(relaxed.program.parameters.numel()), margin)
-            for name, low, high in zip(relaxed.program.names, *box, strict=True) if box is not None else ():
-                if name in bounds:
-                    bounds[name] = max(low, bounds[name][0]), min(high, bounds[name][1])
-        return bounds
-
-    def _why_no_global_half(self, treated: TreatedModel) -> str | None:
-        if self.settings.engine == "ipopt":
-            return "engine='ipopt' is local: no bound"
-        size = size_of(treated.program)
-        if size <= LARGEST_GRAPH or self.settings.engine != "auto":
-            return None
-        return (
-            f"the global half was left out: the single-level model compiles to {size} instructions, more than"
-            f" {LARGEST_GRAPH}; engine='scip' tries it all the same"
-        )
-
-    def _descend(self, treated: TreatedModel, seconds: float, engine: str | None = None) -> None:
-        """The local half: a sequence of relaxations from several starts; the best of their verified ends."""
-        engine = engine or ("ipopt" if self.settings.engine == "auto" else self.settings.engine)
-        until = min(time.monotonic() + seconds, self.deadline)
-        sequence = Sequence(treated, engine)
-        rng = np.random.default_rng(self.settings.seed)
-        found: list[Descent] = []
-        for x in starts(self.problem, rng, self.count):
-            if found and time.monotonic() > until:
-                break
-            found.append(sequence(treated.start(x, None), lambda: until - time.monotonic()))
-        for descent in sorted(found, key=lambda d: (not d.stationary, d.objective))[:_LOOKED_AT]:
-            self._consider(treated, treated.point_from(descent.values), descent.stationary)
-        self._tell_descents(
-            f"local half ({treated.treatment.name}, {engine})", found, bool(treated.program.integer.any())
-        )
-
-    def _tell_descents(self, half: str, found: list[Descent], discrete: bool) -> None:
-        converged = f"{sum(d.stationary for d in found)} of {len(found)} starts converged"
-        how = f"{len(found)} starts, integers relaxed and rounded" if discrete else converged
-        best = "no end verified" if self.best is None else f"best F = {self._user(self.best.cost):.8g}"
-        self._say(f"{half}: {how}, {best}")
-        if self.best is not None and self.best.stationary:
-            self.termination = Termination.OPTIMALITY
-        elif time.monotonic() > self.deadline:
-            self.termination = Termination.TIME_LIMIT
-
-    def _prove(self, exact: TreatedModel, seconds: float = math.inf) -> float:
-        """The global half: bound, infeasibility, or a better point; the engine's bound on this model."""
-        if not exact.treatment.exact:
-            raise RefusedError(
-                f"complementarity={exact.treatment.name!r} is neither exact nor a sequence; nothing can be concluded"
-            )
-        engine = proving_engine(exact.program, self.settings.engine)
-        exact.tighten(self._reach())
-        start = self._polish(exact, self.best.values) if self.best is not None else None
-        self._say(
-            f"global half ({exact.treatment.name}, {engine}): {exact.program.n} variables, {exact.program.m} rows,"
-            f" {len(exact.conditions.pairs)} complementarity pairs"
-        )
-        proves = self.proves and not self._believes(exact)
-        solve = GlobalSolve(exact, engine, self.observer, proves)
-        apart = solved_by_pieces(exact.program, engine, self._left() / 4) if exact.program.loose.any() else None
-        answer = solve(start, min(seconds, self._left())) if apart is None else apart
-        if answer.status is Status.INFEASIBLE:
-            if exact.treatment.name in _THIN:
-                self._say(f"{answer.message}, which numerical trouble says too where {exact.treatment.name} is thin")
-                return self._prove(self._treated("sos1"))
-            self._conclude_infeasible(answer, proves)
-            return -math.inf
-        if answer.status is Status.UNBOUNDED or (
-            answer.y is None and math.isinf(answer.bound) and "inforunbd" in answer.message
-        ):
-            self._conclude_unbounded(exact, solve)
-            return -math.inf
-        if proves:
-            self.bound = max(self.bound, answer.bound)
-            if math.isfinite(self.bound):
-                self.observer.bounded(None, self._user(self.bound))
-        if answer.y is not None:
-            self._consider(exact, answer.y, False)
-            self._polish(exact, exact.by_name(answer.y))
-        if math.isinf(answer.bound) and self.best is not None and self.best.cost <= -_DEEP:
-            self._conclude_unbounded(exact, solve, max(FAR, -_FARTHER * self.best.cost))
-            return -math.inf
-        self.termination = _why_stopped(answer, self._left())
-        self.troubled = answer.status is Status.FAILED and self.termination is Termination.STALLED
-        if self.best is None and answer.status is Status.OPTIMAL:
-            self.termination = Termination.STALLED
-            self._say(
-                "the engine's optimum is no point of the problem within its tolerances: the best F may not be attained"
-            )
-        return answer.bound
-
-    def _believes(self, exact: TreatedModel) -> bool:
-        """Whether the model rests on bounds of multipliers that the user gave and nothing proves; says which."""
-        believed = [f"{source} {side}" for source, side in exact.conditions.believed]
-        if believed:
-            self._say(f"given in dual_bounds and not proved: {', '.join(believed[:4])}; no bound on F, no certificate")
-        return bool(believed)
-
-    def _reach(self) -> dict[str, tuple[float, float]]:
-        """Bounds on the followers' answers that hold for every x, where they can be had; anew with a new best point."""
-        if self._reached is not None and self._reached[0] is self.best:
-            return self._reached[1]
-        anchors = [] if self.best is None else [np.array(list(self.best.point.lower.values()), dtype=float)]
-        if not any(is_category(var) for var in self.problem.variables):
-            ends = np.array([self.compilation.ranges[var.name] for var in self.problem.variables]).reshape(-1, 2)
-            finite = np.isfinite(ends)
-            low = np.where(finite[:, 0], ends[:, 0], np.where(finite[:, 1], ends[:, 1] - _FAR_OFF, -_FAR_OFF))
-            high = np.where(finite[:, 1], ends[:, 1], np.where(finite[:, 0], ends[:, 0] + _FAR_OFF, _FAR_OFF))
-            replies = [self.response(x) for x in (low, (low + high) / 2, high)]
-            anchors += [reply.y for reply in replies if reply.y is not None]
-        found = answer_bounds(self.compilation, self.conditions.convex, anchors)
-        self._reached = self.best, found
-        return found
-
-    def _left(self) -> float:
-        return max(self.deadline - time.monotonic(), 0.0)
-
-    def _conclude_infeasible(self, answer: Answer, proves: bool) -> None:
-        self.termination = Termination.OPTIMALITY
-        if self.best is not None:
-            self._say(f"{answer.message}, though a verified point is known: the claim is dropped")
-            self.termination = Termination.ERROR
-        elif proves:
-            self.claim = Verdict.INFEASIBLE
-            self._say(why_infeasible(self.problem, min(self._left(), _EXPLAINING)))
-        else:
-            self._say(f"{answer.message}; for want of the conditions above this is no proof about the problem")
-
-    def _conclude_unbounded(self, exact: TreatedModel, solve: GlobalSolve, far: float = FAR) -> None:
-        """Believe it only with a verified point that is far down."""
-        self.termination = Termination.STALLED
-        answer = solve.far_point(self._left(), far)
-        if answer.y is not None:
-            self._consider(exact, answer.y, False)
-            self._polish(exact, exact.by_name(answer.y))
-        if self.best is not None and self.best.cost <= -0.99 * far:
-            low = f"F = {self._user(self.best.cost):.3g} at a verified point"
-            self._say(f"unbounded: the engine's relaxation is, and {low}")
-            self.claim, self.termination = Verdict.UNBOUNDED, Termination.OPTIMALITY
-        else:
-            self._say(
-                "the engine calls the single-level model unbounded, but no verified point is far down: not claimed"
-            )
-
-    @cached_property
-    def _plain(self) -> TreatedModel:
-        return TreatedModel(self.problem, "sos1")
-
-    def _polish(self, exact: TreatedModel, values: Values) -> Array | None:
-        """Solve the piece a point lies on; keep its solution if it verifies, and return it as a start.
-
-        Pieces are told apart by sets: rows that state the pairs otherwise hold only to a tolerance.
-        """
-        if not exact.program.sos1 and not exact.conditions.pairs and self.best is not None and self.best.stationary:
-            return exact.point_from(values)
-        sets = exact if exact.treatment.name == "sos1" and not self.dual_bounds else self._plain
-        found = solve_piece(sets, values)
-        if found is None:
-            return None
-        self._consider(sets, *found, exact=True)
-        return exact.point_from(sets.by_name(found[0]))
-
-    def _consider(self, treated: TreatedModel, point: Array, stationary: bool, *, exact: bool = False) -> None:
-        """Assess a point and keep it if it is the best so far."""
-        found = self.assess(*treated.read(point))
-        if found is None:
-            return
-        new = Incumbent(found, stationary, exact, treated.by_name(point))
-        if self.best is None or new.beats(self.best):
-            self.best = new if self.best is None else new.inheriting(self.best)
-            bound = self._user(self.bound) if math.isfinite(self.bound) else None
-            self.observer.bounded(self._user(found.cost), bound)
+    def _global(self, proves: bool) -> GlobalHalf:
+        return GlobalHalf(self.case, self.book, self.observer, proves)
 
     def _finding(self) -> Finding:
+        case, book = self.case, self.book
         other = self._refuted()
-        bound = self._user(self.bound) if math.isfinite(self.bound) else None
-        finding = Finding(self.termination, self.claim, bound=bound, convexity=self.conditions.word, notes=self.notes)
+        known = book.known
+        finding = Finding(
+            known.termination,
+            known.claim,
+            bound=book.bound,
+            convexity=case.equivalence.word,
+            notes=list(known.notes),
+        )
         if other is not None:
             finding.upper, finding.lower = other
             finding.claim = Verdict.BEST_FOUND
             return finding
-        if self.claim is not Verdict.FAILED or self.best is None:
+        if known.claim is not Verdict.FAILED or known.best is None:
             return finding
-        finding.upper, finding.lower = self.best.point.upper, dict(self.best.point.lower)
-        if self.proves and self.compilation.closes(self.best.cost, self.bound):
+        finding.upper, finding.lower = known.best.point.upper, dict(known.best.point.lower)
+        if case.compilation.closes(known.best.cost, known.bound):  # there is one only where it is proved
             finding.claim = Verdict.CERTIFIED_GLOBAL
-        elif self.conditions.holds and self.best.stationary:
+        elif case.equivalence.holds and known.best.stationary:
             finding.claim = Verdict.VERIFIED_LOCAL
         else:
             finding.claim = Verdict.BEST_FOUND
@@ -384,32 +154,28 @@ class _Walk:
 
     def _refuted(self) -> tuple[dict[str, Any], dict[str, float]] | None:
         """A point that beats the bound, or that should not be: the claim is withdrawn."""
-        level = math.inf if self.claim is Verdict.INFEASIBLE else self.bound
-        if self.claim is Verdict.UNBOUNDED or level == -math.inf or self.termination is Termination.INTERRUPTED:
+        case, known = self.case, self.book.known
+        level = math.inf if known.claim is Verdict.INFEASIBLE else known.bound
+        if known.claim is Verdict.UNBOUNDED or level == -math.inf or known.termination is Termination.INTERRUPTED:
             return None
-        found = Challenge(self.compilation, self.response, SHARE * self.limit).beats(level)
+        found = Challenge(case.compilation, case.response, SHARE * case.limit).beats(level)
         if found is None:
             return None
-        self._say(withdrawn(self.problem, level, found))
-        self.bound, self.claim, self.termination = -math.inf, Verdict.FAILED, Termination.STALLED
+        self.book.say(withdrawn(case.problem, level, found))
+        self.book.withdraw()
         return found.upper, found.lower
 
-    def _user(self, cost: float) -> float:
-        return self.problem.sense * cost
 
-    def _say(self, message: str) -> None:
-        self.notes.append(message)
-        self.observer.said(message)
-
-
-_THIN = ("product", "strong_duality")  # treatments whose rows have no interior: "infeasible" is asked of sets again
-_TRIAL, _LEAST_TRIAL = 0.2, 2.0  # of the time left, and seconds, for a treatment that is one of several
-_FAR_OFF = 1e4  # of an x without bounds, where the followers' answers may serve as anchors
-_DEEP = 1e5  # F below minus this at a verified point and no bound: it may fall without end
-_FARTHER = 1e2  # then it does if some point is so many times as far down
-_LAST = 0.1  # seconds left of which an engine that was given a limit made nothing
-_EXPLAINING = 10.0  # seconds for saying why there is no point
-_LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
+def _why_no_global_half(treated: TreatedModel, engine: str) -> str | None:
+    if engine == "ipopt":
+        return "engine='ipopt' is local: no bound"
+    size = size_of(treated.program)
+    if size <= LARGEST_GRAPH or engine != "auto":
+        return None
+    return (
+        f"the global half was left out: the single-level model compiles to {size} instructions, more than"
+        f" {LARGEST_GRAPH}; engine='scip' tries it all the same"
+    )
 
 
 def _options(settings: Settings) -> int:
@@ -418,11 +184,3 @@ def _options(settings: Settings) -> int:
     if count < 1:
         raise OptionError(f"starts={count}: at least one is needed")
     return count
-
-
-def _why_stopped(answer: Answer, left: float) -> Termination:
-    if answer.interrupted:
-        return Termination.INTERRUPTED
-    if answer.status is Status.OPTIMAL:
-        return Termination.OPTIMALITY
-    return Termination.TIME_LIMIT if left <= _LAST else Termination.STALLED
