@@ -156,11 +156,23 @@ def _first_on_the_whole(
         limit = for_exact(settings, *FOR_A_SEARCH)
         limit = limit if limit is None else part.share * limit
         try:
-            return part.name, walk(part, problem, replace(settings, time_limit=limit), observer), refusals
+            found = walk(part, problem, replace(settings, time_limit=limit), observer)
         except RefusedError as refusal:
             refusals.append(f"{part.name}: {refusal}")
             observer.said(f"refused by {refusals[-1]}")
+            continue
+        if part.share < 1.0 and _came_to_nothing(found):
+            refusals.append(f"{part.name}: its share of the time was up before there was anything to show")
+            observer.said(refusals[-1])
+            continue
+        return part.name, found, refusals
     return "auto", None, refusals
+
+
+def _came_to_nothing(finding: Finding) -> bool:
+    """Whether a path was stopped before it had a point or a bound."""
+    nothing = finding.upper is None and finding.bound is None and finding.claim is Verdict.FAILED
+    return nothing and finding.termination is Termination.TIME_LIMIT
 
 
 def _settled(finding: Finding) -> bool:

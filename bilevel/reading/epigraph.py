@@ -52,7 +52,7 @@ class Epigraph:
     root : Block
         Of the tree in which ``block`` stands, whose members know it by weak references alone.
     tops : tuple of VarData
-        The variables t, inner ones first.
+        The variables t, inner ones first; none where every kink is out of reach, as that of ``abs(w)`` with ``w >= 0``.
     rows : tuple of ConstraintData
         ``e_i - t <= 0``.
     expressions : tuple
@@ -96,8 +96,6 @@ def epigraph_of(
     try:
         rewritten = tuple(walk(expression, sign) for expression, sign in expressions)
     except _KeptError:
-        return None
-    if not len(walk.tops):
         return None
     return Epigraph(walk.block, home, walk.root, tuple(walk.tops.values()), tuple(walk.rows.values()), rewritten)
 
@@ -217,12 +215,17 @@ class _Walk:
             raise _KeptError from None  # who compiles it will say what is wrong
 
     def _range(self, expression: Any) -> Interval:
+        if getattr(expression, "is_variable_type", bool)():
+            return self._ends(expression)
         function, variables, symbols = self._symbols(expression)
         graph = Graph(symbols, ca.SX(0, 1), function)
         return graph.enclose([self._ends(var) for var in variables], [])[graph.outputs[0]]
 
     def _affine(self, piece: Any) -> bool:
         """In the variables, whatever their coefficients are."""
+        inside = piece.args[0] if isinstance(piece, ne.NegationExpression) else piece
+        if getattr(inside, "is_variable_type", bool)():
+            return True
         function, variables, symbols = self._symbols(piece)
         own = symbols[[k for k, var in enumerate(variables) if id(var) in self._own]]
         return not any(ca.which_depends(function, own, 2, False)) if own.numel() else True

@@ -4,7 +4,9 @@ import pyomo.environ as pyo
 import pytest
 
 import bilevel
-from bilevel import LowerLevel, Observer
+from bilevel import LowerLevel, Observer, registry
+from bilevel.contracts.finding import Finding, Termination, Verdict
+from bilevel.contracts.path import Path
 
 
 def quadratic(y, x):
@@ -55,3 +57,18 @@ def test_the_observer_hears_the_refusals():
 
     bilevel.solve(create(None, lambda x: {"y": 0.5}), budget=5, observer=Listener())
     assert any("refused by kkt" in message for message in heard)
+
+
+def test_a_path_that_came_to_nothing_in_its_share_is_followed_by_the_next(monkeypatch):
+    boxes = registry.get(Path, "upper_boxes")
+    monkeypatch.setattr(boxes, "run", lambda *_: Finding(Termination.TIME_LIMIT, Verdict.FAILED))
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 4))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(bounds=(0, 3))
+    model.lower.obj = pyo.Objective(expr=(model.lower.y - model.x) ** 2)
+    model.obj = pyo.Objective(expr=(model.x - 3) ** 2 + model.lower.y)
+    result = bilevel.solve(model, time_limit=20)
+    assert result.method == "kkt"
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(2.75, abs=1e-5)  # y = x: F least at x = 2.5

@@ -164,3 +164,15 @@ def test_uniqueness_is_that_of_the_followers_own_variables():
     result = solve(weighted(), "kkt", attitude="pessimistic", time_limit=20)
     assert result.verdict == "certified_global"
     assert Response(weighted())(np.array([0.0])).proved
+
+
+def test_a_kink_that_the_bounds_keep_out_of_reach_is_none():
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 10))
+    model.lower = LowerLevel()
+    y = model.lower.y = pyo.Var(bounds=(0, 20))
+    model.lower.obj = pyo.Objective(expr=(y - 3) ** 2 + model.x * abs(y))
+    model.obj = pyo.Objective(expr=(model.x - 2) ** 2 + (y - 4) ** 2)
+    result = solve(model, "kkt", time_limit=20)
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(3.2, abs=1e-6)  # y = 3 - x/2, so F = 1.25 x^2 - 3 x + 5
