@@ -13,8 +13,8 @@ from bilevel.arrays import Array
 from bilevel.errors import ModelError, RefusedError
 from bilevel.expressions.rows import translate, translate_rows
 from bilevel.expressions.translation import mentioned, to_casadi
+from bilevel.programs.compilation import program_of
 from bilevel.programs.program import Program
-from bilevel.reading.variables import bounds_of
 
 
 class SingleLevel:
@@ -57,21 +57,14 @@ class SingleLevel:
         symbols = {id(var): v[k] for k, var in enumerate(self.variables)}
         symbols |= {id(param): p[k] for k, param in enumerate(parameters)}
         translator = to_casadi(lambda node: symbols.get(id(node)))
-        rows, row_lower, row_upper = translate_rows(translator, constraints)
-        lower, upper, integer = bounds_of(self.variables)
-        return Program(
+        return program_of(
+            self.variables,
+            constraints,
+            translate_rows(translator, constraints),
             name="the single-level model",
             parameters=p,
             variables=v,
             objective=self.sense * translate(translator, objective.expr, objective.name),
-            rows=rows,
-            row_lower=row_lower,
-            row_upper=row_upper,
-            lower=lower,
-            upper=upper,
-            integer=integer,
-            names=tuple(var.name for var in self.variables),
-            row_names=tuple(c.name for c in constraints),
             sos1=tuple(tuple(self._places[id(var)] for var in members) for members in sets),
         )
 

@@ -221,16 +221,17 @@ class Compilation:
         return None if term.weights is not None and ca.depends_on(term.weights, self.all_y) else term
 
     def _program(self, follower: Follower) -> Program:
-        rows, row_lower, row_upper = self.rows(follower.constraints)
         objective = follower.objective
         assert objective is not None
-        lower, upper, integer = bounds_of(follower.variables)
-        variables = self.y[follower.name]
+        rows, variables = self.rows(follower.constraints), self.y[follower.name]
         own = {id(var): variables[k] for k, var in enumerate(follower.variables)}
         apart = gathered(objective.expr, own, self.x, follower.sense, lambda part: self._short(part, objective.name))
         short, moving = apart or (follower.sense * self._short(objective.expr, objective.name), ())
         short, terms = weighed(short, self.squares, variables)
-        return Program(
+        return program_of(
+            follower.variables,
+            follower.constraints,
+            rows,
             name=follower.name,
             parameters=self.x,
             variables=variables,
@@ -238,16 +239,37 @@ class Compilation:
             squares=tuple(term for term in terms if isinstance(term, Square)),
             losses=tuple(term for term in terms if isinstance(term, RowTerm)),
             moving=moving,
-            rows=rows,
-            row_lower=row_lower,
-            row_upper=row_upper,
-            lower=lower,
-            upper=upper,
-            integer=integer,
-            names=tuple(v.name for v in follower.variables),
-            row_names=tuple(c.name for c in follower.constraints),
             tops=_tops(follower),
         )
+
+
+def program_of(
+    members: Sequence[Any], constraints: Sequence[Any], rows: tuple[ca.SX, Array, Array], **parts: Any
+) -> Program:
+    """The program of some Pyomo variables and constraints: bounds, integrality and names are theirs.
+
+    Parameters
+    ----------
+    members, constraints : sequence of VarData, of ConstraintData
+        In the order of the program's variables and rows.
+    rows : SX of shape (m, 1), two ndarrays of shape (m,)
+        The constraints' bodies and bounds in symbols.
+    **parts
+        The other fields of the :class:`~bilevel.programs.program.Program`.
+    """
+    bodies, row_lower, row_upper = rows
+    lower, upper, integer = bounds_of(members)
+    return Program(
+        rows=bodies,
+        row_lower=row_lower,
+        row_upper=row_upper,
+        lower=lower,
+        upper=upper,
+        integer=integer,
+        names=tuple(var.name for var in members),
+        row_names=tuple(constraint.name for constraint in constraints),
+        **parts,
+    )
 
 
 def _tops(follower: Follower) -> tuple[tuple[int, tuple[int, ...]], ...]:

@@ -31,7 +31,6 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
-from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
@@ -39,7 +38,7 @@ from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.answering import ranked_engines
-from bilevel.solvers.rounds.alternation import Rounds
+from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
 from bilevel.solvers.rounds.answer_cuts import FLOOR, AnswerCuts, with_floor
 from bilevel.solvers.rounds.implied_bounds import Box, implied_bounds
 from bilevel.solvers.rounds.linear_answer import LinearFollower
@@ -62,20 +61,10 @@ class MixedInteger(Path):
     preference = 0.4
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
-        for follower in problem.followers:
-            if follower.response is not None:
-                raise RefusedError(f"{follower.name} answers by a Python function; this path needs formulas")
+        refuse_functions(problem)
         if all(var.is_continuous() for follower in problem.followers for var in follower.variables):
             raise RefusedError("no follower has an integer variable; use method='kkt'")
-        walk = _Walk(problem, settings, observer)
-        try:
-            termination = walk.run()
-        except KeyboardInterrupt:
-            termination = Termination.INTERRUPTED
-        except OutOfTime:
-            heard()
-            termination = Termination.TIME_LIMIT
-        return walk.rounds.finding(termination)
+        return carried_through(_Walk(problem, settings, observer))
 
 
 class _Walk:

@@ -33,7 +33,6 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
-from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import RefusedError
 from bilevel.graphs.steepness import spread_of
 from bilevel.programs.answer import Answer, Status
@@ -41,7 +40,7 @@ from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
-from bilevel.solvers.rounds.alternation import Rounds
+from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
 from bilevel.solvers.rounds.finite_points import finite_points
 from bilevel.solvers.rounds.rounder_points import rounder_points
 from bilevel.solvers.single_level.density import refuse_dense
@@ -67,19 +66,9 @@ class ValueFunction(Path):
     share = 0.6
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
-        for follower in problem.followers:
-            if follower.response is not None:
-                raise RefusedError(f"{follower.name} answers by a Python function; this path needs formulas")
+        refuse_functions(problem)
         refuse_dense(Compilation.of(problem), settings)
-        walk = _Walk(problem, settings, observer)
-        try:
-            termination = walk.run()
-        except KeyboardInterrupt:
-            termination = Termination.INTERRUPTED
-        except OutOfTime:
-            heard()
-            termination = Termination.TIME_LIMIT
-        return walk.rounds.finding(termination)
+        return carried_through(_Walk(problem, settings, observer))
 
 
 class Relaxation:

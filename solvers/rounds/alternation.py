@@ -10,13 +10,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.settings import Settings
+from bilevel.errors import RefusedError
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -35,6 +36,40 @@ class _Best:
     upper: dict[str, Any] | None = None
     lower: dict[str, Any] | None = None
     cost: float = math.inf
+
+
+class Walk(Protocol):
+    """A run of a path that alternates."""
+
+    rounds: Rounds
+
+    def run(self) -> Termination:
+        """To the end."""
+
+
+def refuse_functions(problem: Problem) -> None:
+    """Refuse followers that are no mathematical programs.
+
+    Raises
+    ------
+    RefusedError
+        If there is one.
+    """
+    for follower in problem.followers:
+        if follower.response is not None:
+            raise RefusedError(f"{follower.name} answers by a Python function; this path needs formulas")
+
+
+def carried_through(walk: Walk) -> Finding:
+    """What a run came to; an interruption, or the end of the time, keeps all that was found."""
+    try:
+        termination = walk.run()
+    except KeyboardInterrupt:
+        termination = Termination.INTERRUPTED
+    except deadline.OutOfTime:
+        deadline.heard()
+        termination = Termination.TIME_LIMIT
+    return walk.rounds.finding(termination)
 
 
 class Rounds:

@@ -46,6 +46,6 @@ def test_a_search_after_an_exact_path_gets_a_box():
     model = wave(start=0.0)
     model.z = pyo.Var(bounds=(0, 1))
     model.obj.set_value(model.obj.expr + pyo.sin(5 * model.x) ** 2 + model.z)
-    result = solve(model, "auto", time_limit=4, budget=40, seed=2)
+    result = solve(model, "auto", time_limit=10, budget=40, seed=2)
     assert result.upper_objective < 0.1
     assert abs(result.upper["x"]) <= 20
