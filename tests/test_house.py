@@ -106,7 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "programs": {"language", "graphs", "linear_algebra", "expressions", "reading"},
     "convexity": {"language", "graphs", "linear_algebra", "expressions", "reading", "programs"},
     "sensitivity": {"graphs", "linear_algebra", "expressions", "reading", "programs"},
-    "upper": {"language", "graphs", "reading", "programs"},
+    "upper": {"language", "graphs", "expressions", "reading", "programs"},
     "contracts": {"reading", "programs", "upper"},
     "registry": {"contracts"},
     "response": {
@@ -132,6 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "contracts",
         "response",
         "results",
+        "upper",
     },
     "files": {"language", "reading", "programs", "kkt"},
     "api": {
@@ -145,6 +146,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "response",
             "kkt",
             "results",
+            "upper",
             "verify",
         ),
         "files",

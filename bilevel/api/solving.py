@@ -12,6 +12,7 @@ from typing import Any
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked
 from bilevel.api.choosing import apart, choose, walk
+from bilevel.api.fronts.solving_fronts import OWN, solve_front
 from bilevel.api.last_resort import verified, with_a_point
 from bilevel.api.starting import from_the_starts
 from bilevel.api.timing import FOR_A_POINT, for_exact, left, whole
@@ -21,6 +22,7 @@ from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
 from bilevel.reading.problem import Problem
+from bilevel.reading.several.objectives import SeveralObjectives, has_several
 from bilevel.results.result import Result
 from bilevel.verify.judging import unbounded_at_once
 
@@ -122,6 +124,8 @@ def solve(
 def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
+    if has_several(model):
+        return _solved_front(model, asked, observer)
     settings = checked(asked)
     with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
         end = Deadline.after(settings.time_limit)
@@ -133,6 +137,23 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
                 used, finding = (settings.method, endless) if endless else _run(problem, settings, observer)
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
+        finally:
+            observer.finished(asked.method)
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def _solved_front(model: Any, asked: Settings, observer: Observer) -> Result:
+    """The same where the leader has several objectives."""
+    began = time.perf_counter()
+    wishes = {name: value for name, value in asked.options.items() if name in OWN}
+    settings = checked(replace(asked, options={n: v for n, v in asked.options.items() if n not in wishes}))
+    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
+        end = Deadline.after(settings.time_limit)
+        several = SeveralObjectives(model, settings.attitude)
+        observer.started(asked.method, settings)
+        try:
+            result = solve_front(several, settings, wishes, observer, end)
         finally:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began

@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.upper.archive import Evaluation
@@ -89,6 +89,8 @@ class Outcome:
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
     refused: bool = False
 
+    _apart: ClassVar[tuple[str, ...]] = ("history", "space", "conditions")
+
     @property
     def failures(self) -> dict[str, int]:
         """How many points of the history have no answer, by reason, the commonest first."""
@@ -96,14 +98,14 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names, and ``failures``; numbers that are not finite become None."""
-        own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
+        own = [name for name in self.__dataclass_fields__ if name not in self._apart]
         plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["failures"] = self.failures
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]
         plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
-        cleaned: dict[str, Any] = _finite(plain)
+        cleaned: dict[str, Any] = finite(plain)
         return cleaned
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -196,13 +198,14 @@ class Ranking(Generic[R]):
         return pandas.DataFrame(rows)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(map(_finite, value)) if isinstance(value, tuple) else list(map(_finite, value))
+        return tuple(map(finite, value)) if isinstance(value, tuple) else list(map(finite, value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if hasattr(value, "item"):
-        return _finite(value.item())
+        return finite(value.item())
     return value

@@ -14,6 +14,7 @@ from bilevel.response.response import Response
 from bilevel.sensitivity.hypergradient import Gradient
 from bilevel.solvers.loop.granted_gradients import Differentiate
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.objectives import Objectives
 from bilevel.upper.space import Space
 
 
@@ -25,6 +26,7 @@ class Evaluate:
         self._response = response
         self._gradient = gradient
         self._sense = response.problem.sense
+        self._objectives = Objectives(response.compilation) if response.problem.objectives else None
         self._followers = response.problem.followers
         self._ready: dict[Point, Reply] = {}
 
@@ -48,6 +50,8 @@ class Evaluate:
             evaluation.upper_objective = self._sense * reply.cost
             evaluation.lower_objective = self._response.compilation.stated(x, reply.lower)
             evaluation.upper_violation = reply.violation
+            if self._objectives is not None:
+                self._objectives.write(evaluation, self._objectives(x, reply.y))
             if self._gradient is not None:
                 _differentiate(evaluation, self._gradient(x, reply.y))
         evaluation.seconds = time.perf_counter() - began

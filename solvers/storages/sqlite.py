@@ -168,8 +168,8 @@ def _record(evaluation: Evaluation) -> str:
 
 def _evaluation(record: str) -> Evaluation:
     fields = json.loads(record)
-    for name in ("point", "lower_objective", "gradient", "coupling", "jacobian"):
-        fields[name] = _frozen(fields.get(name))
+    for name in ("point", "lower_objective", "gradient", "coupling", "jacobian", "costs"):
+        fields[name] = _frozen(fields.get(name, () if name == "costs" else None))
     return Evaluation(**{**fields, "status": Status(fields["status"])})
 
 
