@@ -6,12 +6,13 @@ point (Zitzler and Thiele 1998), by dimension sweep (Fonseca, Paquete and Lopez-
 
 What is missing: a run of the epsilon-constraint method proves of a limit e on the other objectives that
 
-    z_2 <= e_2, ..., z_k <= e_k   implies   z_1 >= L(e),
+    z_2 <= e_2, ..., z_k <= e_k   implies   z_1 + sum_j w_j z_j >= B,
 
-with L infinite where it was infeasible. The limits and the points cut (z_2, ..., z_k) into cells, and the lower corner
-of a cell, with the best L that holds in it, is at least as good as any point there. So every point of the true front is
-matched to within ``max over corners c, min over points p, max_i (p_i - c_i) / r_i`` of the ranges r: the additive
-epsilon indicator (Zitzler et al. 2003) of what was found against all that can be.
+with B infinite where it was infeasible. The limits and the points cut (z_2, ..., z_k) into cells. In a cell with the
+upper ends u <= e this makes z_1 >= B - sum_j w_j u_j, and the lower corner of the cell, with the best of these bounds,
+is at least as good as any point there. So every point of the true front is matched to within ``max over corners c, min
+over points p, max_i (p_i - c_i) / r_i`` of the ranges r: the additive epsilon indicator (Zitzler et al. 2003) of what
+was found against all that can be.
 """
 
 from __future__ import annotations
@@ -105,18 +106,26 @@ def normalised_hypervolume(costs: Array, front: Array) -> float:
 
 @dataclass(frozen=True)
 class Proof:
-    """What one run proved: points within the limits have a first cost of at least ``least``.
+    """What one run proved: ``z_1 + sum_j w_j z_j >= bound`` of every point within the limits.
 
     Attributes
     ----------
     limits : tuple of float
         On the costs from the second on; infinite where there is none.
-    least : float
+    bound : float
         Infinite where there is no point at all.
+    weights : tuple of float
+        Of the costs from the second on, none negative; empty where all are 0.
     """
 
     limits: tuple[float, ...]
-    least: float
+    bound: float
+    weights: tuple[float, ...] = ()
+
+    def least(self, upper: Array) -> float:
+        """What the first cost is at least where the others are at most ``upper``, within the limits."""
+        taken = (w * u for w, u in zip(self.weights, upper.tolist(), strict=True) if w) if self.weights else ()
+        return self.bound - sum(taken) if self.bound < math.inf else math.inf
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,6 @@ def missed(costs: Array, proofs: Sequence[Proof], ideal: Array, width: Array) ->
         Empty where every point of the true front is matched by one that was found.
     """
     limits = np.array([proof.limits for proof in proofs]).reshape(len(proofs), costs.shape[1] - 1)
-    least = np.array([proof.least for proof in proofs])
     axes = [_cuts(np.concatenate([limits[:, j], costs[:, j + 1]]), ideal[j + 1]) for j in range(limits.shape[1])]
     if math.prod(len(axis) - 1 for axis in axes) > _MOST_CELLS:
         return [Cell(ideal[1:], np.full(len(axes), math.inf), math.inf)]
@@ -164,8 +172,8 @@ def missed(costs: Array, proofs: Sequence[Proof], ideal: Array, width: Array) ->
     for places in itertools.product(*(range(len(axis) - 1) for axis in axes)):
         lower = np.array([axis[p] for axis, p in zip(axes, places, strict=True)])
         upper = np.array([axis[p + 1] for axis, p in zip(axes, places, strict=True)])
-        covering = least[(limits >= upper).all(axis=1)]
-        corner = np.append(covering.max(initial=-math.inf), lower)
+        covering = [proofs[k].least(upper) for k in np.flatnonzero((limits >= upper).all(axis=1))]
+        corner = np.append(max(covering, default=-math.inf), lower)
         if corner[0] == math.inf:
             continue
         gap = float(((costs - corner) / width).max(axis=1).min()) if len(costs) else math.inf

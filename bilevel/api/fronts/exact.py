@@ -9,8 +9,8 @@ F_i where it is proved that the others cannot gain more than ``_GAINED`` of thei
 The same is asked of every certified point: with ``F_1`` at its best to the certificate's tolerance, the weighted sum
 leaves the others no more than that.
 
-A proved bound B on one of these problems is a bound on F_1 wherever the limits hold,
-``F_1 >= B - delta sum_j e_j / r_j``, and what these bounds leave open is :func:`bilevel.upper.front.missed`.
+A proved bound on one of these problems is one on F_1 wherever the limits hold, and what these bounds leave open is
+:func:`bilevel.upper.front.missed`.
 """
 
 from __future__ import annotations
@@ -278,12 +278,10 @@ class ExactFront:
             self._proofs.append(Proof(limits, math.inf))
             return
         self._lower(answer, weight)
-        least = -math.inf
-        if answer.bound is not None and max(limits) < math.inf:
-            least = answer.bound - float(share @ np.array(limits))
-            self._proofs.append(Proof(limits, least))
+        if answer.bound is not None:
+            self._proofs.append(Proof(limits, answer.bound, tuple(share.tolist())))
         if answer.verdict.holds_a_point:
-            self._keep(answer, least if math.isfinite(least) else None)
+            self._keep(answer, share)
         else:
             self._complain(f"no point within a limit: {'; '.join(answer.notes)}")
 
@@ -305,9 +303,10 @@ class ExactFront:
         left = None if current().end == math.inf else max(current().left, 0.0)
         return None if left is None else min(left, _AHEAD * left / max(1, self._planned - self._runs))
 
-    def _keep(self, answer: Result, least: float | None) -> None:
+    def _keep(self, answer: Result, share: Array) -> None:
         point = point_of(self._several.whole, answer)
-        point.bound = None if least is None else self._several.senses[0] * least
+        if answer.bound is not None:
+            point.bound = self._several.senses[0] * (answer.bound - float(share @ self._costs_of([point])[0, 1:]))
         self._points.append(point)
         values = ", ".join(f"{name} {value:.6g}" for name, value in point.upper_objectives.items())
         self._observer.said(f"{len(self._points)}: {values}")

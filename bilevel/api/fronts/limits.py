@@ -28,10 +28,11 @@ def covered(limits: Sequence[float], proofs: Sequence[Proof], costs: Array) -> b
     """
     for proof in proofs:
         if all(mine <= theirs for mine, theirs in zip(limits, proof.limits, strict=True)):
-            if proof.least == math.inf:
+            if proof.bound == math.inf:
                 return True
-            near = costs[(costs[:, 1:] <= np.array(limits)).all(axis=1)] if len(costs) else costs
-            if len(near) and near[:, 0].min() - proof.least <= _NARROW * max(1.0, abs(proof.least)):
+            near = costs[(costs[:, 1:] <= np.array(limits)).all(axis=1)]
+            sums = near[:, 0] + near[:, 1:] @ np.array(proof.weights or (0.0,) * len(limits))
+            if len(near) and sums.min() - proof.bound <= _NARROW * max(1.0, abs(proof.bound)):
                 return True
     return False
 
