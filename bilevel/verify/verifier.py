@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from bilevel import tolerances
 from bilevel.arrays import Array
+from bilevel.convexity.agreement import agreement_of
 from bilevel.convexity.known import known_convex, surely_convex
 from bilevel.deadline import passed
 from bilevel.expressions.translation import Translator, evaluator
@@ -213,10 +215,15 @@ class Verifier:
             complaint = f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"
             return f, False, False, [complaint]
         sharp = answer.proved
-        if sharp and answer.bound < answer.objective and not surely_convex(answering.program):
+        if sharp and answer.bound < answer.objective and not (surely_convex(answering.program) or self._agreed):
             answer = answering.sharper(x, answer)
             sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
         return answer.objective, answer.proved, sharp, []
+
+    @cached_property
+    def _agreed(self) -> bool:
+        """Whether F is f but for a factor and what x costs: then no near-optimum below hides a move of F."""
+        return agreement_of(self._response.compilation) is not None
 
     def _afresh(self, name: str, x: Array) -> Answer:
         """The independent answer, asked for once at each x."""
