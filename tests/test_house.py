@@ -98,6 +98,7 @@ def _is_import_call(call: ast.Call) -> bool:
 GROUND = {"errors", "tolerances", "arrays", "version", "deadline"}
 MAY_IMPORT: dict[str, set[str]] = {
     "language": set(),
+    "blocks": {"language"},
     "graphs": set(),
     "linear_algebra": set(),
     "solvers.libraries": set(),

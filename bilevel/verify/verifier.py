@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from bilevel import tolerances
+from bilevel import registry, tolerances
 from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
 from bilevel.convexity.agreement import agreement_of
 from bilevel.convexity.known import known_convex, surely_convex
 from bilevel.deadline import passed
@@ -32,7 +33,6 @@ from bilevel.verify.check import Check
 from bilevel.verify.noise import Functions, Noise
 from bilevel.verify.residual import Residual
 
-_PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
 
 
@@ -230,8 +230,14 @@ class Verifier:
         key = name, x.tobytes()
         if key not in self._known:
             answering = self._answering[name]
-            longest = _SECOND_OPINION if answering.program.convex else _PROOF
-            self._known[key] = answering(x, None, longest)
+            first = registry.get(Engine, self._response.engines[name])
+            longest = _SECOND_OPINION if answering.program.convex else first.second_opinion
+            answer = answering(x, None, longest)
+            if (
+                not answer.proved and first.second_opinion < first.patience
+            ):  # no second opinion in that time: the first one's, afresh
+                answer = answering.by(first.name, x, answer.y, first.patience)
+            self._known[key] = answer
         return self._known[key]
 
     def _outside(self, variables: Any, values: dict[str, Any]) -> float:

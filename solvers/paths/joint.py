@@ -24,6 +24,7 @@ from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_f
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.high_point import HighPoint
 
+_FIRST = 0.5  # of the time: the follower's answer at that x is a problem of the same kind, and is verified
 _PROVING = 0.5  # what an engine must score to answer with a proof
 
 
@@ -62,7 +63,8 @@ class _Walk:
     def run(self) -> Termination:
         """Solve, and ask the follower."""
         rounds = self.rounds
-        answer = registry.get(Engine, self._engine)().prepare(self._high_point.program)(np.zeros(0), None, rounds.left)
+        solver = registry.get(Engine, self._engine)().prepare(self._high_point.program)
+        answer = solver(np.zeros(0), None, _FIRST * rounds.left)
         if answer.status is Status.INFEASIBLE:
             return rounds.empty()
         if math.isfinite(answer.bound):
