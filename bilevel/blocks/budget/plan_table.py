@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bilevel.blocks.allocation import Fit, Flighting
+from bilevel.blocks.budget.allocation import Fit, Flighting
 from bilevel.errors import ModelError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def allocation_table(model: Any, plan: Mapping[Any, float]) -> DataFrame:
     Parameters
     ----------
     model : ConcreteModel
-        From :func:`~bilevel.blocks.allocation.allocation`.
+        From :func:`~bilevel.blocks.budget.allocation.allocation`.
     plan : Result, or dict of float
         What ``bilevel.solve(model)`` found; or spend by ``(channel, period)``.
 

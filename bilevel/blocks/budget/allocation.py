@@ -17,7 +17,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from bilevel.arrays import Array
-from bilevel.blocks.response_curve import ResponseCurve
+from bilevel.blocks.budget.response_curve import ResponseCurve
 from bilevel.errors import ModelError
 from bilevel.language.lower_level import LowerLevel
 
