@@ -29,6 +29,7 @@ _LONGEST = 20.0  # seconds for one program where nobody set a limit
 _ROUNDS = 60
 _REST = 0.2  # of the curves' errors at a solution, which is left: every piece costs a binary
 _ALONE = 8  # rounds without local solves: where only the objective is curved, the relaxation's points soon are as good
+_MANY = 60  # curves from which a relaxation takes longer than a local solve
 _POLISHED = 3  # local solves in a row that brought nothing before they are spared
 _CURVES = 400
 
@@ -117,7 +118,7 @@ class _PiecewiseSolver(Solver):
         except NotSeparableError as error:
             return Answer(Status.REFUSED, message=str(error))
         curves = curves_of(functions, self._program)
-        bent = any(curve.row != OBJECTIVE for curve in curves)
+        eager = len(curves) > _MANY or any(curve.row != OBJECTIVE for curve in curves)
         run = _Run(self, parameters, curves)
         run.meet(start)
         stale = 0
@@ -128,7 +129,7 @@ class _PiecewiseSolver(Solver):
             if status is not Status.OPTIMAL or y is None:
                 break
             run.bound = max(run.bound, bound)
-            stale = 0 if run.meet(y, polish=(bent or k >= _ALONE) and stale < _POLISHED) else stale + 1
+            stale = 0 if run.meet(y, polish=(eager or k >= _ALONE) and stale < _POLISHED) else stale + 1
             if run.closed(self.gap) or until.passed or not run.refine(y):
                 break
         return run.answer()
