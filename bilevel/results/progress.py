@@ -47,7 +47,8 @@ class ProgressLine(Observer):
     def evaluated(self, archive: Archive) -> None:
         """Count; the incumbent may be a new one."""
         incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._failed += not archive.evaluations[-1].answered
+        last = archive.evaluations[-1]
+        self._failed += not (last.answered or last.pruned)
         self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
 
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
