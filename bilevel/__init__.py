@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bilevel.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from bilevel import blocks as blocks
     from bilevel.api.comparing import compare as compare
     from bilevel.api.explaining import explain as explain
     from bilevel.api.solving import solve as solve
@@ -69,10 +70,15 @@ _HOMES = {
     "solve": "api.solving",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+_ROOMS = ("blocks",)  # whose names are public as bilevel.<room>.<name>
+
+__all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        importlib.import_module("bilevel.pyomo_entries")
+        return importlib.import_module(f"bilevel.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'bilevel' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"bilevel.{_HOMES[name]}"), name)

@@ -21,7 +21,7 @@ from bilevel.arrays import Array
 from bilevel.errors import AnswerError, ModelError, RefusedError
 from bilevel.language.attitude import Attitude
 from bilevel.language.domains import members
-from bilevel.language.trials.trial import current
+from bilevel.language.trials.trial import current, terms_now
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Shape
@@ -166,7 +166,7 @@ class Response:
         if known is not None:
             return known
         try:
-            if self._repeats and len(current().terms.seeds) > 1:
+            if self._repeats and len(terms_now().seeds) > 1:
                 return repeated(self, self._leader, x, upper, start)
             return self(x, upper, start)
         except AnswerError as error:
@@ -280,9 +280,9 @@ class Response:
         lower = [math.nan] * len(self._parts)
         tied: list[str] = []
         proved = True
-        trial = current()
-        race = None if not trial.terms.followers else Race(self.parts_of_f, trial, x, len(self._parts))
-        for k in trial.terms.followers or range(len(self._parts)):
+        order = terms_now().followers
+        race = Race(self.parts_of_f, current(), x, len(self._parts)) if order else None
+        for k in order or range(len(self._parts)):
             (name, place, part), warms = self._parts[k], self._warms[k]
             if isinstance(part, Answering):
                 near = None if start is None or not warms else start[place]

@@ -62,7 +62,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         bound=finding.bound,
         convexity=finding.convexity,
         evaluations=len(finding.archive),
-        history=list(finding.archive),
+        history=finding.archive.evaluations.copy(),
         notes=list(finding.notes),
         space=finding.space,
         conditions=finding.conditions,
@@ -75,7 +75,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     compilation = Compilation.of(problem)
     response = Response(problem, compilation=compilation, warm=False)
     asked_again(response, finding)
-    verifier = Verifier(compilation, response, (e.cost for e in finding.archive))
+    verifier = Verifier(compilation, response, finding.archive.evaluations.costs().tolist())
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
         other = _next_best(finding, verifier)

@@ -44,7 +44,6 @@ from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
-_AT_ONCE = 256  # points asked of a search that does not learn where one process answers many in one call
 _AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
 
 
@@ -79,8 +78,11 @@ class OuterLoop(Path):
                 identity_of(compilation, space, search.name, settings) if settings.study else {},
                 _window(search, settings, anchors, looks),
             )
-            crew = _crew(compilation, response, space, settings, gradients, study)
-            return Run(search, space, crew, study, anchors, observer, looks).until(problem, budget, settings.time_limit)
+            apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
+            crew = _crew(compilation, response, space, settings, gradients, study, apart)
+            many = crew.many if isinstance(crew, Alone) else None
+            run = Run(search, space, crew, study, anchors, observer, many, looks)
+            return run.until(problem, budget, settings.time_limit)
         finally:
             study.close()
 
@@ -106,10 +108,10 @@ def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
 
 
 def _window(search: Search, settings: Settings, anchors: Anchors, looks: Looks) -> int:
-    """How many points may be out at once; many where one call answers them, and no study remembers the number."""
+    """How many points may be out at once."""
     if search.learns or looks.prunes:
         return settings.workers  # what is known of the others stops a point
-    most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
+    most = _AHEAD * settings.workers
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
@@ -120,13 +122,20 @@ def _crew(
     settings: Settings,
     gradients: Gradients,
     study: Storage,
+    apart: bool,
 ) -> Crew:
-    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
+    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
+
+    ``apart`` where one must be told before the next is sent out.
+    """
     arrived = partial(_store, study)
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, arrived)
     evaluate = Evaluate(space, response(), differentiator(compilation, gradients))
-    if settings.study is None or all(follower.response is None for follower in compilation.problem.followers):
+    programs = all(follower.response is None for follower in compilation.problem.followers)
+    if programs and settings.study is None and not (apart or gradients):
+        return Alone(evaluate, arrived, evaluate.many)
+    if programs or settings.study is None:
         return Alone(evaluate, arrived)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 

@@ -156,10 +156,19 @@ class Trial:
 _current: ContextVar[Trial | None] = ContextVar("trial", default=None)
 
 
+_NONE = Terms()
+
+
+def terms_now() -> Terms:
+    """Those of the evaluation that is under way."""
+    trial = _current.get()
+    return _NONE if trial is None else trial.terms
+
+
 def current() -> Trial:
     """The evaluation that is under way; outside of one a trial that is never pruned."""
     trial = _current.get()
-    return Trial(Terms()) if trial is None else trial
+    return Trial(_NONE) if trial is None else trial
 
 
 @contextmanager
