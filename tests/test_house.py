@@ -30,7 +30,7 @@ HOMES = {  # of single libraries
     "cyipopt": "solvers/engines/ipopt.py",
     "sqlite3": "solvers/storages/sqlite.py",
     "loky": "solvers/pools/processes.py",
-    "optuna": "solvers/searches/optuna_search.py",
+    "optuna": ("solvers/searches/optuna_search.py", "solvers/pruners/optuna_pruner.py"),
     "matplotlib": "bilevel/results/plots/",
 }
 LAZY = ("optuna", "dask", "matplotlib", "loky", "cloudpickle", "distributed", "cmaes", "pandas")
@@ -108,7 +108,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "convexity": {"language", "graphs", "linear_algebra", "expressions", "reading", "programs"},
     "sensitivity": {"graphs", "linear_algebra", "expressions", "reading", "programs"},
     "upper": {"language", "graphs", "reading", "programs"},
-    "contracts": {"reading", "programs", "upper"},
+    "contracts": {"language", "reading", "programs", "upper"},
     "registry": {"contracts"},
     "response": {
         "language",
@@ -156,6 +156,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solve": {"api", "command_line"},
     "install_cyipopt": set(),
     "solvers.surrogates": {"contracts", "registry"},
+    "solvers.pruners": {"language", "upper", "contracts", "registry"},
     "solvers.searches": {"upper", "contracts", "registry", "solvers.surrogates"},
     "solvers.complementarity": {"graphs", "expressions", "reading", "programs", "convexity", "contracts", "registry"},
     "solvers.engines": {
@@ -179,7 +180,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("solvers.single_level", "solvers.libraries"),
     },
     "solvers.loop": {
-        *("reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
+        *("language", "reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
         "solvers.pools",
     },
     "solvers.paths": {
