@@ -38,6 +38,9 @@ def compare(
     attitude: str = "optimistic",
     workers: int = 1,
     study: str | None = None,
+    pruner: Any = None,
+    repeats: int = 1,
+    top: int | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Comparison:
@@ -51,7 +54,7 @@ def compare(
         Holds at least one ``LowerLevel``.
     methods : sequence of str, or str
         Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, observer
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, pruner, repeats, top, observer
         As for :func:`bilevel.solve`, for each method anew.
     **options
         Options of the searches; each goes to the methods that have one of that name.
@@ -88,6 +91,9 @@ def compare(
         allow_nonconvex=allow_nonconvex,
         attitude=attitude,
         workers=workers,
+        pruner=pruner,
+        repeats=repeats,
+        top=top,
     )
     comparison = FrontComparison([]) if has_several(model) else Comparison([], Problem.read(model).sense)
     errors: list[BilevelError] = []

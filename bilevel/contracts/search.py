@@ -53,7 +53,8 @@ class Search(Part):
     of shape (m,), infinite where there is none; None where there is no such constraint."""
 
     learns: ClassVar[bool] = True
-    """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead."""
+    """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead, many in one
+    call, and the outcomes of its own points need not be told; what it proposes must not hang on how many are asked."""
 
     fronts: ClassVar[bool] = False
     """Whether it learns from ``costs``, the several objectives of the leader, of which evaluations then carry each.

@@ -168,8 +168,10 @@ def _record(evaluation: Evaluation) -> str:
 
 def _evaluation(record: str) -> Evaluation:
     fields = json.loads(record)
-    for name in ("point", "lower_objective", "gradient", "coupling", "jacobian", "costs"):
-        fields[name] = _frozen(fields.get(name, () if name == "costs" else None))
+    for name in ("point", "lower_objective", "gradient", "coupling", "jacobian"):
+        fields[name] = _frozen(fields.get(name))
+    for name in ("reports", "spared", "costs"):  # not there in studies of older versions
+        fields[name] = _frozen(fields.get(name, []))
     return Evaluation(**{**fields, "status": Status(fields["status"])})
 
 

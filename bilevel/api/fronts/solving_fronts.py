@@ -64,6 +64,7 @@ def solve_front(
     """
     points, gap = _wishes(wishes)
     _refuse_pessimists(several)
+    _refuse_trials(several, settings)
     path = registry.find(Path, settings.method)
     if path is None and settings.method != "auto":
         if wishes:
@@ -110,6 +111,17 @@ def _refuse_pessimists(several: SeveralObjectives) -> None:
             "the worst of a follower's optima is not one point where the leader has several objectives, and the answer"
             " is not proved unique here; use attitude='optimistic', or one objective"
         )
+
+
+def _refuse_trials(several: SeveralObjectives, settings: Settings) -> None:
+    """What stops a point early, or judges it by a mean, goes by one F."""
+    asked = {"pruner": settings.pruner is not None, "repeats": settings.repeats > 1, "top": settings.top is not None}
+    for option, given in asked.items():
+        if given:
+            raise RefusedError(
+                f"{option} goes by one upper objective, and there are several ({', '.join(several.names)}); leave it"
+                " out, or deactivate all but one"
+            )
 
 
 def _of_exact(several: SeveralObjectives, found: Found) -> FrontResult:
