@@ -195,7 +195,7 @@ class Ranking(AsJson, Generic[R]):
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""
         import pandas
 
-        left_out = ("upper", "lower", "history", "notes", "failures")
+        left_out = ("upper", "lower", "history", "notes", "failures", "front", "senses")
         rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
         return pandas.DataFrame(rows)
 

@@ -115,6 +115,20 @@ def test_an_enumeration_proves_nothing_where_answers_are_not_unique():
     assert bilevel.solve(model, "grid", budget=11).verdict == "best_found"
 
 
+def test_what_the_sum_of_the_objectives_does_not_see_is_not_unique_all_the_same():
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 3), within=pyo.Integers)
+    model.lower = bilevel.LowerLevel()
+    model.lower.y = pyo.Var(bounds=(0, 5))
+    model.lower.row = pyo.Constraint(expr=model.lower.y <= model.x)
+    model.lower.any = pyo.Objective(expr=0 * model.lower.y)
+    model.least = pyo.Objective(expr=model.lower.y)
+    model.most = pyo.Objective(expr=model.lower.y, sense=pyo.maximize)
+    found = bilevel.solve(model, "grid", budget=4)
+    assert found.verdict == "best_found"
+    assert "FrontResult" in repr(found)
+
+
 def test_several_objectives_and_a_pessimist():
     unique = bilevel.solve(integers(), "grid", budget=11, attitude="pessimistic")
     assert unique.verdict == "certified_global"

@@ -75,6 +75,10 @@ class FrontOutcome(Outcome):
         *("upper_objective", "bound", "gap", "front", "senses", "front_gap"),
     )
 
+    def __repr__(self) -> str:
+        shown = f"method={self.method!r}, verdict={str(self.verdict)!r}, front of {len(self.front)} points"
+        return f"{type(self).__name__}({shown}, front_gap={self.front_gap})"
+
     @property
     def costs(self) -> Array:
         """The front, every objective minimised, shape (n, k)."""
