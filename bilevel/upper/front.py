@@ -172,7 +172,7 @@ def missed(costs: Array, proofs: Sequence[Proof], ideal: Array, width: Array) ->
     for places in itertools.product(*(range(len(axis) - 1) for axis in axes)):
         lower = np.array([axis[p] for axis, p in zip(axes, places, strict=True)])
         upper = np.array([axis[p + 1] for axis, p in zip(axes, places, strict=True)])
-        covering = [proofs[k].least(upper) for k in np.flatnonzero((limits >= upper).all(axis=1))]
+        covering = [proofs[k].least(upper) for k in np.flatnonzero((limits >= upper).all(axis=1)).tolist()]
         corner = np.append(max(covering, default=-math.inf), lower)
         if corner[0] == math.inf:
             continue
