@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bilevel.api.comparing import compare as compare
     from bilevel.api.explaining import explain as explain
     from bilevel.api.solving import solve as solve
+    from bilevel.api.sweeping import sweep as sweep
     from bilevel.contracts.engine import Engine as Engine
     from bilevel.contracts.observer import Observer as Observer
     from bilevel.contracts.path import Path as Path
@@ -68,6 +69,7 @@ _HOMES = {
     "rows_of": "language.row_losses",
     "set_scale": "language.domains",
     "solve": "api.solving",
+    "sweep": "api.sweeping",
 }
 
 _ROOMS = ("blocks",)  # whose names are public as bilevel.<room>.<name>

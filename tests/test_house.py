@@ -133,6 +133,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "contracts",
         "response",
         "results",
+        "registry",
     },
     "files": {"language", "reading", "programs", "kkt"},
     "api": {

@@ -303,6 +303,8 @@ class Response:
                 tied.append(name)
             if race is not None and race.lost(name, y, name not in tied):
                 return race.reply(proved)
+        if tied and self._agreed:
+            tied = []  # to the leader one optimum is as good as another
         remark = "" if self._duals is None else self._duals(x, y)
         if tied:
             choice = self._break_ties(x, y, tuple(tied))
@@ -327,6 +329,13 @@ class Response:
         """A follower's answer with his auxiliary variables at the least that his rows allow."""
         program = self.programs.get(name)
         return program.lowered(x, y)[0] if program is not None and program.tops else y
+
+    @cached_property
+    def _agreed(self) -> bool:
+        """Whether F moves with y as the followers' own objectives do."""
+        from bilevel.convexity.agreement import agreement_of
+
+        return agreement_of(self.compilation) is not None
 
     @cached_property
     def _surely_unique(self) -> Collection[str]:
