@@ -171,6 +171,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.pools": {"reading", "programs", "contracts", "registry", "response", "files"},
     "solvers.storages": {"programs", "upper", "contracts", "registry"},
     "solvers.boxes": {"graphs", "expressions", "programs", "contracts", "response"},
+    "solvers.homotopy": {"graphs", "linear_algebra", "expressions", "programs"},
     "solvers.single_level": {
         *("language", "graphs", "expressions", "reading", "programs", "convexity", "kkt", "contracts", "registry"),
         "response",
@@ -186,6 +187,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
+        "solvers.homotopy",
     },
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms
