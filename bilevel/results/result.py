@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from bilevel.results.text import as_text, in_notebook, result_report
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from rich.console import RenderableType
 
+    from bilevel.results.fronts.front import FrontPoint
     from bilevel.results.plots.incumbents import Figure
 
 
@@ -33,7 +35,18 @@ class Result(Outcome):
     (0.0, 0.0)
     """
 
+    front: Sequence[FrontPoint] = ()
+    """The nondominated points where the model has several objectives."""
+
+    front_gap: float | None = None
+    """What is proved of how much of that front may be missing."""
+
     _reader: Callable[[Any], Any] | None = None
+
+    @property
+    def hypervolume(self) -> float | None:
+        """Of the front; None of a single objective."""
+        return None
 
     def read_by(self, reader: Callable[[Any], Any]) -> None:
         """Take what reads components of the model at the answer."""
@@ -77,8 +90,12 @@ class Result(Outcome):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_reader"}  # it holds the model
 
+    def told(self, asked: str = "") -> RenderableType:
+        """The report for a terminal, under a line that says what was asked."""
+        return result_report(self, asked)
+
     def __str__(self) -> str:
-        return as_text(result_report(self))
+        return as_text(self.told())
 
     def _repr_html_(self) -> str:
         return in_notebook(str(self))
@@ -100,6 +117,14 @@ class Result(Outcome):
         """
         return plot_result(self, path, known)
 
-    def report(self, path: str | Path) -> None:
-        """Write all that was found as one HTML page, pictures included, that needs nothing else."""
-        Path(path).write_text(result_page(self), encoding="utf-8")
+    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
+        """Write all that was found as one HTML page, pictures included, that needs nothing else.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write.
+        asked, command : str
+            What was asked, in one line, and what to type to have it again.
+        """
+        Path(path).write_text(result_page(self, asked, command), encoding="utf-8")

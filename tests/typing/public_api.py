@@ -36,6 +36,16 @@ def solving(model: pyo.ConcreteModel) -> None:
     assert_type(result.plot("run.png", known=0.5), Figure)
 
 
+def the_front(result: bilevel.Result) -> None:
+    assert_type(result.front_gap, float | None)
+    assert_type(result.hypervolume, float | None)
+    point = result.front[0]
+    assert_type(point.upper, dict[str, Any])
+    assert_type(point.upper_objectives, dict[str, float])
+    assert_type(str(point.verdict), str)
+    assert_type(point.bound, float | None)
+
+
 def the_history(result: bilevel.Result) -> None:
     evaluation = result.history[0]
     assert_type(evaluation.point, tuple[float, ...])
