@@ -28,12 +28,13 @@ EVERY = [*LANGUAGE, *METHODS, *GALLERY]
 HOMES = {  # of single libraries
     "networkx": "bilevel/reading/structure.py",
     "cyipopt": "solvers/engines/ipopt.py",
-    "sqlite3": "solvers/storages/sqlite.py",
+    "sqlalchemy": "solvers/storages/",
     "loky": "solvers/pools/processes.py",
-    "optuna": "solvers/searches/optuna_search.py",
+    "distributed": "solvers/pools/dask_cluster.py",
+    "optuna": ("solvers/searches/optuna_search.py", "solvers/storages/"),
     "matplotlib": "bilevel/results/plots/",
 }
-LAZY = ("optuna", "dask", "matplotlib", "loky", "cloudpickle", "distributed", "cmaes", "pandas")
+LAZY = ("optuna", "sqlalchemy", "dask", "matplotlib", "loky", "cloudpickle", "distributed", "cmaes", "pandas")
 
 
 def shown(file: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,13 +15,14 @@ from bilevel.api.asking import SEARCH_PATH, checked
 from bilevel.api.choosing import apart, choose, walk
 from bilevel.api.last_resort import verified, with_a_point
 from bilevel.api.starting import from_the_starts
-from bilevel.api.timing import FOR_A_POINT, for_exact, left, whole
+from bilevel.api.timing import FOR_A_POINT, each_evaluation, for_exact, left, whole
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
 from bilevel.reading.problem import Problem
+from bilevel.response.isolation.warm import ended_afterwards
 from bilevel.results.result import Result
 from bilevel.verify.judging import unbounded_at_once
 
@@ -36,8 +38,11 @@ def solve(
     engine: str = "auto",
     allow_nonconvex: bool = False,
     attitude: str = "optimistic",
-    workers: int = 1,
-    study: str | None = None,
+    workers: int | str = 1,
+    executor: Executor | None = None,
+    study: Any = None,
+    enqueue: Iterable[Mapping[str, Any]] = (),
+    evaluation_time_limit: float | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Result:
@@ -65,12 +70,22 @@ def solve(
     attitude : str
         Which of several optima of the follower counts: ``optimistic``, the best for the leader that meets the coupling
         constraints, or ``pessimistic``, the worst, and all have to meet them (:mod:`bilevel.language.attitude`).
-    workers : int
-        Processes that evaluate upper points. A search that does not learn has the same history with any number; one
-        that does proposes so many points before it is told of the first.
-    study : str, optional
-        ``sqlite:///study.db``: a search stores every evaluated point there. Called again with the same study, after an
-        end or a crash, it goes on as if it had never stopped. Such a search knows no budget beforehand.
+    workers : int or str
+        Processes that evaluate upper points, or ``dask://host:port`` for those of a Dask cluster. A search that does
+        not learn has the same history with any number; one that does proposes so many points before it is told of the
+        first.
+    executor : concurrent.futures.Executor, optional
+        Evaluates in place of processes; its workers import this package. ``workers`` says how many, where it does not.
+    study : str or storage, optional
+        ``study.log`` (a journal file), ``sqlite:///study.db``, ``postgresql://...``, ``mysql://...``,
+        ``grpc://host:port`` or an Optuna storage; ``#name`` behind an address names the study. A search stores every
+        evaluated point there, as Optuna does. Called again with the same study, after an end or a crash, it goes on as
+        if it had never stopped. Such a search knows no budget beforehand.
+    enqueue : iterable of dict
+        Upper points to try before those of the search, values by name.
+    evaluation_time_limit : float, optional
+        Seconds that one call of a response function may take, where its ``LowerLevel`` sets no limit of its own. It is
+        then called in a process of its own, which is ended at the limit.
     observer : Observer, optional
         Watches the run.
     **options
@@ -113,7 +128,10 @@ def solve(
         allow_nonconvex=allow_nonconvex,
         attitude=attitude,
         workers=workers,
+        executor=executor,
         study=study,
+        enqueue=tuple(map(dict, enqueue)),
+        evaluation_time_limit=evaluation_time_limit,
         options=options,
     )
     return solved(model, settings, observer or Observer())
@@ -123,7 +141,13 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
     settings = checked(asked)
-    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
+    with (
+        within(whole(settings.time_limit)),
+        ended_afterwards(),
+        each_evaluation(model, settings.evaluation_time_limit),
+        _quiet(),
+        from_the_starts(model),
+    ):
         end = Deadline.after(settings.time_limit)
         problem = Problem.read(model, settings.attitude)
         observer.started(asked.method, settings)
@@ -164,5 +188,6 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
 
 def _unused(name: str, settings: Settings) -> list[str]:
     """What was asked for and is of no use to a path that is no search."""
-    asked = {f"workers={settings.workers}": settings.workers > 1, f"study={settings.study}": settings.study is not None}
+    several = settings.workers != 1 or settings.executor is not None
+    asked = {f"workers={settings.workers}": several, f"study={settings.study}": settings.study is not None}
     return [f"{option} was not used: {name} is no search over upper points" for option, given in asked.items() if given]

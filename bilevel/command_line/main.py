@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import io
+import json
 import shlex
 import sys
 import traceback
@@ -96,6 +97,8 @@ def _solve(arguments: argparse.Namespace) -> int:
         "attitude": arguments.attitude,
         "workers": arguments.workers,
         "study": arguments.study,
+        "enqueue": [point for file in arguments.enqueue for point in _points(file)],
+        "evaluation_time_limit": arguments.evaluation_time_limit,
         "observer": _observer(arguments, subject),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
@@ -113,6 +116,18 @@ def _solve(arguments: argparse.Namespace) -> int:
     if interrupted:
         return INTERRUPTED
     return FOUND if any(result.verdict.holds_a_point for result in results) else NONE_FOUND
+
+
+def _points(file: str) -> list[dict[str, Any]]:
+    """The points of a JSON file."""
+    try:
+        found = json.loads(FilePath(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OptionError(f"--try {file}: {error}; it holds a point as JSON, values by name") from None
+    points = found if isinstance(found, list) else [found]
+    if not all(isinstance(point, dict) for point in points):
+        raise OptionError(f'--try {file}: a point is an object, values by name, as in {{"x": 1.5}}')
+    return points
 
 
 def _look(arguments: argparse.Namespace, model: Any) -> int:
@@ -218,7 +233,7 @@ def _asked(arguments: argparse.Namespace) -> str:
     parts += [f"budget {arguments.budget}"] if arguments.budget else []
     parts.append(f"seed {arguments.seed}")
     parts += [f"time limit {arguments.time_limit:g} s"] if arguments.time_limit else []
-    parts += [f"{arguments.workers} workers"] if arguments.workers > 1 else []
+    parts += [f"{arguments.workers} workers"] if arguments.workers != 1 else []
     parts += [f"study {arguments.study}"] if arguments.study else []
     for name in ("complementarity", "engine"):
         parts += [f"{name} {getattr(arguments, name)}"] if getattr(arguments, name) != "auto" else []

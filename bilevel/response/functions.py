@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from bilevel.deadline import OutOfTime
-from bilevel.errors import ModelError
+from bilevel.errors import ModelError, OptionError
 from bilevel.programs.answer import Answer, Status
 from bilevel.reading.follower import Follower
 from bilevel.response.answer_shape import AnswerShape
+from bilevel.response.isolation.warm import called
 
 
 class FunctionAnswering:
@@ -21,6 +22,7 @@ class FunctionAnswering:
             raise ModelError(f"{follower.name} has no response function")
         self._follower = follower
         self._function = follower.response
+        self._limits = follower.block.limits
         self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
         self._shape = AnswerShape(follower)
 
@@ -31,10 +33,18 @@ class FunctionAnswering:
         ------
         AnswerError
             If its answer is of another shape than the follower's variables.
+        OptionError
+            If it is to be isolated and cannot travel.
         """
+        arguments = (upper,) if self._index is None else (upper, self._index)
         try:
-            reply = self._function(upper) if self._index is None else self._function(upper, self._index)
-        except (KeyboardInterrupt, OutOfTime):
+            if self._limits.isolated:
+                kind, reply = called(self._function, self._limits, arguments)
+                if kind == "failed":
+                    return Answer(Status.FAILED, message=reply)
+            else:
+                reply = self._function(*arguments)
+        except (KeyboardInterrupt, OutOfTime, OptionError):
             raise
         except BaseException as error:  # SystemExit too: a script that leaves its process means its own, not the search
             return Answer(Status.FAILED, message=f"{type(error).__name__}: {error}")

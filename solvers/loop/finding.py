@@ -23,7 +23,7 @@ def finding_of(problem: Problem, space: Space, archive: Archive, termination: Te
     finding = Finding(termination, Verdict.BEST_FOUND if best is not None else Verdict.FAILED, archive=archive)
     finding.space, finding.conditions = space.dimensions, space.conditions
     if best is not None:
-        finding.upper, finding.lower = best.upper, best.lower
+        finding.upper, finding.lower = best.upper, best.lower or None
     if _enumerated(space, archive):
         finding.termination = Termination.OPTIMALITY
         if all(e.proved for e in archive):

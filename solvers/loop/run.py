@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import statistics
+import time
 from collections import deque
 from dataclasses import replace
 
@@ -10,34 +12,44 @@ from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
-from bilevel.contracts.storage import Storage
 from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
 from bilevel.solvers.loop.in_order import Crew
+from bilevel.solvers.loop.study import NoStudy
 from bilevel.solvers.pools.interrupts import deaf
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space
 
 _GRACE = 0.1  # of the time limit, that the verification has to itself
 _ASKED = 3.0  # evaluations: one more, and the two that the verification is worth
+_SLOW, _SLOWER = 1.0, 5.0  # seconds, and times the middle one of the last: an evaluation that others may overtake
+_RECENT = 50  # evaluations that are the last
+_LOOK = 0.1  # seconds between looks for workers that are idle
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 
 
 class Run:
-    """One run of a search: what is out, what is known, and what becomes of it."""
+    """One run of a search: what is out, what is known, and what becomes of it.
+
+    Points are told in the order in which they were asked for. Where evaluations have a limit (``overtakes``) one that
+    takes far longer than the others, and may hang, is overtaken: workers that would wait for it are given more points,
+    which the study remembers, so that the run goes on from it to the last bit all the same.
+    """
 
     def __init__(
         self,
         search: Search,
         space: Space,
         crew: Crew,
-        study: Storage,
+        study: NoStudy,
         anchors: Anchors,
         observer: Observer,
+        overtakes: bool = False,
     ) -> None:
+        self._overtakes = overtakes
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
         self._study, self._anchors = study, anchors
         self._archive = Archive()
@@ -81,7 +93,7 @@ class Run:
             self._ask(budget)
             if not self._out:
                 return Termination.STALLED
-            evaluation = self._outcome(len(self._archive), until.end)
+            evaluation = self._oldest(budget, until.end)
             if evaluation is None:
                 return Termination.TIME_LIMIT
             self._out.popleft()
@@ -98,18 +110,25 @@ class Run:
         """Have as many points out as there may be after so many outcomes."""
         told = len(self._archive)
         while len(self._out) < min(self._study.window(told), budget - told):
+            given = self._study.given(told + len(self._out), self._space, self._is_known)
+            if given is not None:
+                self._send(given)
+                continue
             points = self._search.ask(1)
             if not points or self._idle > _PATIENCE:
                 return
             for point in points:
                 _insist(self._space, self._search, point)
-                if point in self._archive or point in self._out:
+                if self._is_known(point):
                     self._idle += 1
                 else:
                     self._idle = 0
                     self._send(point)
             if self._idle and self._out:
                 return  # it waits for an outcome
+
+    def _is_known(self, point: Point) -> bool:
+        return point in self._archive or point in self._out
 
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)
@@ -122,6 +141,22 @@ class Run:
                 f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"
                 f" {self._space.values(point)} here; was it written by another version of this package or of numpy?"
             )
+
+    def _oldest(self, budget: int, end: float) -> Evaluation | None:
+        """The outcome of the oldest point that is out; None where the time is up first."""
+        index = len(self._archive)
+        if not self._overtakes or index in self._study.evaluations:
+            return self._outcome(index, end)
+        known = [evaluation.seconds for evaluation in self._archive.evaluations[-_RECENT:]]
+        due = time.monotonic() + max(_SLOW, _SLOWER * statistics.median(known)) if known else math.inf
+        evaluation = self._outcome(index, min(end, due))
+        while evaluation is None and time.monotonic() < end:
+            more = min(self._crew.idle, budget - index - len(self._out))
+            if more > 0 and len(self._out) >= self._study.window(index):
+                self._study.widen(index, more)
+                self._ask(budget)
+            evaluation = self._outcome(index, min(end, time.monotonic() + _LOOK))
+        return evaluation
 
     def _outcome(self, index: int, deadline: float) -> Evaluation | None:
         """Of the oldest point that is out: stored, or evaluated now."""
@@ -144,7 +179,7 @@ class Run:
             return
         if not any(known.answered for known in self._archive):
             raise AnswerError(evaluation.message)
-        self._study.add(evaluation)
+        self._study.add([evaluation])
 
     def _keep_what_is_finished(self) -> None:
         """What no search was told, at the end of the history.

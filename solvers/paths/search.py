@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,6 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
-from bilevel.contracts.storage import Storage
 from bilevel.errors import OptionError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -33,10 +33,11 @@ from bilevel.solvers.loop.anchors import LAG, Anchors, NearestAnswers, NoAnchors
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
 from bilevel.solvers.loop.identity import identity_of
-from bilevel.solvers.loop.in_order import Alone, Crew, Workers
+from bilevel.solvers.loop.in_order import Alone, Crew, Workers, pool_of
 from bilevel.solvers.loop.run import Run
 from bilevel.solvers.loop.second_try import SecondTry
-from bilevel.solvers.loop.studies import NoStudy, study_at
+from bilevel.solvers.loop.studies import study_at
+from bilevel.solvers.loop.study import NoStudy
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
@@ -63,7 +64,9 @@ class OuterLoop(Path):
         compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
-        study = study_at(settings.study)
+        where = _where(settings)
+        several = 1 if where is None else pool_of(where).workers(where)
+        study = study_at(settings.study, settings.enqueue)
         try:
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
@@ -71,12 +74,15 @@ class OuterLoop(Path):
             gradients = granted(search, compilation)
             _equip(search, compilation, gradients)
             anchors = _anchors(search, compilation, space)
-            study.begin(
-                identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
-                _window(search, settings, anchors),
+            identity = (
+                identity_of(compilation, space, search.name, settings.seed, settings.options) if study.kept else {}
             )
-            crew = _crew(compilation, space, settings, gradients, study)
-            return Run(search, space, crew, study, anchors, observer).until(problem, budget, settings.time_limit)
+            notes = study.begin(identity, _window(search, several, anchors), space, problem.sense)
+            crew = _crew(compilation, space, where, gradients, study, not search.learns)
+            run = Run(search, space, crew, study, anchors, observer, search.learns and _limited(problem))
+            finding = run.until(problem, budget, settings.time_limit)
+            finding.notes += notes
+            return finding
         finally:
             study.close()
 
@@ -101,36 +107,53 @@ def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
     return NearestAnswers(space, names, 0 if search.learns else LAG)
 
 
-def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
-    """How many points may be out at once; many where one call answers them, and no study remembers the number."""
+def _where(settings: Settings) -> Any:
+    """Where workers are: a number of processes, an address, an executor; None where this process evaluates."""
+    if settings.executor is not None:
+        counted = isinstance(settings.workers, int) and settings.workers > 1
+        return (settings.executor, settings.workers) if counted else settings.executor
+    return None if settings.workers == 1 else settings.workers
+
+
+def _window(search: Search, several: int, anchors: Anchors) -> int:
+    """How many points may be out at once; many where one call answers or stores them."""
     if search.learns:
-        return settings.workers
-    most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
+        return several
+    most = _AT_ONCE if several == 1 else _AHEAD * several
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
-def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:
+def _crew(
+    compilation: Compilation, space: Space, where: Any, gradients: Gradients, study: NoStudy, ahead: bool
+) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
     arrived = partial(_store, study)
-    if settings.workers > 1:
-        return Workers(compilation.problem, space, settings.workers, gradients, arrived)
+    if where is not None:
+        return Workers(compilation.problem, space, where, gradients, arrived)
     response = Response(compilation.problem, compilation=compilation, warm=False)
     evaluate = Evaluate(space, response, differentiator(compilation, gradients))
-    if settings.study is None or all(follower.response is None for follower in compilation.problem.followers):
-        return Alone(evaluate, arrived)
+    followers = compilation.problem.followers
+    if not study.kept or all(f.response is None or f.block.limits.isolated for f in followers):
+        return Alone(evaluate, arrived, together=study.kept and ahead)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 
 
-def _store(study: Storage, evaluation: Evaluation) -> None:
-    """Store an outcome as soon as it is there, but an answer of a wrong shape only when it is told.
+def _limited(problem: Problem) -> bool:
+    """Whether an evaluation is one that may have to be ended."""
+    return any(f.response is not None and f.block.limits.seconds is not None for f in problem.followers)
+
+
+def _store(study: NoStudy, *evaluations: Evaluation) -> None:
+    """Store outcomes as soon as they are there, but an answer of a wrong shape only when it is told.
 
     Whether it is a failed point or the function's fault hangs on what was told before it.
     """
-    if not evaluation.misshapen:
-        study.add(evaluation)
+    found = [evaluation for evaluation in evaluations if not evaluation.misshapen]
+    if found:
+        study.add(found)
 
 
-def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Search:
+def _make(space: Space, settings: Settings, budget: int, study: NoStudy) -> Search:
     """The search by name, with the options it takes."""
     name = settings.method
     if registry.find(Search, name) is None:
@@ -146,4 +169,4 @@ def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Sear
         if option not in known:
             raise OptionError(f"{name} has no option {option!r}; it takes {', '.join(known) or 'none'}")
     rng = np.random.default_rng(settings.seed)
-    return part(space, rng, budget if isinstance(study, NoStudy) else None, **options)
+    return part(space, rng, None if study.kept else budget, **options)
