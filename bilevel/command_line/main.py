@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import io
-import json
 import shlex
 import sys
 import traceback
@@ -18,8 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from bilevel.command_line import studies
 from bilevel.command_line.listing import show_list
 from bilevel.command_line.parser import make_parser
+from bilevel.command_line.points import read_points
 from bilevel.command_line.terminal import FOUND, INTERRUPTED, NONE_FOUND, WRONG, despite_a_broken_pipe
 from bilevel.contracts.observer import Observer
 from bilevel.errors import BilevelError, OptionError
@@ -48,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a variable's name may be in Greek where the pipe is not
+    words = sys.argv[1:] if argv is None else argv
     try:
-        code = _run(argv)
+        code = studies.main(words[1:]) if words[:1] == ["study"] else _run(argv)
     except SystemExit as stop:  # argparse's: help, version, a wrong option
         code = stop.code if isinstance(stop.code, int) else WRONG
     despite_a_broken_pipe(lambda: sys.stdout.flush())
@@ -97,7 +99,7 @@ def _solve(arguments: argparse.Namespace) -> int:
         "attitude": arguments.attitude,
         "workers": arguments.workers,
         "study": arguments.study,
-        "enqueue": [point for file in arguments.enqueue for point in _points(file)],
+        "enqueue": [point for file in arguments.enqueue for point in read_points("--try", file)],
         "evaluation_time_limit": arguments.evaluation_time_limit,
         "observer": _observer(arguments, subject),
     }
@@ -116,18 +118,6 @@ def _solve(arguments: argparse.Namespace) -> int:
     if interrupted:
         return INTERRUPTED
     return FOUND if any(result.verdict.holds_a_point for result in results) else NONE_FOUND
-
-
-def _points(file: str) -> list[dict[str, Any]]:
-    """The points of a JSON file."""
-    try:
-        found = json.loads(FilePath(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OptionError(f"--try {file}: {error}; it holds a point as JSON, values by name") from None
-    points = found if isinstance(found, list) else [found]
-    if not all(isinstance(point, dict) for point in points):
-        raise OptionError(f'--try {file}: a point is an object, values by name, as in {{"x": 1.5}}')
-    return points
 
 
 def _look(arguments: argparse.Namespace, model: Any) -> int:

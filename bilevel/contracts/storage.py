@@ -73,10 +73,13 @@ class Kept(ABC):
 
     Attributes
     ----------
+    name : str
+        Of the study.
     attributes : dict
         What this package noted of the study; empty in one that is new, or that others made.
     """
 
+    name: str
     attributes: dict[str, Any]
 
     @abstractmethod
@@ -100,6 +103,14 @@ class Kept(ABC):
         StudyError
             If another run of this package wrote to the study meanwhile, or the place does not take it.
         """
+
+    @abstractmethod
+    def take(self, trials: Sequence[Trial]) -> None:
+        """Store trials that others evaluated; what their parameters are is told by their values."""
+
+    @abstractmethod
+    def enqueue(self, parameters: Mapping[str, Any]) -> None:
+        """Let a point wait in the study, which is there, for whoever evaluates next."""
 
     @abstractmethod
     def optuna(self) -> Any:

@@ -6,6 +6,7 @@ its values, as text where Optuna takes no such value.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bilevel.upper.dimension import Dimension
@@ -43,6 +44,22 @@ def _step(dimension: Dimension) -> float | None:
     text = float(f"{step:.12g}")  # Optuna reads a step by its digits
     same = text > 0 and all(abs(v - (low + k * text)) <= _EQUAL * text for k, v in enumerate(values))
     return text if same else None
+
+
+def told_by(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Distributions that hold some values by name, where nothing else is known of the parameters."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {}
+    for name in dict.fromkeys(name for point in points for name in point):
+        values = [stored_value(point[name]) for point in points if name in point]
+        if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+            found[name] = CategoricalDistribution(list(dict.fromkeys(values)))
+        elif all(isinstance(value, int) for value in values):
+            found[name] = IntDistribution(min(values), max(values))
+        else:
+            found[name] = FloatDistribution(float(min(values)), float(max(values)))
+    return found
 
 
 def stored_value(value: Any) -> Any:

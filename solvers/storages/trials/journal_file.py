@@ -19,7 +19,7 @@ from typing import Any
 
 from bilevel.contracts.storage import Kept, State, Trial
 from bilevel.errors import StudyError
-from bilevel.solvers.storages.trials.distributions import distribution_of, internal
+from bilevel.solvers.storages.trials.distributions import distribution_of, internal, told_by
 from bilevel.solvers.storages.trials.through_optuna import (
     CONSTRAINTS,
     OWN,
@@ -27,8 +27,10 @@ from bilevel.solvers.storages.trials.through_optuna import (
     clearly,
     directions,
     finish,
+    frozen_of,
     quietly,
     trial_of,
+    waiting,
 )
 from bilevel.upper.dimension import Dimension
 
@@ -49,7 +51,7 @@ class JournalFile(Kept):
     """
 
     def __init__(self, path: str, name: str) -> None:
-        self._path, self._name = path, name
+        self._path, self.name = path, name
         self._worker = f"bilevel-{uuid.uuid4()}"
         self.attributes: dict[str, Any] = {}
         self._studies: list[str | None] = []
@@ -74,7 +76,7 @@ class JournalFile(Kept):
         self._distributions = {d.name: distribution_of(d) for d in dimensions}
         self._described = {name: distribution_to_json(d) for name, d in self._distributions.items()}
         if self._id is None:
-            told = {"study_name": self._name, "directions": [int(d) for d in directions(maximise)]}
+            told = {"study_name": self.name, "directions": [int(d) for d in directions(maximise)]}
             line = {"op_code": _CREATE_STUDY, **told}
             self._append([line])
             self._apply(line)
@@ -175,7 +177,7 @@ class JournalFile(Kept):
         if operation == _CREATE_STUDY:
             if line["study_name"] not in self._studies:
                 self._studies.append(line["study_name"])
-                if line["study_name"] == self._name:
+                if line["study_name"] == self.name:
                     self._id = len(self._studies) - 1
         elif self._id is None or line.get("study_id") != self._id:
             return
@@ -197,6 +199,17 @@ class JournalFile(Kept):
             yield
         finally:
             lock.release()
+
+    def take(self, trials: Sequence[Trial]) -> None:
+        known = told_by([trial.parameters for trial in trials])
+        with clearly(self._path), quietly():
+            storage = self.optuna()
+            for trial in trials:
+                storage.create_new_trial(self._id, frozen_of(trial, known))
+
+    def enqueue(self, parameters: Mapping[str, Any]) -> None:
+        with clearly(self._path), quietly():
+            self.optuna().create_new_trial(self._id, waiting(parameters))
 
     def optuna(self) -> Any:
         from optuna.storages import JournalStorage

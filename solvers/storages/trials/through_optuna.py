@@ -10,7 +10,7 @@ from typing import Any
 
 from bilevel.contracts.storage import Kept, State, Trial
 from bilevel.errors import StudyError, first_line
-from bilevel.solvers.storages.trials.distributions import distribution_of, stored_value
+from bilevel.solvers.storages.trials.distributions import distribution_of, stored_value, told_by
 from bilevel.upper.dimension import Dimension
 
 OWN = "bilevel"
@@ -34,7 +34,7 @@ class ThroughOptuna(Kept):
     """
 
     def __init__(self, storage: Any, name: str, shown: str) -> None:
-        self._storage, self._name, self._shown = storage, name, shown
+        self._storage, self.name, self._shown = storage, name, shown
         self._written = 0
         with clearly(shown):
             found = {study.study_name: study for study in storage.get_all_studies()}.get(name)
@@ -53,7 +53,7 @@ class ThroughOptuna(Kept):
         self._distributions = {d.name: distribution_of(d) for d in dimensions}
         if self._id is None:
             with clearly(self._shown), quietly():
-                self._id = self._storage.create_new_study(directions(maximise), self._name)
+                self._id = self._storage.create_new_study(directions(maximise), self.name)
 
     def note(self, attributes: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         with clearly(self._shown):
@@ -79,11 +79,29 @@ class ThroughOptuna(Kept):
         if any(OWN in other.system_attrs for other in others):
             raise another(self._shown)
 
+    def take(self, trials: Sequence[Trial]) -> None:
+        known = told_by([trial.parameters for trial in trials])
+        with clearly(self._shown):
+            for trial in trials:
+                self._storage.create_new_trial(self._id, frozen_of(trial, known))
+
+    def enqueue(self, parameters: Mapping[str, Any]) -> None:
+        with clearly(self._shown):
+            self._storage.create_new_trial(self._id, waiting(parameters))
+
     def optuna(self) -> Any:
         return self._storage
 
     def close(self) -> None:
         """Leave it open: it is somebody else's."""
+
+
+def waiting(parameters: Mapping[str, Any]) -> Any:
+    """A trial of Optuna's that waits, as ``study.enqueue_trial`` makes it."""
+    from optuna.trial import TrialState, create_trial
+
+    fixed = {name: stored_value(value) for name, value in parameters.items()}
+    return create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": fixed})
 
 
 def finish(storage: Any, study: int | None, trial: Trial, distributions: Mapping[str, Any]) -> None:
