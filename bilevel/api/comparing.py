@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -38,6 +38,7 @@ def compare(
     study: Any = None,
     enqueue: Iterable[Mapping[str, Any]] = (),
     evaluation_time_limit: float | None = None,
+    callbacks: Iterable[Callable[[Any, Any], object]] = (),
     observer: Observer | None = None,
     **options: Any,
 ) -> Comparison:
@@ -93,6 +94,7 @@ def compare(
         executor=executor,
         enqueue=tuple(map(dict, enqueue)),
         evaluation_time_limit=evaluation_time_limit,
+        callbacks=tuple(callbacks),
     )
     problem = Problem.read(model)
     comparison = Comparison([], problem.sense)

@@ -22,13 +22,24 @@ from bilevel.kkt.conditions import BLOCK
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.kkt.transformation import DEFAULT_TREATMENT, KKTTransformation
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.components import within
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
 from bilevel.response.answering import ranked_engines
+from bilevel.results.text import in_notebook
 
 SHOWN = 40
 _PART = "complementarity"
+
+
+class Words(str):
+    """Text that a notebook shows as lines."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def explain(model: Any, complementarity: str = "auto", shown: int = SHOWN) -> str:
@@ -63,7 +74,7 @@ def explain(model: Any, complementarity: str = "auto", shown: int = SHOWN) -> st
     """
     problem = Problem.read(model)
     name = DEFAULT_TREATMENT if complementarity == "auto" else complementarity
-    return "\n".join([*recognised(problem), "", *_single_level(problem, name, shown)])
+    return Words("\n".join([*recognised(problem), "", *_single_level(problem, name, shown)]))
 
 
 def recognised(model: Any) -> Iterator[str]:
@@ -150,17 +161,10 @@ def _rows(problem: Problem, model: Any) -> Iterator[tuple[str, str, str]]:
             yield row.name, "upper", "the leader's constraint"
         elif row.name in owner:
             yield row.name, "lower", f"constraint of {owner[row.name]}, kept"
-        elif treated is not None and _within(row, treated):
+        elif treated is not None and within(row, treated):
             yield row.name, "treatment", _words(row.index()) or "all pairs"
         else:
             yield row.name, "choice", "a list of values or a predicate of the leader, by binaries"
-
-
-def _within(row: Any, block: Any) -> bool:
-    parent = row.parent_block()
-    while parent is not None and parent is not block:
-        parent = parent.parent_block()
-    return parent is block
 
 
 def _words(index: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -43,6 +43,7 @@ def solve(
     study: Any = None,
     enqueue: Iterable[Mapping[str, Any]] = (),
     evaluation_time_limit: float | None = None,
+    callbacks: Iterable[Callable[[Any, Any], object]] = (),
     observer: Observer | None = None,
     **options: Any,
 ) -> Result:
@@ -86,6 +87,9 @@ def solve(
     evaluation_time_limit : float, optional
         Seconds that one call of a response function may take, where its ``LowerLevel`` sets no limit of its own. It is
         then called in a process of its own, which is ended at the limit.
+    callbacks : iterable of callable
+        Called as ``callback(study, trial)`` with every outcome of a search, as by Optuna's ``optimize``: MLflow's,
+        Weights & Biases', your own. ``study.stop()`` ends the search.
     observer : Observer, optional
         Watches the run.
     **options
@@ -132,6 +136,7 @@ def solve(
         study=study,
         enqueue=tuple(map(dict, enqueue)),
         evaluation_time_limit=evaluation_time_limit,
+        callbacks=tuple(callbacks),
         options=options,
     )
     return solved(model, settings, observer or Observer())

@@ -23,7 +23,7 @@ _HELP = "study.log, sqlite:///study.db, postgresql://..., mysql://..., grpc://ho
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = make_study_parser().parse_args(argv)
     try:
         lines = arguments.run(arguments)
     except BilevelError as error:
@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return FOUND
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_study_parser() -> argparse.ArgumentParser:
+    """Its commands, each with what it needs."""
     parser = argparse.ArgumentParser(prog="bilevel study", description="Studies of searches: Optuna's, by address.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

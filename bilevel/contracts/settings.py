@@ -38,6 +38,8 @@ class Settings:
         Upper points to try before those of the search, values by name.
     evaluation_time_limit : float or None
         Seconds that one call of a response function may take, where its follower sets none.
+    callbacks : tuple of callable
+        Called as ``callback(study, trial)`` with every outcome of a search.
     options : dict
         Options of the method itself.
     """
@@ -55,4 +57,5 @@ class Settings:
     study: Any = None
     enqueue: tuple[dict[str, Any], ...] = ()
     evaluation_time_limit: float | None = None
+    callbacks: tuple[Any, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)

@@ -113,8 +113,16 @@ class Kept(ABC):
         """Let a point wait in the study, which is there, for whoever evaluates next."""
 
     @abstractmethod
+    def frozen(self, trial: Trial) -> Any:
+        """The ``optuna.trial.FrozenTrial`` that one is."""
+
+    @abstractmethod
     def optuna(self) -> Any:
         """The ``optuna.storages.BaseStorage`` that this is."""
+
+    @abstractmethod
+    def study(self) -> Any:
+        """The ``optuna.Study``, which is there, as callbacks are given it: ``stop()`` may be called on it."""
 
     @abstractmethod
     def close(self) -> None:

@@ -6,13 +6,13 @@ Abstract, in words that are never better than what was proved. Text, page and pi
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bilevel.contracts.finding import Termination, Verdict
+from bilevel.results.as_json import AsJson
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.failures import failures_of
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Outcome:
+class Outcome(AsJson):
     """What one run found; docs/guide.md explains each field under "Reading a result".
 
     Attributes
@@ -83,7 +83,7 @@ class Outcome:
     evaluations: int = 0
     noise: float | None = None
     seconds: float = 0.0
-    history: list[Evaluation] = field(default_factory=list, repr=False)
+    history: Sequence[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
@@ -106,13 +106,6 @@ class Outcome:
         cleaned: dict[str, Any] = _finite(plain)
         return cleaned
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False, default=str)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
-
     def to_frame(self) -> DataFrame:
         """The history as a pandas ``DataFrame``, a row per point, a column per variable (needs pandas)."""
         import pandas
@@ -128,7 +121,7 @@ R = TypeVar("R", bound=Outcome)
 
 
 @dataclass
-class Ranking(Generic[R]):
+class Ranking(AsJson, Generic[R]):
     """What several methods found on one model.
 
     Attributes
@@ -179,13 +172,6 @@ class Ranking(Generic[R]):
             "not_run": list(self.not_run),
             "results": [{**result.to_dict(), "distance": self.distance(result)} for result in self.results],
         }
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False, default=str)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
 
     def to_frame(self) -> DataFrame:
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""

@@ -26,12 +26,17 @@ class ProgressLine(Observer):
     def __init__(self, stream: IO[str] | None = None) -> None:
         self.console = console(stream or sys.stderr)
         self._progress: Progress | None = None
-        self._failed = 0
+        self._failed = self._seen = 0
+
+    @property
+    def takes_batches(self) -> bool:
+        """It draws what is known by now."""
+        return True
 
     def started(self, method: str, settings: Settings) -> None:
         """Draw the line."""
         self.finished(method)
-        self._failed = 0
+        self._failed = self._seen = 0
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             # What a user's function prints must not break the line, unless standard output goes elsewhere anyway.
             self._progress = Progress(
@@ -46,9 +51,17 @@ class ProgressLine(Observer):
 
     def evaluated(self, archive: Archive) -> None:
         """Count; the incumbent may be a new one."""
+        if self._progress is None:
+            return
         incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._failed += not archive.evaluations[-1].answered
+        self._failed += sum(not evaluation.answered for evaluation in archive.evaluations.singles(self._seen))
+        self._seen = len(archive)
         self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
+
+    def at_work(self, busy: int, workers: int) -> None:
+        """Note who is idle."""
+        if workers > 1:
+            self._update(busy=f"{busy}/{workers} busy")
 
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
         """Note the two sides of the gap."""
@@ -71,7 +84,7 @@ class ProgressLine(Observer):
 
 
 class _State(ProgressColumn):
-    """``gp  34/60 evaluations  2 failed  F 0.123  12 s, about 9 s left``."""
+    """``gp  34/60 evaluations  2 failed  F 0.123  2/2 busy  2.8 a second  12 s, about 9 s left``."""
 
     def __init__(self, method: str, settings: Settings) -> None:
         super().__init__()
@@ -88,6 +101,8 @@ class _State(ProgressColumn):
         for name, key in (("F", "incumbent"), ("bound", "bound")):
             if task.fields.get(key) is not None:
                 parts.append(f"{name} {number(task.fields[key])}")
+        parts += [task.fields["busy"]] if task.fields.get("busy") else []
+        parts += [f"{count / elapsed:.3g} a second"] if count > 1 and elapsed > 1.0 else []
         left = self._left(count, elapsed)
         parts.append(f"{elapsed:.0f} s" + ("" if left is None else f", about {left:.0f} s left"))
         return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.errors import SpaceError
 from bilevel.language.domains import is_number, scale_of
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category, list_values, numeric_bounds
+
+_SHOWN = 6  # members of a list in a description
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,16 @@ class Dimension:
             return self.upper - self.lower + 1
         return 1.0 if self.upper == self.lower else math.inf
 
+    def describe(self) -> str:
+        """The domain in words."""
+        if self.values is None:
+            kind = (
+                "integers" if self.integer else "reals" if self.scale == "linear" else "reals, searched in logarithms"
+            )
+            return f"{kind} in [{self.lower:g}, {self.upper:g}]"
+        shown = ", ".join(map(str, self.values[:_SHOWN])) + (", ..." if len(self.values) > _SHOWN else "")
+        return f"{len(self.values)} {'categories' if self.categorical else 'values'}: {shown}"
+
     def value(self, coordinate: float) -> Any:
         """What the variable takes at a coordinate."""
         if self.values is not None:
@@ -84,6 +97,20 @@ class Dimension:
         if self.scale == "log":
             return min(max(float(self.lower * (self.upper / self.lower) ** unit), self.lower), self.upper)
         return min(max(self.lower + unit * (self.upper - self.lower), self.lower), self.upper)
+
+    def from_units(self, units: Array) -> list[float]:
+        """The coordinates nearest to several places, the same to the last bit."""
+        units = np.clip(units, 0.0, 1.0)
+        lower, width = self.lower, self.upper - self.lower
+        if self.integer:
+            return (lower + np.floor(units * width + 0.5)).astype(int).tolist()  # type: ignore[no-any-return]
+        if self.scale == "log":  # NumPy's power is another function than Python's in the last bit
+            ratio = self.upper / lower
+            found = np.array([lower * ratio**unit for unit in units.tolist()])
+        else:
+            found = lower + units * width
+        found = np.where(units == 1.0, self.upper, np.where(units == 0.0, lower, np.clip(found, lower, self.upper)))
+        return found.tolist()  # type: ignore[no-any-return]
 
 
 def dimension_of(var: Any, compilation: Compilation) -> Dimension:

@@ -5,6 +5,7 @@ An evaluation depends on its point and on the start that goes with it, so who do
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -24,16 +25,27 @@ from bilevel.response.shared import cause_of_death
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
 Arrived = Callable[..., None]
+Many = Callable[[list[Point], int], Batch]
 Task = tuple[Point, int, Array | None]
 POOL = "processes"
+_log = logging.getLogger(__name__)
 _SHARE, _APART = 8, 0.05  # of what is known, and seconds: how many outcomes are handed on together
 
 
 class Crew(Protocol):
-    """Evaluates points; outcomes come out in the order in which the points went in."""
+    """Evaluates points; outcomes come out in the order in which the points went in.
+
+    Attributes
+    ----------
+    count : int
+        How many evaluate at once.
+    """
+
+    count: int
 
     def submit(self, point: Point, index: int, start: Array | None) -> None:
         """Take one more point, and what its followers start from."""
@@ -42,8 +54,11 @@ class Crew(Protocol):
         """The outcome of the oldest point; None where the deadline, on the monotonic clock, comes first."""
 
     @property
-    def idle(self) -> int:
-        """How many of those who evaluate have nothing to do."""
+    def busy(self) -> int:
+        """How many of those who evaluate are at it."""
+
+    def finish(self, deadline: float) -> None:
+        """Give up what nobody has begun, and wait for the rest."""
 
     def finished(self) -> list[Evaluation]:
         """Outcomes that are there and were not taken, in the order of their points."""
@@ -53,10 +68,7 @@ class Crew(Protocol):
 
 
 class Evaluating(Protocol):
-    """What evaluates one point, and may be told of several beforehand."""
-
-    def ahead(self, points: list[Point]) -> None:
-        """Answer at several points in one call, where that is possible."""
+    """What evaluates one point."""
 
     def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
         """Evaluate one."""
@@ -74,13 +86,20 @@ class Alone:
         What evaluates.
     arrived : callable
         Called with outcomes as soon as they are there.
+    many : callable, optional
+        Evaluates the first of several points, as many as there is time for before somebody should look up, the very
+        first at a place in the history; None where each outcome has to be seen before the next.
     together : bool
         Whether outcomes may be handed on several at a time: an eighth of what is known already, and no longer apart
         than a twentieth of a second. To store one costs about as much as to store a hundred.
     """
 
-    def __init__(self, evaluate: Evaluating, arrived: Arrived, together: bool = False) -> None:
-        self._evaluate, self._arrived, self._together = evaluate, arrived, together
+    count = 1
+
+    def __init__(
+        self, evaluate: Evaluating, arrived: Arrived, many: Many | None = None, together: bool = False
+    ) -> None:
+        self._evaluate, self._arrived, self.many, self._together = evaluate, arrived, many, together
         self._waiting: deque[Task] = deque()
         self._done: deque[Evaluation] = deque()
         self._known = 0
@@ -99,7 +118,6 @@ class Alone:
         found: list[Evaluation] = []
         try:
             while self._waiting and len(found) < most and (not found or time.monotonic() < until):
-                self._evaluate.ahead([point for point, _, _ in self._waiting])
                 evaluation = self._evaluate(*self._waiting.popleft())
                 if evaluation.status is Status.FAILED and passed():
                     return  # the engine was stopped by the clock: what it would have said is not known
@@ -110,8 +128,11 @@ class Alone:
             self._known += len(found)
 
     @property
-    def idle(self) -> int:
-        return 0
+    def busy(self) -> int:
+        return 1
+
+    def finish(self, deadline: float) -> None:
+        """Nothing is begun."""
 
     def finished(self) -> list[Evaluation]:
         return list(self._done)
@@ -165,7 +186,7 @@ class Workers:
 
     def __init__(self, problem: Problem, space: Space, where: Any, gradients: Gradients, arrived: Arrived) -> None:
         kind = pool_of(where)
-        self._space, self._count, self._arrived = space, kind.workers(where), arrived
+        self._space, self.count, self._arrived = space, kind.workers(where), arrived
         self._waiting: deque[Task] = deque()
         self._running: dict[Any, int] = {}
         self._done: dict[int, Evaluation] = {}
@@ -185,8 +206,15 @@ class Workers:
         return self._done.pop(index)
 
     @property
-    def idle(self) -> int:
-        return max(0, self._count - sum(not future.done() for future in self._running))
+    def busy(self) -> int:
+        return min(self.count, sum(not future.done() for future in self._running))
+
+    def finish(self, deadline: float) -> None:
+        for future in list(self._running):
+            if future.cancel():
+                del self._running[future]
+        while self._running and self._collect(deadline):
+            pass
 
     def _collect(self, deadline: float) -> bool:
         """Wait for an outcome; False where the deadline comes first."""
@@ -229,7 +257,7 @@ class Workers:
             evaluation, alone = tried_alone(alone, self._space, (point, index, start))
             self._keep(evaluation)
         alone.close()
-        self._pool = alone.anew(self._count)
+        self._pool = alone.anew(self.count)
 
     def finished(self) -> list[Evaluation]:
         for future, _ in list(self._running.items()):
@@ -254,6 +282,7 @@ def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]
 
 def _dead(space: Space, task: Task, error: BrokenExecutor) -> Evaluation:
     point, index, _ = task
+    _log.warning("point %d: its worker died twice", index)
     message = f"the worker process died at this point: {cause_of_death(error)}"
     return Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import time
@@ -12,22 +13,26 @@ from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
-from bilevel.deadline import OutOfTime, current, heard
+from bilevel.deadline import OutOfTime, current, heard, passed
 from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
+from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
-from bilevel.solvers.loop.in_order import Crew
+from bilevel.solvers.loop.in_order import Crew, Many
 from bilevel.solvers.loop.study import NoStudy
-from bilevel.solvers.pools.interrupts import deaf
+from bilevel.solvers.pools.interrupts import Stop, deaf, stopping
 from bilevel.upper.archive import Archive, Evaluation
+from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
+_log = logging.getLogger(__name__)
 _GRACE = 0.1  # of the time limit, that the verification has to itself
 _ASKED = 3.0  # evaluations: one more, and the two that the verification is worth
 _SLOW, _SLOWER = 1.0, 5.0  # seconds, and times the middle one of the last: an evaluation that others may overtake
 _RECENT = 50  # evaluations that are the last
 _LOOK = 0.1  # seconds between looks for workers that are idle
+_AT_ONCE = 256  # points answered in one call
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 
 
@@ -48,21 +53,25 @@ class Run:
         anchors: Anchors,
         observer: Observer,
         overtakes: bool = False,
+        many: Many | None = None,
     ) -> None:
         self._overtakes = overtakes
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
-        self._study, self._anchors = study, anchors
+        self._study, self._anchors, self._many = study, anchors, many
         self._archive = Archive()
         self._out: deque[Point] = deque()
         self._replayed = 0
         self._beyond = 0
         self._idle = 0
+        self._stop = Stop()
 
     def until(self, problem: Problem, budget: int, limit: float | None) -> Finding:
         """Run to the end, whichever comes first; an interruption keeps all that was found."""
         grace = math.inf if limit is None else _GRACE * limit
         try:
-            termination = self._loop(budget, grace)
+            with stopping(self._observer.said) as self._stop:
+                many = self._many
+                termination = self._loop(budget, grace) if many is None else self._together(budget, grace, many)
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
         except OutOfTime:
@@ -73,6 +82,7 @@ class Run:
                 self._keep_what_is_finished()
                 self._crew.close()
                 self._search.close()
+        _log.info("%s ended after %d points: %s", self._search.name, len(self._archive), termination)
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
         finding = finding_of(problem, self._space, self._archive, termination)
@@ -93,7 +103,10 @@ class Run:
             self._ask(budget)
             if not self._out:
                 return Termination.STALLED
-            evaluation = self._oldest(budget, until.end)
+            evaluation = None if self._stop.asked else self._oldest(budget, until.end)
+            if evaluation is None and self._stop.asked:
+                self._crew.finish(until.end)
+                return Termination.INTERRUPTED
             if evaluation is None:
                 return Termination.TIME_LIMIT
             self._out.popleft()
@@ -101,10 +114,53 @@ class Run:
             self._archive.add(evaluation)
             self._anchors.add(evaluation)
             self._search.tell(evaluation)
+            _log.debug("point %d: F %s, %s", evaluation.index, evaluation.upper_objective, evaluation.status)
+            self._observer.at_work(self._crew.busy, self._crew.count)
             self._observer.evaluated(self._archive)
             if until.passed or (until.left + grace < _ASKED * evaluation.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
         return Termination.BUDGET
+
+    def _together(self, budget: int, grace: float, many: Many) -> Termination:
+        """The same where nobody has to hear of an outcome before the next point is sent out."""
+        until, points = current(), list[Point]()
+        while len(self._archive) < budget:
+            points = points or self._fresh(min(_AT_ONCE, budget - len(self._archive)))
+            if not points:
+                return Termination.STALLED
+            batch = many(points, len(self._archive))
+            points = points[len(batch.points) :]
+            stopped = [k for k, e in batch.others.items() if e.status is Status.FAILED] if passed() else []
+            self._record(batch, min(stopped, default=len(batch.points)))  # what the clock stopped is not known
+            if self._stop.asked:
+                return Termination.INTERRUPTED
+            if until.passed or (until.left + grace < _ASKED * batch.seconds and self._archive.incumbent):
+                return Termination.TIME_LIMIT
+        return Termination.BUDGET
+
+    def _fresh(self, count: int) -> list[Point]:
+        """New points; none where the search has no more."""
+        while self._idle <= _PATIENCE:
+            asked = self._search.ask(count)
+            if self._space.constrained:
+                for point in asked:
+                    _insist(self._space, self._search, point)
+            points = [point for point in dict.fromkeys(asked) if point not in self._archive]
+            if points or not asked:
+                self._idle = 0
+                return points
+            self._idle += len(asked)
+        return []
+
+    def _record(self, batch: Batch, count: int) -> None:
+        """Enter the first so many of a batch."""
+        if count == len(batch.points) and self._observer.takes_batches:
+            self._archive.take(batch)
+            self._observer.evaluated(self._archive)
+            return
+        for place in range(count):
+            self._archive.add(batch.evaluation(place))
+            self._observer.evaluated(self._archive)
 
     def _ask(self, budget: int) -> None:
         """Have as many points out as there may be after so many outcomes."""
@@ -151,8 +207,9 @@ class Run:
         due = time.monotonic() + max(_SLOW, _SLOWER * statistics.median(known)) if known else math.inf
         evaluation = self._outcome(index, min(end, due))
         while evaluation is None and time.monotonic() < end:
-            more = min(self._crew.idle, budget - index - len(self._out))
+            more = min(self._crew.count - self._crew.busy, budget - index - len(self._out))
             if more > 0 and len(self._out) >= self._study.window(index):
+                _log.info("point %d takes long: %d more are sent out", index, more)
                 self._study.widen(index, more)
                 self._ask(budget)
             evaluation = self._outcome(index, min(end, time.monotonic() + _LOOK))

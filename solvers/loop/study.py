@@ -6,6 +6,7 @@ asking are the whole state: replayed, the search stands where it stood, generato
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from bilevel.solvers.pools.interrupts import undisturbed
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
+_log = logging.getLogger(__name__)
 _APART = ("upper", "lower")  # fields that stand elsewhere in a trial
 _DEFAULTS = {
     field.name: field.default if field.default is not MISSING else None
@@ -135,7 +137,7 @@ class Study(NoStudy):
     Parameters
     ----------
     kept : Kept
-        Where.
+        Where; ``kept_at`` of the object.
     shown : str
         The address, in messages.
     first : iterable of dict
@@ -146,7 +148,7 @@ class Study(NoStudy):
 
     def __init__(self, kept: Kept, shown: str, first: Iterable[Mapping[str, Any]] = ()) -> None:
         super().__init__(first)
-        self._kept, self._shown = kept, shown
+        self.kept_at, self._shown = kept, shown
         trials = list(kept.trials())
         self._foreign = [trial for trial in trials if trial.record is None]
         own = [_evaluation(trial) for trial in trials if trial.record is not None]
@@ -173,12 +175,13 @@ class Study(NoStudy):
         self.identity = dict(identity)
         self._space, self._sense = space, sense
         with undisturbed():
-            self._kept.create([sense < 0], space.dimensions)
+            self.kept_at.create([sense < 0], space.dimensions)
         start = self._known_until()
         if not self._windows or self._windows[-1][1] != window:
             self._windows = [*(w for w in self._windows if w[0] < start), (start, window)]
         notes = self._take_over()
         self._note()
+        _log.info("%s: %d outcomes are known", self._shown, len(self.evaluations))
         return notes
 
     def _insist_on(self, identity: Mapping[str, str]) -> None:
@@ -221,7 +224,7 @@ class Study(NoStudy):
         noted |= {"given": given, "under_way": self.under_way}
         noted |= {"taken": {str(number): place for number, place in self._taken.items()}}
         with undisturbed():
-            self._kept.note(noted, {"method": self.identity.get("method"), "seed": self.identity.get("seed")})
+            self.kept_at.note(noted, {"method": self.identity.get("method"), "seed": self.identity.get("seed")})
 
     def _known_until(self) -> int:
         """After how many told points the stored run is used up: from there on another window may hold.
@@ -248,7 +251,13 @@ class Study(NoStudy):
         seed = self.identity.get("seed")
         trials = [self._trial(evaluation, now, seed) for evaluation in evaluations]
         with undisturbed():
-            self._kept.write(trials)
+            self.kept_at.write(trials)
+
+    def frozen(self, evaluation: Evaluation) -> Any:
+        """An outcome as Optuna's frozen trial."""
+        trial = self._trial(evaluation, time.time(), self.identity.get("seed"))
+        trial.number = evaluation.index
+        return self.kept_at.frozen(trial)
 
     def _trial(self, evaluation: Evaluation, now: float, seed: str | None) -> Trial:
         space, point = self._space, evaluation.point
@@ -274,7 +283,7 @@ class Study(NoStudy):
         self._note()
 
     def close(self) -> None:
-        self._kept.close()
+        self.kept_at.close()
 
 
 def _point(values: Mapping[str, Any], space: Space) -> Point:

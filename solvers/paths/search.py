@@ -30,6 +30,7 @@ from bilevel.registry import register
 from bilevel.response.response import Response, warms
 from bilevel.sensitivity.second_order import SecondOrder
 from bilevel.solvers.loop.anchors import LAG, Anchors, NearestAnswers, NoAnchors
+from bilevel.solvers.loop.callbacks import Calling
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
 from bilevel.solvers.loop.identity import identity_of
@@ -43,8 +44,8 @@ from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
-_AT_ONCE = 256  # points asked of a search that does not learn where one process answers many in one call
 _AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
+_STORED = 256  # points out at once where outcomes are stored together
 
 
 @register("search")
@@ -77,9 +78,15 @@ class OuterLoop(Path):
             identity = (
                 identity_of(compilation, space, search.name, settings.seed, settings.options) if study.kept else {}
             )
-            notes = study.begin(identity, _window(search, several, anchors), space, problem.sense)
-            crew = _crew(compilation, space, where, gradients, study, not search.learns)
-            run = Run(search, space, crew, study, anchors, observer, search.learns and _limited(problem))
+            notes = study.begin(identity, _window(search, several, anchors, study), space, problem.sense)
+            apart = search.learns or not isinstance(anchors, NoAnchors)
+            crew = _crew(compilation, space, where, gradients, study, apart)
+            many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
+            overtakes = search.learns and _limited(problem)
+            if settings.callbacks:
+                named = identity or {"method": search.name, "seed": str(settings.seed)}
+                observer = Calling(settings.callbacks, observer, study, named, space, problem.sense)
+            run = Run(search, space, crew, study, anchors, observer, overtakes, many)
             finding = run.until(problem, budget, settings.time_limit)
             finding.notes += notes
             return finding
@@ -115,26 +122,32 @@ def _where(settings: Settings) -> Any:
     return None if settings.workers == 1 else settings.workers
 
 
-def _window(search: Search, several: int, anchors: Anchors) -> int:
-    """How many points may be out at once; many where one call answers or stores them."""
+def _window(search: Search, several: int, anchors: Anchors, study: NoStudy) -> int:
+    """How many points may be out at once; many where they are stored together."""
     if search.learns:
         return several
-    most = _AT_ONCE if several == 1 else _AHEAD * several
+    most = _STORED if several == 1 and study.kept else _AHEAD * several
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
 def _crew(
-    compilation: Compilation, space: Space, where: Any, gradients: Gradients, study: NoStudy, ahead: bool
+    compilation: Compilation, space: Space, where: Any, gradients: Gradients, study: NoStudy, apart: bool
 ) -> Crew:
-    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
+    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
+
+    ``apart`` where one must be told before the next is sent out.
+    """
     arrived = partial(_store, study)
     if where is not None:
         return Workers(compilation.problem, space, where, gradients, arrived)
     response = Response(compilation.problem, compilation=compilation, warm=False)
     evaluate = Evaluate(space, response, differentiator(compilation, gradients))
     followers = compilation.problem.followers
+    programs = all(follower.response is None for follower in followers)
+    if programs and not (study.kept or apart or gradients):
+        return Alone(evaluate, arrived, evaluate.many)
     if not study.kept or all(f.response is None or f.block.limits.isolated for f in followers):
-        return Alone(evaluate, arrived, together=study.kept and ahead)
+        return Alone(evaluate, arrived, together=study.kept and not apart)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 
 

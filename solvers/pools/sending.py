@@ -45,6 +45,7 @@ class Sending:
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """See :class:`bilevel.contracts.pool.Pool`."""
         outer: Future[Any] = Future()
+        outer.set_running_or_notify_cancel()
         self._send(outer, None, (task, arguments))
         return outer
 

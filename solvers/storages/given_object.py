@@ -15,15 +15,19 @@ from bilevel.solvers.storages.trials.through_optuna import ThroughOptuna
 class GivenObject(Storage):
     """An object: any ``optuna.storages.BaseStorage``, an ``optuna.Study``, or a pair of storage and name.
 
+    ``None`` in place of a storage is one in memory.
+
     Take it when your program holds the storage already, or wants a kind that has no address here; else an address, as
     of ``journal``.
     """
 
     def open(self, address: Any, name: str) -> Kept:
         from optuna import Study
-        from optuna.storages import BaseStorage, RDBStorage
+        from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
         from optuna.storages._cached_storage import _CachedStorage
 
+        if address is None:
+            address = InMemoryStorage()
         if isinstance(address, Study):
             address, name = address._storage, address.study_name
         if isinstance(address, _CachedStorage):

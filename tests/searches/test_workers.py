@@ -32,7 +32,7 @@ from bilevel.upper.space import Space
 class Scrambled:
     """A crew in this process that finishes the newest point first."""
 
-    most = 0
+    most, count, busy = 0, 3, 0
 
     def __init__(self, problem, space, count, gradients, arrived):
         compilation = Compilation(problem)

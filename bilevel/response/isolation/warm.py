@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from bilevel.language.lower_level import Limits
 from bilevel.response.isolation.cell import Cell, Died
 
+_log = logging.getLogger(__name__)
 _Key = tuple[int, Limits]
 _idle: dict[_Key, list[Cell]] = {}
 _lock = threading.Lock()
@@ -35,6 +37,7 @@ def called(function: Callable[..., Any], limits: Limits, arguments: tuple[Any, .
             if keep:
                 _give_back(cell, limits)
             else:
+                _log.info("the process of a response function is ended")
                 cell.end()
         if kind == "failed" and again and what.startswith("MemoryError"):
             continue

@@ -29,6 +29,7 @@ from bilevel.solvers.storages.trials.through_optuna import (
     finish,
     frozen_of,
     quietly,
+    study_of,
     trial_of,
     waiting,
 )
@@ -211,6 +212,9 @@ class JournalFile(Kept):
         with clearly(self._path), quietly():
             self.optuna().create_new_trial(self._id, waiting(parameters))
 
+    def frozen(self, trial: Trial) -> Any:
+        return frozen_of(trial, self._distributions)
+
     def optuna(self) -> Any:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -218,6 +222,9 @@ class JournalFile(Kept):
         lock = JournalFileOpenLock(self._path) if os.name == "nt" else None
         with quietly():
             return JournalStorage(JournalFileBackend(self._path, lock_obj=lock))
+
+    def study(self) -> Any:
+        return study_of(self.optuna(), self.name)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -89,11 +89,28 @@ class ThroughOptuna(Kept):
         with clearly(self._shown):
             self._storage.create_new_trial(self._id, waiting(parameters))
 
+    def frozen(self, trial: Trial) -> Any:
+        return frozen_of(trial, self._distributions)
+
     def optuna(self) -> Any:
         return self._storage
 
+    def study(self) -> Any:
+        return study_of(self._storage, self.name)
+
     def close(self) -> None:
         """Leave it open: it is somebody else's."""
+
+
+def study_of(storage: Any, name: str) -> Any:
+    """A study as ``optimize`` hands it to callbacks."""
+    import optuna
+
+    with quietly():
+        study: Any = optuna.load_study(study_name=name, storage=storage)
+    study._thread_local.in_optimize_loop = True  # else stop() is an error
+    study._stop_flag = False
+    return study
 
 
 def waiting(parameters: Mapping[str, Any]) -> Any:
@@ -159,7 +176,7 @@ def frozen_of(trial: Trial, distributions: Mapping[str, Any]) -> Any:
     values = {name: stored_value(value) for name, value in trial.parameters.items()}
     known = {name: distributions[name] for name in values}
     return FrozenTrial(
-        number=-1,  # the storage counts
+        number=-1 if trial.number is None else trial.number,  # a storage counts itself
         trial_id=-1,
         state=TrialState[trial.state.name],
         value=None,
