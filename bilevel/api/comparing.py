@@ -39,6 +39,9 @@ def compare(
     enqueue: Iterable[Mapping[str, Any]] = (),
     evaluation_time_limit: float | None = None,
     callbacks: Iterable[Callable[[Any, Any], object]] = (),
+    pruner: Any = None,
+    repeats: int = 1,
+    top: int | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Comparison:
@@ -52,7 +55,7 @@ def compare(
         Holds at least one ``LowerLevel``.
     methods : sequence of str, or str
         Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, observer
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, pruner, repeats, top
         As for :func:`bilevel.solve`, for each method anew.
     study, evaluation_time_limit
         As for :func:`bilevel.solve`; each method has a study of its own at that address.
@@ -95,6 +98,9 @@ def compare(
         enqueue=tuple(map(dict, enqueue)),
         evaluation_time_limit=evaluation_time_limit,
         callbacks=tuple(callbacks),
+        pruner=pruner,
+        repeats=repeats,
+        top=top,
     )
     problem = Problem.read(model)
     comparison = Comparison([], problem.sense)

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from bilevel import registry
-from bilevel.api.asking import SEARCH_PATH, checked
+from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
 from bilevel.api.choosing import apart, choose, walk
 from bilevel.api.last_resort import verified, with_a_point
+from bilevel.api.reporting import report
 from bilevel.api.starting import from_the_starts
 from bilevel.api.timing import FOR_A_POINT, each_evaluation, for_exact, left, whole
 from bilevel.contracts.finding import Finding
@@ -21,6 +22,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
+from bilevel.language.trials.trial import Terms, Trial, under
 from bilevel.reading.problem import Problem
 from bilevel.response.isolation.warm import ended_afterwards
 from bilevel.results.result import Result
@@ -44,6 +46,9 @@ def solve(
     enqueue: Iterable[Mapping[str, Any]] = (),
     evaluation_time_limit: float | None = None,
     callbacks: Iterable[Callable[[Any, Any], object]] = (),
+    pruner: Any = None,
+    repeats: int = 1,
+    top: int | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Result:
@@ -90,6 +95,16 @@ def solve(
     callbacks : iterable of callable
         Called as ``callback(study, trial)`` with every outcome of a search, as by Optuna's ``optimize``: MLflow's,
         Weights & Biases', your own. ``study.stop()`` ends the search.
+    pruner : str or object, optional
+        Who stops an evaluation that is not worth its rest: ``median``, ``halving`` (``asha``), ``hyperband``, ``race``,
+        the name of a class in ``optuna.pruners``, options in brackets (``"hyperband(factor=4)"``), or one of Optuna's
+        pruners itself. Response functions have to report (``f(x, trial)``), or a variable is a ``bilevel.fidelity``;
+        ``race`` needs neither, but an F that is a sum over followers.
+    repeats : int
+        How many times response functions are asked at each point, each time with another ``trial.seed``.
+    top : int, optional
+        So many of the best points are asked again at the end, with new seeds, and the best of these is the answer; 5
+        where functions are repeated, else none.
     observer : Observer, optional
         Watches the run.
     **options
@@ -137,6 +152,9 @@ def solve(
         enqueue=tuple(map(dict, enqueue)),
         evaluation_time_limit=evaluation_time_limit,
         callbacks=tuple(callbacks),
+        pruner=pruner,
+        repeats=repeats,
+        top=top,
         options=options,
     )
     return solved(model, settings, observer or Observer())
@@ -146,12 +164,14 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
     settings = checked(asked)
+    trial = Trial(Terms(seeds=seeds_at_last(settings)))
     with (
         within(whole(settings.time_limit)),
         ended_afterwards(),
         each_evaluation(model, settings.evaluation_time_limit),
         _quiet(),
         from_the_starts(model),
+        under(trial),
     ):
         end = Deadline.after(settings.time_limit)
         problem = Problem.read(model, settings.attitude)
@@ -162,6 +182,7 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
                 used, finding = (settings.method, endless) if endless else _run(problem, settings, observer)
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
+            report(problem, result)
         finally:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began
@@ -193,6 +214,10 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
 
 def _unused(name: str, settings: Settings) -> list[str]:
     """What was asked for and is of no use to a path that is no search."""
-    several = settings.workers != 1 or settings.executor is not None
-    asked = {f"workers={settings.workers}": several, f"study={settings.study}": settings.study is not None}
+    asked = {
+        f"workers={settings.workers}": settings.workers != 1 or settings.executor is not None,
+        f"study={settings.study}": settings.study is not None,
+        f"pruner={settings.pruner}": settings.pruner is not None,
+        f"repeats={settings.repeats}": settings.repeats > 1,
+    }
     return [f"{option} was not used: {name} is no search over upper points" for option, given in asked.items() if given]

@@ -54,6 +54,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--study", metavar="URL", help="study.log: store every point a search tries, and go on from there")
     tried = "a JSON file with a point, or a list of them, that a search tries first"
     add("--try", metavar="FILE", dest="enqueue", action="append", default=[], help=tried)
+    add("--pruner", metavar="NAME", help="stop evaluations early: median, halving, hyperband, race, Optuna's (--list)")
+    add("--repeats", metavar="N", type=_positive(int), default=1, help="ask noisy functions so often at each point")
+    add("--top", metavar="N", type=_positive(int), help="ask so many of the best again, with new seeds, at the end")
     add("--set", metavar="NAME=VALUE", type=_pair, action="append", default=[], help="a setting of create_model")
     add("--option", metavar="NAME=VALUE", type=_pair, action="append", default=[], help="an option of the method")
     add("--complementarity", metavar="NAME", default="auto", help="treatment of the KKT path (--list)")

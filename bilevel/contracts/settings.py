@@ -40,6 +40,12 @@ class Settings:
         Seconds that one call of a response function may take, where its follower sets none.
     callbacks : tuple of callable
         Called as ``callback(study, trial)`` with every outcome of a search.
+    pruner : str, object or None
+        Who stops evaluations that are not worth their rest: a name, with options in brackets, or one of Optuna's.
+    repeats : int
+        How many times response functions are asked at each point.
+    top : int or None
+        How many of the best points are asked again at the end, with new seeds; 5 where functions are repeated.
     options : dict
         Options of the method itself.
     """
@@ -58,4 +64,7 @@ class Settings:
     enqueue: tuple[dict[str, Any], ...] = ()
     evaluation_time_limit: float | None = None
     callbacks: tuple[Any, ...] = ()
+    pruner: Any = None
+    repeats: int = 1
+    top: int | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -54,7 +54,8 @@ class ProgressLine(Observer):
         if self._progress is None:
             return
         incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._failed += sum(not evaluation.answered for evaluation in archive.evaluations.singles(self._seen))
+        new = archive.evaluations.singles(self._seen)
+        self._failed += sum(not (evaluation.answered or evaluation.pruned) for evaluation in new)
         self._seen = len(archive)
         self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
 

@@ -11,6 +11,7 @@ import numpy as np
 from bilevel.arrays import Array
 from bilevel.errors import SpaceError
 from bilevel.language.domains import is_number, scale_of
+from bilevel.language.trials.fidelity import full, is_fidelity
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category, list_values, numeric_bounds
 
@@ -115,6 +116,9 @@ class Dimension:
 
 def dimension_of(var: Any, compilation: Compilation) -> Dimension:
     """The coordinate that a variable is."""
+    if is_fidelity(var):
+        value = full(var)
+        return Dimension(var.name, value, value, integer=isinstance(value, int))
     values = list_values(var)
     if values is not None:
         categorical = is_category(var)

@@ -63,6 +63,7 @@ def _why_none(evaluations: Iterable[Evaluation]) -> str:
     example: dict[str, Any] = {}
     for evaluation in evaluations:
         kind = "breaks a coupling constraint" if evaluation.answered else f"lower level {evaluation.status}"
+        kind = "pruned before it came to an answer" if evaluation.pruned else kind
         counts[kind] = counts.get(kind, 0) + 1
         example.setdefault(kind, evaluation.message)
     parts = [f"{n} points: {kind}" + (f" ({example[kind]})" if example[kind] else "") for kind, n in counts.items()]

@@ -18,6 +18,7 @@ from bilevel.arrays import Array, Point
 from bilevel.contracts.pool import Pool
 from bilevel.deadline import passed
 from bilevel.errors import OptionError
+from bilevel.language.trials.trial import Terms
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
@@ -30,7 +31,7 @@ from bilevel.upper.space import Space
 
 Arrived = Callable[..., None]
 Many = Callable[[list[Point], int], Batch]
-Task = tuple[Point, int, Array | None]
+Task = tuple[Point, int, Array | None, Terms | None]
 POOL = "processes"
 _log = logging.getLogger(__name__)
 _SHARE, _APART = 8, 0.05  # of what is known, and seconds: how many outcomes are handed on together
@@ -47,8 +48,8 @@ class Crew(Protocol):
 
     count: int
 
-    def submit(self, point: Point, index: int, start: Array | None) -> None:
-        """Take one more point, and what its followers start from."""
+    def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
+        """Take one more point, what its followers start from, and the terms on which it is evaluated."""
 
     def take(self, deadline: float) -> Evaluation | None:
         """The outcome of the oldest point; None where the deadline, on the monotonic clock, comes first."""
@@ -70,7 +71,7 @@ class Crew(Protocol):
 class Evaluating(Protocol):
     """What evaluates one point."""
 
-    def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
+    def __call__(self, point: Point, index: int, start: Array | None = None, terms: Terms | None = None) -> Evaluation:
         """Evaluate one."""
 
     def close(self) -> None:
@@ -104,8 +105,8 @@ class Alone:
         self._done: deque[Evaluation] = deque()
         self._known = 0
 
-    def submit(self, point: Point, index: int, start: Array | None) -> None:
-        self._waiting.append((point, index, start))
+    def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
+        self._waiting.append((point, index, start, terms))
 
     def take(self, deadline: float) -> Evaluation | None:
         if not self._done:
@@ -193,12 +194,12 @@ class Workers:
         self._died: set[int] = set()
         self._pool = kind(problem, gradients, where)
 
-    def submit(self, point: Point, index: int, start: Array | None) -> None:
-        self._waiting.append((point, index, start))
-        self._running[self._pool.submit(_work, point, index, start)] = index
+    def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
+        self._waiting.append((point, index, start, terms))
+        self._running[self._pool.submit(_work, point, index, start, terms)] = index
 
     def take(self, deadline: float) -> Evaluation | None:
-        _, index, _ = self._waiting[0]
+        index = self._waiting[0][1]
         while index not in self._done:
             if not self._collect(deadline):
                 return None
@@ -251,10 +252,10 @@ class Workers:
         self._pool.close()
         self._running.clear()
         alone = self._pool.anew(1)
-        for point, index, start in self._waiting:
-            if index in self._done:
+        for task in self._waiting:
+            if task[1] in self._done:
                 continue
-            evaluation, alone = tried_alone(alone, self._space, (point, index, start))
+            evaluation, alone = tried_alone(alone, self._space, task)
             self._keep(evaluation)
         alone.close()
         self._pool = alone.anew(self.count)
@@ -281,7 +282,7 @@ def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]
 
 
 def _dead(space: Space, task: Task, error: BrokenExecutor) -> Evaluation:
-    point, index, _ = task
+    point, index = task[:2]
     _log.warning("point %d: its worker died twice", index)
     message = f"the worker process died at this point: {cause_of_death(error)}"
     return Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
@@ -293,6 +294,8 @@ def _evaluate(response: Response, gradients: Gradients) -> Evaluate:
     return Evaluate(Space(response.compilation), response, differentiator(response.compilation, gradients))
 
 
-def _work(response: Response, gradients: Gradients, point: Point, index: int, start: Array | None) -> Evaluation:
+def _work(
+    response: Response, gradients: Gradients, point: Point, index: int, start: Array | None, terms: Terms | None
+) -> Evaluation:
     """Evaluate one point in a worker."""
-    return _evaluate(response, gradients)(point, index, start)
+    return _evaluate(response, gradients)(point, index, start, terms)

@@ -20,6 +20,7 @@ from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
 from bilevel.solvers.loop.in_order import Crew, Many
+from bilevel.solvers.loop.looks import AGAIN, Looks
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.solvers.pools.interrupts import Stop, deaf, stopping
 from bilevel.upper.archive import Archive, Evaluation
@@ -54,10 +55,12 @@ class Run:
         observer: Observer,
         overtakes: bool = False,
         many: Many | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self._overtakes = overtakes
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
         self._study, self._anchors, self._many = study, anchors, many
+        self._looks = looks or Looks()
         self._archive = Archive()
         self._out: deque[Point] = deque()
         self._replayed = 0
@@ -68,10 +71,13 @@ class Run:
     def until(self, problem: Problem, budget: int, limit: float | None) -> Finding:
         """Run to the end, whichever comes first; an interruption keeps all that was found."""
         grace = math.inf if limit is None else _GRACE * limit
+        again: list[tuple[Evaluation, Evaluation]] = []
         try:
             with stopping(self._observer.said) as self._stop:
                 many = self._many
                 termination = self._loop(budget, grace) if many is None else self._together(budget, grace, many)
+                ended = termination in (Termination.TIME_LIMIT, Termination.INTERRUPTED)
+                again = [] if ended else self._again()
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
         except OutOfTime:
@@ -86,6 +92,7 @@ class Run:
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
         finding = finding_of(problem, self._space, self._archive, termination)
+        self._looks.settle(finding, again)
         if self._search.remark:
             finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
         if self._replayed:
@@ -113,6 +120,7 @@ class Run:
             self._insist_on_shape(evaluation)
             self._archive.add(evaluation)
             self._anchors.add(evaluation)
+            self._looks.add(evaluation)
             self._search.tell(evaluation)
             _log.debug("point %d: F %s, %s", evaluation.index, evaluation.upper_objective, evaluation.status)
             self._observer.at_work(self._crew.busy, self._crew.count)
@@ -120,6 +128,21 @@ class Run:
             if until.passed or (until.left + grace < _ASKED * evaluation.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
         return Termination.BUDGET
+
+    def _again(self) -> list[tuple[Evaluation, Evaluation]]:
+        """The best points, and what came of them when they were asked again with new seeds."""
+        best = self._looks.finalists(self._archive)
+        for place, known in enumerate(best):
+            self._crew.submit(known.point, AGAIN - place, None, self._looks.last_terms(known.index))
+        found = []
+        for known in best:
+            evaluation = self._crew.take(current().end)
+            if evaluation is None:
+                break
+            found.append((known, replace(evaluation, index=known.index)))
+        if best:
+            self._study.enter(None)
+        return found
 
     def _together(self, budget: int, grace: float, many: Many) -> Termination:
         """The same where nobody has to hear of an outcome before the next point is sent out."""
@@ -189,9 +212,10 @@ class Run:
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)
         self._out.append(point)
+        terms = self._looks.terms(index)  # of a stored point too: who gives them counts whom he gave what
         stored = self._study.evaluations.get(index)
         if stored is None:
-            self._crew.submit(point, index, self._anchors.start(point, index))
+            self._crew.submit(point, index, self._anchors.start(point, index), terms)
         elif stored.point != point:
             raise StudyError(
                 f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"

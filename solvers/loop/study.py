@@ -268,13 +268,14 @@ class Study(NoStudy):
         notes |= {"reason": evaluation.message} if evaluation.message else {}
         return Trial(
             {name: values[name] for k, name in enumerate(space.names) if k not in resting},
-            State.COMPLETE if evaluation.answered else State.FAIL,
+            _state(evaluation),
             (evaluation.upper_objective,) if evaluation.answered else (),
             (evaluation.upper_violation,) if evaluation.answered else (),
             ended=now,
             seconds=evaluation.seconds,
             notes=notes,
             record=_record(evaluation),
+            reports={int(step): value for step, value in evaluation.reports},
             number=self._waiting.pop(evaluation.index, None),
         )
 
@@ -329,7 +330,18 @@ def _own(members: tuple[Any, ...] | None, value: Any) -> Any:
 def _record(evaluation: Evaluation) -> dict[str, Any]:
     """What differs from the defaults; floats have all their digits in JSON, and NaN is None."""
     told = {name: getattr(evaluation, name) for name in _DEFAULTS}
-    return {name: _plain(value) for name, value in told.items() if value != _DEFAULTS[name]}
+    return {name: _plain(value) for name, value in told.items() if not _same(value, _DEFAULTS[name])}
+
+
+def _same(value: Any, default: Any) -> bool:
+    both_none = isinstance(value, float) and isinstance(default, float) and math.isnan(value) and math.isnan(default)
+    return both_none or bool(value == default)
+
+
+def _state(evaluation: Evaluation) -> State:
+    if evaluation.answered:
+        return State.COMPLETE
+    return State.PRUNED if evaluation.status is Status.PRUNED else State.FAIL
 
 
 def _plain(value: Any) -> Any:

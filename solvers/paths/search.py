@@ -12,7 +12,8 @@ from below is a function of the history as well (:mod:`bilevel.solvers.anchors`)
 from __future__ import annotations
 
 import inspect
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
 from bilevel.solvers.loop.identity import identity_of
 from bilevel.solvers.loop.in_order import Alone, Crew, Workers, pool_of
+from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
 from bilevel.solvers.loop.second_try import SecondTry
 from bilevel.solvers.loop.studies import study_at
@@ -75,18 +77,18 @@ class OuterLoop(Path):
             gradients = granted(search, compilation)
             _equip(search, compilation, gradients)
             anchors = _anchors(search, compilation, space)
-            identity = (
-                identity_of(compilation, space, search.name, settings.seed, settings.options) if study.kept else {}
-            )
-            notes = study.begin(identity, _window(search, several, anchors, study), space, problem.sense)
-            apart = search.learns or not isinstance(anchors, NoAnchors)
-            crew = _crew(compilation, space, where, gradients, study, apart)
+            response = cache(partial(Response, problem, compilation=compilation, warm=False))
+            looks = looks_of(problem, response, space, search, settings)
+            identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
+            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, problem.sense)
+            apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
+            crew = _crew(compilation, response, space, where, gradients, study, apart)
             many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
             overtakes = search.learns and _limited(problem)
             if settings.callbacks:
                 named = identity or {"method": search.name, "seed": str(settings.seed)}
                 observer = Calling(settings.callbacks, observer, study, named, space, problem.sense)
-            run = Run(search, space, crew, study, anchors, observer, overtakes, many)
+            run = Run(search, space, crew, study, anchors, observer, overtakes, many, looks)
             finding = run.until(problem, budget, settings.time_limit)
             finding.notes += notes
             return finding
@@ -118,20 +120,26 @@ def _where(settings: Settings) -> Any:
     """Where workers are: a number of processes, an address, an executor; None where this process evaluates."""
     if settings.executor is not None:
         counted = isinstance(settings.workers, int) and settings.workers > 1
-        return (settings.executor, settings.workers) if counted else settings.executor
+        return settings.executor, settings.workers if counted else None
     return None if settings.workers == 1 else settings.workers
 
 
-def _window(search: Search, several: int, anchors: Anchors, study: NoStudy) -> int:
+def _window(search: Search, several: int, anchors: Anchors, study: NoStudy, looks: Looks) -> int:
     """How many points may be out at once; many where they are stored together."""
-    if search.learns:
-        return several
+    if search.learns or looks.prunes:
+        return several  # what is known of the others stops a point
     most = _STORED if several == 1 and study.kept else _AHEAD * several
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
 def _crew(
-    compilation: Compilation, space: Space, where: Any, gradients: Gradients, study: NoStudy, apart: bool
+    compilation: Compilation,
+    response: Callable[[], Response],
+    space: Space,
+    where: Any,
+    gradients: Gradients,
+    study: NoStudy,
+    apart: bool,
 ) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
 
@@ -140,8 +148,7 @@ def _crew(
     arrived = partial(_store, study)
     if where is not None:
         return Workers(compilation.problem, space, where, gradients, arrived)
-    response = Response(compilation.problem, compilation=compilation, warm=False)
-    evaluate = Evaluate(space, response, differentiator(compilation, gradients))
+    evaluate = Evaluate(space, response(), differentiator(compilation, gradients))
     followers = compilation.problem.followers
     programs = all(follower.response is None for follower in followers)
     if programs and not (study.kept or apart or gradients):
@@ -161,7 +168,7 @@ def _store(study: NoStudy, *evaluations: Evaluation) -> None:
 
     Whether it is a failed point or the function's fault hangs on what was told before it.
     """
-    found = [evaluation for evaluation in evaluations if not evaluation.misshapen]
+    found = [evaluation for evaluation in evaluations if not evaluation.misshapen and evaluation.index >= 0]
     if found:
         study.add(found)
 
