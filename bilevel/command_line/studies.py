@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bilevel.api.studies import open_study
+from bilevel.command_line.opening import open_study
 from bilevel.command_line.points import read_points, read_trials, write_trials
 from bilevel.command_line.terminal import FOUND, WRONG, despite_a_broken_pipe
 from bilevel.contracts.storage import Kept, State, Trial

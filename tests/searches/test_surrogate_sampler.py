@@ -48,7 +48,7 @@ def test_a_mixed_objective_with_a_branch_is_solved_as_tpe_does_not():
 def test_what_is_maximised_constrained_pruned_or_failed_is_learned():
     def objective(trial):
         x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
-        trial.report(x, 0)
+        trial.report(x + 2 * y, 0)
         if trial.number == 3:
             raise optuna.TrialPruned
         if trial.number == 5:

@@ -1,4 +1,4 @@
-"""Studies by their address, without a run."""
+"""A study at an address, to be looked at or filled."""
 
 from __future__ import annotations
 
