@@ -125,6 +125,7 @@ def greedy():
     return grow
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="counts what is written to")
 def test_memory_is_limited():
     result = bilevel.solve(model_of(greedy(), 2, memory_limit="300 MB"), "grid", budget=3)

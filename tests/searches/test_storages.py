@@ -47,6 +47,14 @@ def optunas(address):
     return optuna.load_study(storage=storage_of(place), study_name=name or "bilevel")
 
 
+def let_go(study):
+    """Of the connections that Optuna would leave to Python's collector."""
+    storage = getattr(study._storage, "_backend", study._storage)
+    if hasattr(storage, "engine"):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
 def storage_of(place):
     if "://" in place:
         return place.replace("postgresql://", "postgresql+psycopg://")
@@ -87,6 +95,7 @@ def insist_on_all_of_it(address):
         "width": "CategoricalDistribution",
         "kind": "CategoricalDistribution",
     }
+    let_go(study)
     few = solve(address, 5)
     assert few.upper_objective == whole.upper_objective
     assert any("the best of all" in note for note in few.notes)
@@ -204,6 +213,7 @@ def test_a_full_disk_takes_whole_trials_or_none(tmp_path, monkeypatch):
     assert told(again) == told(bilevel.solve(workshop(), "random", budget=20, seed=2))
 
 
+@slow
 def test_a_locked_database_is_an_error_and_loses_nothing(tmp_path, monkeypatch):
     from bilevel.solvers.storages import sqlite
 

@@ -65,7 +65,7 @@ model.obj = pyo.Objective(expr=model.lower.y)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize(("duration", "presses"), [(0.4, 1), (600, 2)])
+@pytest.mark.parametrize(("duration", "presses"), [(0.4, 1), pytest.param(600, 2, marks=pytest.mark.slow)])
 def test_ctrl_c_once_finishes_what_runs_and_twice_does_not(duration, presses, tmp_path):
     (tmp_path / "steady.py").write_text(STEADY.replace("DURATION", str(duration)))
     command = [sys.executable, "-m", "bilevel.solve", "steady.py", "--method", "random", "--budget", "1000"]
