@@ -46,6 +46,11 @@ class Reply:
     message: str = ""
     misshapen: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is an answer with its proof and no more."""
+        return self.status is Status.OPTIMAL and self.proved and not self.message
+
 
 class Replies(Sequence[Reply]):
     """Replies to many upper points, in their order.
@@ -74,9 +79,12 @@ class Replies(Sequence[Reply]):
     @classmethod
     def of(cls, replies: Sequence[Reply], followers: int, variables: int) -> Replies:
         """The columns of some replies."""
-        n = len(replies)
-        empty = np.empty(n), np.empty(n), np.empty((n, followers)), np.empty((n, variables))
-        return cls(*empty, dict(enumerate(replies)))
+        n, no_lower, no_y = len(replies), (math.nan,) * followers, np.full(variables, math.nan)
+        cost = np.array([reply.cost for reply in replies])
+        violation = np.array([reply.violation for reply in replies])
+        lower = np.array([reply.lower or no_lower for reply in replies]).reshape(n, followers)
+        y = np.array([no_y if reply.y is None else reply.y for reply in replies]).reshape(n, variables)
+        return cls(cost, violation, lower, y, {k: reply for k, reply in enumerate(replies) if not reply.plain})
 
     def __len__(self) -> int:
         return len(self.cost)

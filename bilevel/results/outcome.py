@@ -7,7 +7,7 @@ Abstract, in words that are never better than what was proved. Text, page and pi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -83,7 +83,7 @@ class Outcome(AsJson):
     evaluations: int = 0
     noise: float | None = None
     seconds: float = 0.0
-    history: list[Evaluation] = field(default_factory=list, repr=False)
+    history: Sequence[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
     conditions: tuple[Condition, ...] = field(default=(), repr=False)

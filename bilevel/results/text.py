@@ -182,7 +182,7 @@ def _values(title: str, values: Mapping[str, Any], limit: int) -> list[Renderabl
 
 def among(values: Mapping[str, Any], value: Any) -> Any:
     """A value as it is shown beside others: what is nothing next to the largest, a solver's digits, is zero."""
-    if isinstance(value, (str, bool)) or type(value).__name__ == "bool" or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bool)) or type(value).__name__.startswith("bool") or not hasattr(value, "__float__"):
         return value
     sizes = (abs(float(v)) for v in values.values() if hasattr(v, "__float__"))
     largest = max((size for size in sizes if size < math.inf), default=0.0)

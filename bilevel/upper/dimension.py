@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.errors import SpaceError
 from bilevel.language.domains import is_number, scale_of
 from bilevel.programs.compilation import Compilation
@@ -84,6 +85,20 @@ class Dimension:
         if self.scale == "log":
             return min(max(float(self.lower * (self.upper / self.lower) ** unit), self.lower), self.upper)
         return min(max(self.lower + unit * (self.upper - self.lower), self.lower), self.upper)
+
+    def from_units(self, units: Array) -> list[float]:
+        """The coordinates nearest to several places, the same to the last bit."""
+        units = np.clip(units, 0.0, 1.0)
+        lower, width = self.lower, self.upper - self.lower
+        if self.integer:
+            return (lower + np.floor(units * width + 0.5)).astype(int).tolist()  # type: ignore[no-any-return]
+        if self.scale == "log":  # NumPy's power is another function than Python's in the last bit
+            ratio = self.upper / lower
+            found = np.array([lower * ratio**unit for unit in units.tolist()])
+        else:
+            found = lower + units * width
+        found = np.where(units == 1.0, self.upper, np.where(units == 0.0, lower, np.clip(found, lower, self.upper)))
+        return found.tolist()  # type: ignore[no-any-return]
 
 
 def dimension_of(var: Any, compilation: Compilation) -> Dimension:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -109,6 +109,17 @@ class Space:
     def from_unit(self, unit: Array) -> Point:
         """The point nearest to a place in the unit box."""
         return self.canonical(tuple(d.from_unit(u) for d, u in zip(self.dimensions, unit, strict=True)))
+
+    def vectors(self, points: Sequence[Point]) -> Array:
+        """Several, shape (n, number of dimensions)."""
+        if any(d.values is not None and not d.categorical for d in self.dimensions):
+            return np.array([self.vector(point) for point in points])
+        return np.array(points, dtype=float).reshape(len(points), len(self.dimensions))
+
+    def from_units(self, units: Array) -> list[Point]:
+        """The points nearest to several places in the unit box, shape (n, number of dimensions)."""
+        columns = [d.from_units(column) for d, column in zip(self.dimensions, units.T, strict=True)]
+        return [self.canonical(point) for point in zip(*columns, strict=True)]
 
     def lattice(self) -> Iterator[Point]:
         """Every point of a finite space in lexicographic order, those that constraints rule out included."""

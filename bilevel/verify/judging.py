@@ -61,7 +61,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         bound=finding.bound,
         convexity=finding.convexity,
         evaluations=len(finding.archive),
-        history=list(finding.archive),
+        history=finding.archive.evaluations.copy(),
         notes=list(finding.notes),
         space=finding.space,
         conditions=finding.conditions,
@@ -73,7 +73,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         return result if noise is None else _unproved(result, noise)
     compilation = Compilation.of(problem)
     response = Response(problem, compilation=compilation, warm=False)
-    verifier = Verifier(compilation, response, (e.cost for e in finding.archive))
+    verifier = Verifier(compilation, response, finding.archive.evaluations.costs().tolist())
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
         other = _next_best(finding, verifier)

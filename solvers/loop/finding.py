@@ -26,7 +26,7 @@ def finding_of(problem: Problem, space: Space, archive: Archive, termination: Te
         finding.upper, finding.lower = best.upper, best.lower
     if _enumerated(space, archive):
         finding.termination = Termination.OPTIMALITY
-        if all(e.proved for e in archive):
+        if all(e.proved for e in archive.evaluations.singles()):
             only = "" if all(f.response is None for f in problem.followers) else ", if the function repeats its answers"
             finding.notes.append(
                 f"all {len(archive)} points of the space were evaluated: an enumeration is a proof{only}"
@@ -71,7 +71,7 @@ def _why_none(evaluations: Iterable[Evaluation]) -> str:
 
 def _without_gradient(problem: Problem, archive: Archive) -> list[str]:
     """Say once what hides the gradient, where a point has none."""
-    found = [evaluation for evaluation in archive if evaluation.message == NO_GRADIENT]
+    found = [evaluation for evaluation in archive.evaluations.singles() if evaluation.message == NO_GRADIENT]
     if not found:
         return []
     y = np.array([found[0].lower[var.name] for var in problem.lower_variables])

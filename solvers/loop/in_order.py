@@ -23,9 +23,11 @@ from bilevel.response.shared import cause_of_death
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
 Arrived = Callable[[Evaluation], None]
+Many = Callable[[list[Point], int], Batch]
 Task = tuple[Point, int, Array | None]
 POOL = "processes"
 
@@ -47,10 +49,7 @@ class Crew(Protocol):
 
 
 class Evaluating(Protocol):
-    """What evaluates one point, and may be told of several beforehand."""
-
-    def ahead(self, points: list[Point]) -> None:
-        """Answer at several points in one call, where that is possible."""
+    """What evaluates one point."""
 
     def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
         """Evaluate one."""
@@ -68,17 +67,19 @@ class Alone:
         What evaluates.
     arrived : callable
         Called with every outcome as soon as it is there.
+    many : callable, optional
+        Evaluates the first of several points, as many as there is time for before somebody should look up, the very
+        first at a place in the history; None where each outcome has to be seen before the next.
     """
 
-    def __init__(self, evaluate: Evaluating, arrived: Arrived) -> None:
-        self._evaluate, self._arrived = evaluate, arrived
+    def __init__(self, evaluate: Evaluating, arrived: Arrived, many: Many | None = None) -> None:
+        self._evaluate, self._arrived, self.many = evaluate, arrived, many
         self._waiting: deque[Task] = deque()
 
     def submit(self, point: Point, index: int, start: Array | None) -> None:
         self._waiting.append((point, index, start))
 
     def take(self, deadline: float) -> Evaluation | None:
-        self._evaluate.ahead([point for point, _, _ in self._waiting])
         evaluation = self._evaluate(*self._waiting.popleft())
         if evaluation.status is Status.FAILED and passed():
             return None  # the engine was stopped by the clock: what it would have said is not known

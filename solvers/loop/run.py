@@ -11,18 +11,21 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
 from bilevel.contracts.storage import Storage
-from bilevel.deadline import OutOfTime, current, heard
+from bilevel.deadline import OutOfTime, current, heard, passed
 from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
+from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
-from bilevel.solvers.loop.in_order import Crew
+from bilevel.solvers.loop.in_order import Crew, Many
 from bilevel.solvers.pools.interrupts import deaf
 from bilevel.upper.archive import Archive, Evaluation
+from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
 _GRACE = 0.1  # of the time limit, that the verification has to itself
 _ASKED = 3.0  # evaluations: one more, and the two that the verification is worth
+_AT_ONCE = 256  # points answered in one call
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 
 
@@ -37,9 +40,10 @@ class Run:
         study: Storage,
         anchors: Anchors,
         observer: Observer,
+        many: Many | None = None,
     ) -> None:
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
-        self._study, self._anchors = study, anchors
+        self._study, self._anchors, self._many = study, anchors, many
         self._archive = Archive()
         self._out: deque[Point] = deque()
         self._replayed = 0
@@ -50,7 +54,8 @@ class Run:
         """Run to the end, whichever comes first; an interruption keeps all that was found."""
         grace = math.inf if limit is None else _GRACE * limit
         try:
-            termination = self._loop(budget, grace)
+            many = self._many
+            termination = self._loop(budget, grace) if many is None else self._together(budget, grace, many)
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
         except OutOfTime:
@@ -93,6 +98,45 @@ class Run:
             if until.passed or (until.left + grace < _ASKED * evaluation.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
         return Termination.BUDGET
+
+    def _together(self, budget: int, grace: float, many: Many) -> Termination:
+        """The same where nobody has to hear of an outcome before the next point is sent out."""
+        until, points = current(), list[Point]()
+        while len(self._archive) < budget:
+            points = points or self._fresh(min(_AT_ONCE, budget - len(self._archive)))
+            if not points:
+                return Termination.STALLED
+            batch = many(points, len(self._archive))
+            points = points[len(batch.points) :]
+            stopped = [k for k, e in batch.others.items() if e.status is Status.FAILED] if passed() else []
+            self._record(batch, min(stopped, default=len(batch.points)))  # what the clock stopped is not known
+            if until.passed or (until.left + grace < _ASKED * batch.seconds and self._archive.incumbent):
+                return Termination.TIME_LIMIT
+        return Termination.BUDGET
+
+    def _fresh(self, count: int) -> list[Point]:
+        """New points; none where the search has no more."""
+        while self._idle <= _PATIENCE:
+            asked = self._search.ask(count)
+            if self._space.constrained:
+                for point in asked:
+                    _insist(self._space, self._search, point)
+            points = [point for point in dict.fromkeys(asked) if point not in self._archive]
+            if points or not asked:
+                self._idle = 0
+                return points
+            self._idle += len(asked)
+        return []
+
+    def _record(self, batch: Batch, count: int) -> None:
+        """Enter the first so many of a batch."""
+        if count == len(batch.points) and self._observer.takes_batches:
+            self._archive.take(batch)
+            self._observer.evaluated(self._archive)
+            return
+        for place in range(count):
+            self._archive.add(batch.evaluation(place))
+            self._observer.evaluated(self._archive)
 
     def _ask(self, budget: int) -> None:
         """Have as many points out as there may be after so many outcomes."""

@@ -50,9 +50,6 @@ class SecondTry:
         self._open: Callable[[], Pool] = lambda: registry.get(Pool, POOL)(problem, gradients, 1)
         self._pool: Pool | None = None
 
-    def ahead(self, points: list[Point]) -> None:
-        """See :class:`bilevel.solvers.loop.evaluate.Evaluate`; no function answers ahead."""
-
     def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
         """Evaluate one point."""
         if index == self._study.under_way or self._pool is not None:

@@ -42,7 +42,6 @@ from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
-_AT_ONCE = 256  # points asked of a search that does not learn where one process answers many in one call
 _AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
 
 
@@ -75,8 +74,10 @@ class OuterLoop(Path):
                 identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
                 _window(search, settings, anchors),
             )
-            crew = _crew(compilation, space, settings, gradients, study)
-            return Run(search, space, crew, study, anchors, observer).until(problem, budget, settings.time_limit)
+            apart = search.learns or not isinstance(anchors, NoAnchors)
+            crew = _crew(compilation, space, settings, gradients, study, apart)
+            many = crew.many if isinstance(crew, Alone) else None
+            return Run(search, space, crew, study, anchors, observer, many).until(problem, budget, settings.time_limit)
         finally:
             study.close()
 
@@ -102,21 +103,29 @@ def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
 
 
 def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
-    """How many points may be out at once; many where one call answers them, and no study remembers the number."""
+    """How many points may be out at once."""
     if search.learns:
         return settings.workers
-    most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
+    most = _AHEAD * settings.workers
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
-def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:
-    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
+def _crew(
+    compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage, apart: bool
+) -> Crew:
+    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
+
+    ``apart`` where one must be told before the next is sent out.
+    """
     arrived = partial(_store, study)
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, arrived)
     response = Response(compilation.problem, compilation=compilation, warm=False)
     evaluate = Evaluate(space, response, differentiator(compilation, gradients))
-    if settings.study is None or all(follower.response is None for follower in compilation.problem.followers):
+    programs = all(follower.response is None for follower in compilation.problem.followers)
+    if programs and settings.study is None and not (apart or gradients):
+        return Alone(evaluate, arrived, evaluate.many)
+    if programs or settings.study is None:
         return Alone(evaluate, arrived)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 

@@ -54,8 +54,10 @@ def test_a_frame_and_a_dictionary_give_the_same_model():
 def test_every_adstock_goes_with_every_saturation(adstock, saturation):
     model = mix(adstock={"tv": adstock, "search": "geometric"}, saturation=saturation, length=4)
     assert [v.name for v in model.component_data_objects(pyo.Var, descend_into=False)]
-    values = {name: {c: float(np.mean(var.bounds)) for c, var in model.component(name).items()} for name in names(model)}
-    b = {name: 0.1 for name in model.lower.b}
+    values = {
+        name: {c: float(np.mean(var.bounds)) for c, var in model.component(name).items()} for name in names(model)
+    }
+    b = dict.fromkeys(model.lower.b, 0.1)
     numbers = model.mix.at({c: {k: v[c] for k, v in values.items() if c in v} for c in model.media}, b)
     assert np.isfinite(numbers.fitted).all()
     assert numbers.effect("tv")[np.array(table()["tv"]).nonzero()[0]].min() > 0
@@ -96,7 +98,9 @@ def test_a_return_on_spend_can_be_demanded_in_a_line(method):
     free = result.value(model.roas)["tv"]
     model = mix()
     model.floor = pyo.Constraint(expr=model.roas["tv"] >= 1.05 * free)
-    model.lift = pyo.Constraint(expr=pyo.inequality(0.0, sum(model.contribution["search", t] for t in range(20, 30)), 3e6))
+    model.lift = pyo.Constraint(
+        expr=pyo.inequality(0.0, sum(model.contribution["search", t] for t in range(20, 30)), 3e6)
+    )
     kept = bilevel.solve(model, method, budget=60, seed=0)
     assert kept.upper_violation <= FEASIBILITY
     assert kept.value(model.roas)["tv"] >= 1.05 * free * (1 - 1e-6)
@@ -135,7 +139,7 @@ def test_points_near_the_best_and_how_far_they_spread():
 
 
 def test_pictures_are_drawn_by_name_and_stand_in_the_report(tmp_path):
-    model, result = solved()
+    _, result = solved()
     for name in result.pictures:
         result.plot(name, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
