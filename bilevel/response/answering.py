@@ -151,6 +151,10 @@ class Answering(Solver):
         better = again.status is Status.OPTIMAL and again.bound >= again.objective
         return again if better and again.objective <= answer.objective + slack else answer
 
+    def by(self, name: str, parameters: Array, start: Array | None, time_limit: float | None) -> Answer:
+        """One engine's answer, made precise as ever."""
+        return self._polished(self._solver(name)(parameters, start, time_limit), parameters)
+
     def another(self, parameters: Array, first: Answer) -> Answer:
         """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""
         answers = [self._solver(name)(parameters) for name in self.engines[1:]]
