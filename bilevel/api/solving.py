@@ -12,7 +12,7 @@ from typing import Any
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
-from bilevel.api.choosing import apart, choose, walk
+from bilevel.api.auto.choosing import apart, choose, walk
 from bilevel.api.fronts.solving_fronts import OWN, solve_front
 from bilevel.api.last_resort import verified, with_a_point
 from bilevel.api.reporting import report

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.by_parts import Run, by_parts
+from bilevel.api.auto.by_parts import Run, by_parts
 from bilevel.api.timing import FOR_A_SEARCH, for_exact, left, timed
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
