@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -36,8 +37,12 @@ def compare(
     engine: str = "auto",
     allow_nonconvex: bool = False,
     attitude: str = "optimistic",
-    workers: int = 1,
-    study: str | None = None,
+    workers: int | str = 1,
+    executor: Executor | None = None,
+    study: Any = None,
+    enqueue: Iterable[Mapping[str, Any]] = (),
+    evaluation_time_limit: float | None = None,
+    callbacks: Iterable[Callable[[Any, Any], object]] = (),
     pruner: Any = None,
     repeats: int = 1,
     top: int | None = None,
@@ -54,8 +59,10 @@ def compare(
         Holds at least one ``LowerLevel``.
     methods : sequence of str, or str
         Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, pruner, repeats, top, observer
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, pruner, repeats, top
         As for :func:`bilevel.solve`, for each method anew.
+    study, evaluation_time_limit
+        As for :func:`bilevel.solve`; each method has a study of its own at that address.
     **options
         Options of the searches; each goes to the methods that have one of that name.
 
@@ -91,6 +98,10 @@ def compare(
         allow_nonconvex=allow_nonconvex,
         attitude=attitude,
         workers=workers,
+        executor=executor,
+        enqueue=tuple(map(dict, enqueue)),
+        evaluation_time_limit=evaluation_time_limit,
+        callbacks=tuple(callbacks),
         pruner=pruner,
         repeats=repeats,
         top=top,
@@ -119,10 +130,13 @@ def compare(
     return comparison
 
 
-def _study_of(study: str | None, method: str) -> str | None:
-    """A study of its own for each method, in the same file."""
+def _study_of(study: Any, method: str) -> Any:
+    """A study of its own for each method, at the same address."""
     if study is None:
         return None
+    if not isinstance(study, str):
+        held, name = study if isinstance(study, tuple) else (study, "bilevel")
+        return held, f"{name}-{method}"
     address, _, name = study.partition("#")
     return f"{address}#{name}/{method}" if name else f"{address}#{method}"
 

@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from bilevel.command_line import studies
 from bilevel.command_line.listing import show_list
 from bilevel.command_line.parser import make_parser
+from bilevel.command_line.points import read_points
 from bilevel.command_line.terminal import FOUND, INTERRUPTED, NONE_FOUND, WRONG, despite_a_broken_pipe
 from bilevel.contracts.observer import Observer
 from bilevel.errors import BilevelError, OptionError
@@ -47,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a variable's name may be in Greek where the pipe is not
+    words = sys.argv[1:] if argv is None else argv
     try:
-        code = _run(argv)
+        code = studies.main(words[1:]) if words[:1] == ["study"] else _run(argv)
     except SystemExit as stop:  # argparse's: help, version, a wrong option
         code = stop.code if isinstance(stop.code, int) else WRONG
     despite_a_broken_pipe(lambda: sys.stdout.flush())
@@ -98,6 +101,8 @@ def _solve(arguments: argparse.Namespace) -> int:
         "attitude": arguments.attitude,
         "workers": arguments.workers,
         "study": arguments.study,
+        "enqueue": [point for file in arguments.enqueue for point in read_points("--try", file)],
+        "evaluation_time_limit": arguments.evaluation_time_limit,
         "pruner": arguments.pruner,
         "repeats": arguments.repeats,
         "top": arguments.top,
@@ -212,7 +217,7 @@ def _asked(arguments: argparse.Namespace) -> str:
     parts += [f"budget {arguments.budget}"] if arguments.budget else []
     parts.append(f"seed {arguments.seed}")
     parts += [f"time limit {arguments.time_limit:g} s"] if arguments.time_limit else []
-    parts += [f"{arguments.workers} workers"] if arguments.workers > 1 else []
+    parts += [f"{arguments.workers} workers"] if arguments.workers != 1 else []
     parts += [f"study {arguments.study}"] if arguments.study else []
     parts += [f"pruner {arguments.pruner}"] if arguments.pruner else []
     parts += [f"{arguments.repeats} repeats"] if arguments.repeats > 1 else []

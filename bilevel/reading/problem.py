@@ -6,6 +6,7 @@ component plays which part.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -75,6 +76,18 @@ class Problem:
     conditions: tuple[ActiveWhen, ...] = ()
     source: Any = None
     objectives: tuple[Any, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Who decides what, as a table, for notebooks."""
+        rows = [("leader", self.objective.name, self.variables)]
+        rows += [
+            (f.name, "a function" if f.objective is None else f.objective.name, f.variables) for f in self.followers
+        ]
+        cells = "".join(
+            f"<tr><td>{html.escape(who)}</td><td>{html.escape(aim)}</td><td>{len(variables)}</td></tr>"
+            for who, aim, variables in rows
+        )
+        return f"<table><tr><th>level</th><th>objective</th><th>variables</th></tr>{cells}</table>"
 
     @classmethod
     def read(cls, model: Any, attitude: str | None = None) -> Problem:

@@ -7,7 +7,7 @@ Abstract, in words that are never better than what was proved. Text, page and pi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -100,6 +100,27 @@ class Outcome(AsJson):
     refused: bool = False
 
     _apart: ClassVar[tuple[str, ...]] = ("history", "space", "conditions")
+
+    @property
+    def pictures(self) -> Mapping[str, Callable[[Any], None]]:
+        """What the model brings to be drawn, by name: each draws on a matplotlib figure."""
+        return {}
+
+    def near(self, within: float = 0.01) -> list[Evaluation]:
+        """The feasible points of the history whose F is within a share of the best one's, the best first.
+
+        Many points may fit about as well: what differs between them is not known from the data.
+
+        Parameters
+        ----------
+        within : float
+            A share of ``max(|F|, 1e-12)`` at the best point of the history.
+        """
+        points = sorted((e for e in self.history if e.feasible), key=lambda e: e.cost)
+        if not points:
+            return []
+        most = points[0].cost + within * max(abs(points[0].upper_objective), 1e-12)
+        return [e for e in points if e.cost <= most]
 
     @property
     def failures(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ from bilevel.contracts.finding import Verdict
 from bilevel.results.outcome import Outcome, Ranking
 from bilevel.results.plots.comparison import plot_comparison
 from bilevel.results.plots.incumbents import as_png
+from bilevel.results.plots.own import plot_own
 from bilevel.results.plots.slices import plot_result
 from bilevel.results.points_table import SORTING, points_table
 from bilevel.results.text import (
@@ -96,6 +97,8 @@ def _body(result: Outcome) -> Iterator[str]:
     reasons = reasons_list(result)
     if reasons:
         yield f"<h3>Points without an answer, or infeasible</h3>{as_list(reasons)}"
+    for name in result.pictures:
+        yield f"<h3>{escape(name.capitalize())}</h3>{picture(plot_own(result, name), name)}"
     if len(result.history) > 1:
         yield picture(plot_result(result))
         yield points_table(result.history)
@@ -145,9 +148,9 @@ def _table(comparison: Ranking[Any]) -> str:
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
-def picture(figure: Any) -> str:
+def picture(figure: Any, shown: str = "the run") -> str:
     """A figure, in the page itself."""
-    return f'<p><img alt="the run" src="data:image/png;base64,{base64.b64encode(as_png(figure)).decode()}"></p>'
+    return f'<p><img alt="{escape(shown)}" src="data:image/png;base64,{base64.b64encode(as_png(figure)).decode()}"></p>'
 
 
 def again(command: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.choosing import DESCENT, walk
+from bilevel.api.auto.choosing import DESCENT, walk
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path

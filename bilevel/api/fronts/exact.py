@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bilevel.api.choosing import apart, exactly, walk
+from bilevel.api.auto.choosing import apart, exactly, walk
 from bilevel.api.fronts.limits import covered, grid, within_cell
 from bilevel.api.last_resort import verified
 from bilevel.arrays import Array

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.choosing import walk
+from bilevel.api.auto.choosing import walk
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path

@@ -8,7 +8,7 @@ from typing import Any
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.choosing import DESCENT
+from bilevel.api.auto.choosing import DESCENT
 from bilevel.api.fronts.descents import descended
 from bilevel.api.fronts.exact import ExactFront, Found, solver_of, weakest
 from bilevel.api.fronts.searching import can_be_enumerated, enumerated, searched, unique_answers

@@ -72,12 +72,14 @@ class FrontResult(FrontOutcome, Result):
         """The front in words and a table."""
         return front_report(self, asked)
 
-    def plot(self, path: str | Path | None = None, known: float | None = None) -> Figure:
+    def plot(
+        self, what: str | Path | None = None, path: str | Path | None = None, known: float | None = None
+    ) -> Figure:
         """Draw the front: two objectives against each other, pairs and parallel coordinates where there are more.
 
         Parameters
         ----------
-        path : str or Path, optional
+        what, path : str or Path, optional
             Where to write; the ending says the format (``.png``, ``.pdf``, ``.svg``).
         known : float, optional
             Of no use here.
@@ -87,7 +89,7 @@ class FrontResult(FrontOutcome, Result):
         Figure
             Made without pyplot.
         """
-        return plot_front(self, path)
+        return plot_front(self, what if path is None else path)
 
     def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
         """Write the front as one HTML page; arguments as for any result."""
