@@ -98,10 +98,7 @@ class Compilation:
         """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
         problem = self.problem
         written = with_data(problem.objective.expr, problem.lower_variables)
-        short = problem.sense * self._short(written, problem.objective)
-        return write_out(
-            short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
-        )
+        return problem.sense * self.short(written, problem.objective)
 
     @cached_property
     def upper_squares(self) -> list[Square | RowTerm]:
@@ -209,6 +206,13 @@ class Compilation:
     def symbol(self, expression: Any, owner: Any) -> ca.SX:
         """Translate one expression; errors name the component that holds it."""
         return write_out(self._short(expression, owner), self.squares)
+
+    def short(self, expression: Any, owner: Any) -> ca.SX:
+        """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
+        short = self._short(expression, owner)
+        return write_out(
+            short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
+        )
 
     def _short(self, expression: Any, owner: Any) -> ca.SX:
         return translate(self._translate, expression, owner)
