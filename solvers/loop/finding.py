@@ -26,7 +26,7 @@ def finding_of(
     finding = Finding(termination, Verdict.BEST_FOUND if best is not None else Verdict.FAILED, archive=archive)
     finding.space, finding.conditions = space.dimensions, space.conditions
     if best is not None:
-        finding.upper, finding.lower = best.upper, best.lower
+        finding.upper, finding.lower = best.upper, best.lower or None
     open_ = {e.point for e in archive.evaluations.singles() if e.pruned and not e.proved}
     if _enumerated(space, archive) and not open_:
         finding.termination = Termination.STALLED if noisy else Termination.OPTIMALITY
