@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from bilevel.arrays import Point
@@ -24,11 +24,15 @@ from bilevel.upper.space import Space
 
 _log = logging.getLogger(__name__)
 _APART = ("upper", "lower")  # fields that stand elsewhere in a trial
-_DEFAULTS = {
-    field.name: field.default if field.default is not MISSING else None
-    for field in fields(Evaluation)
-    if field.name not in _APART
-}
+
+
+def _default_of(field: Field[Any]) -> Any:
+    if field.default is not MISSING:
+        return field.default
+    return None if field.default_factory is MISSING else field.default_factory()
+
+
+_DEFAULTS = {field.name: _default_of(field) for field in fields(Evaluation) if field.name not in _APART}
 
 
 class NoStudy:
@@ -61,7 +65,7 @@ class NoStudy:
         """The point the stored run started from, whatever the model holds since; that given in a new study."""
         return given
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, sense: int) -> list[str]:
+    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
         """Enter a new study, or go on with the stored one; what a reader of the result should know.
 
         Parameters
@@ -72,8 +76,8 @@ class NoStudy:
             How many points this run asks for before the first of them is told.
         space : Space
             Of its points.
-        sense : int
-            Of F, -1 where the leader maximises.
+        senses : sequence of int
+            Of F, -1 where the leader maximises; of each objective where he has several.
 
         Raises
         ------
@@ -169,13 +173,13 @@ class Study(NoStudy):
             self._start = None if given is None else list(given)
         return None if self._start is None else tuple(self._start)
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, sense: int) -> list[str]:
+    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
         if self.identity:
             self._insist_on(identity)
         self.identity = dict(identity)
-        self._space, self._sense = space, sense
+        self._space, self._senses = space, senses
         with undisturbed():
-            self.kept_at.create([sense < 0], space.dimensions)
+            self.kept_at.create([sense < 0 for sense in senses], space.dimensions)
         start = self._known_until()
         if not self._windows or self._windows[-1][1] != window:
             self._windows = [*(w for w in self._windows if w[0] < start), (start, window)]
@@ -203,7 +207,7 @@ class Study(NoStudy):
                 self._queue.append((trial.parameters, trial.number))
             elif trial.state is State.WAITING and place is not None:
                 self._waiting[place] = trial.number
-            elif trial.state is State.COMPLETE and len(trial.values) == 1:
+            elif trial.state is State.COMPLETE and len(trial.values) == len(self._senses) == 1:
                 place = self._last() + 1 if place is None else place
                 self._taken[trial.number] = place
                 self._given[place] = point = _point(trial.parameters, self._space)
@@ -213,7 +217,7 @@ class Study(NoStudy):
 
     def _taken_over(self, trial: Trial, place: int, point: Point) -> Evaluation:
         evaluation = Evaluation(place, point, self._space.values(point), status=Status.OPTIMAL)
-        evaluation.upper_objective, evaluation.cost = trial.values[0], self._sense * trial.values[0]
+        evaluation.upper_objective, evaluation.cost = trial.values[0], self._senses[0] * trial.values[0]
         evaluation.upper_violation = max([0.0, *trial.constraints])
         evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
         return evaluation
@@ -269,7 +273,7 @@ class Study(NoStudy):
         return Trial(
             {name: values[name] for k, name in enumerate(space.names) if k not in resting},
             _state(evaluation),
-            (evaluation.upper_objective,) if evaluation.answered else (),
+            _values(evaluation) if evaluation.answered else (),
             (evaluation.upper_violation,) if evaluation.answered else (),
             ended=now,
             seconds=evaluation.seconds,
@@ -336,6 +340,11 @@ def _record(evaluation: Evaluation) -> dict[str, Any]:
 def _same(value: Any, default: Any) -> bool:
     both_none = isinstance(value, float) and isinstance(default, float) and math.isnan(value) and math.isnan(default)
     return both_none or bool(value == default)
+
+
+def _values(evaluation: Evaluation) -> tuple[float, ...]:
+    """F, or each of several objectives, in the user's senses."""
+    return tuple(evaluation.upper_objectives.values()) or (evaluation.upper_objective,)
 
 
 def _state(evaluation: Evaluation) -> State:
