@@ -113,7 +113,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "programs": {"language", "graphs", "linear_algebra", "expressions", "reading"},
     "convexity": {"language", "graphs", "linear_algebra", "expressions", "reading", "programs"},
     "sensitivity": {"graphs", "linear_algebra", "expressions", "reading", "programs"},
-    "upper": {"language", "graphs", "reading", "programs"},
+    "upper": {"language", "graphs", "expressions", "reading", "programs"},
     "contracts": {"language", "reading", "programs", "upper"},
     "registry": {"contracts"},
     "response": {
@@ -139,6 +139,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "contracts",
         "response",
         "results",
+        "upper",
         "registry",
     },
     "files": {"language", "reading", "programs", "kkt"},
@@ -153,6 +154,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "response",
             "kkt",
             "results",
+            "upper",
             "verify",
         ),
         "files",
@@ -179,6 +181,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.pools": {"reading", "programs", "contracts", "registry", "response", "files"},
     "solvers.storages": {"programs", "upper", "contracts", "registry"},
     "solvers.boxes": {"graphs", "expressions", "programs", "contracts", "response"},
+    "solvers.homotopy": {"graphs", "linear_algebra", "expressions", "programs"},
     "solvers.single_level": {
         *("language", "graphs", "expressions", "reading", "programs", "convexity", "kkt", "contracts", "registry"),
         "response",
@@ -194,6 +197,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
+        "solvers.homotopy",
     },
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms

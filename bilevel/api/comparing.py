@@ -11,6 +11,7 @@ from typing import Any
 
 from bilevel.api import solving
 from bilevel.api.asking import GENERAL, insist_on_names
+from bilevel.api.fronts.solving_fronts import own_options
 from bilevel.api.options import options_of
 from bilevel.api.starting import Values, back_to_starts
 from bilevel.contracts.finding import Termination, Verdict
@@ -18,7 +19,10 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.settings import Settings
 from bilevel.errors import BilevelError, OptionError, RefusedError
 from bilevel.reading.problem import Problem
+from bilevel.reading.several.objectives import has_several
 from bilevel.results.comparison import Comparison
+from bilevel.results.fronts.comparison import FrontComparison
+from bilevel.results.fronts.result import FrontResult
 from bilevel.results.result import Result
 
 
@@ -83,7 +87,7 @@ def compare(
     """
     names = _distinct(methods.split(",") if isinstance(methods, str) else methods)
     insist_on_names(names, complementarity, engine)
-    shares = _share_out(options, names)
+    shares = _share_out(options, names, exact_fronts=has_several(model))
     asked = Settings(
         method="",
         budget=budget,
@@ -102,8 +106,7 @@ def compare(
         repeats=repeats,
         top=top,
     )
-    problem = Problem.read(model)
-    comparison = Comparison([], problem.sense)
+    comparison = FrontComparison([]) if has_several(model) else Comparison([], Problem.read(model).sense)
     errors: list[BilevelError] = []
     kept = Values(model)
     back_to_starts(model)
@@ -146,7 +149,8 @@ def _solve(model: Any, asked: Settings, observer: Observer, errors: list[Bilevel
     except BilevelError as error:
         errors.append(error)
         seconds = time.perf_counter() - began
-        found = Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+        kind = FrontResult if has_several(model) else Result
+        found = kind(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
         found.refused = isinstance(error, RefusedError)
         return found
     if ":" in asked.method:
@@ -163,9 +167,11 @@ def _distinct(methods: Sequence[str]) -> list[str]:
     return names
 
 
-def _share_out(options: dict[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _share_out(options: dict[str, Any], methods: Sequence[str], exact_fronts: bool) -> dict[str, dict[str, Any]]:
     """Each option to the methods that have one of that name."""
-    known = {method: options_of(method) for method in methods}
+    known = {method: dict(options_of(method)) for method in methods}
+    for method in methods if exact_fronts else ():
+        known[method] |= own_options(method)
     for option in options:
         if not any(option in own for own in known.values()):
             listed = "; ".join(f"{method}: {', '.join(own) or 'none'}" for method, own in known.items())

@@ -112,7 +112,7 @@ def recognised(model: Any) -> Iterator[str]:
 def _single_level(problem: Problem, name: str, shown: int) -> Iterator[str]:
     large = Compilation.of(problem).large_losses
     if large:
-        yield f"single-level model: none is made. {large[0]} is kept as arrays, which searches take"
+        yield f"single-level model: none is made. {large[0]} is kept as arrays, which searches and upper_boxes take"
         return
     treatment = None if name == UNTREATED else name
     try:

@@ -12,7 +12,8 @@ from typing import Any
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
-from bilevel.api.choosing import apart, choose, walk
+from bilevel.api.auto.choosing import apart, choose, walk
+from bilevel.api.fronts.solving_fronts import OWN, solve_front
 from bilevel.api.last_resort import verified, with_a_point
 from bilevel.api.reporting import report
 from bilevel.api.starting import from_the_starts
@@ -24,6 +25,7 @@ from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
 from bilevel.language.trials.trial import Terms, Trial, under
 from bilevel.reading.problem import Problem
+from bilevel.reading.several.objectives import SeveralObjectives, has_several
 from bilevel.response.isolation.warm import ended_afterwards
 from bilevel.results.result import Result
 from bilevel.verify.judging import unbounded_at_once
@@ -163,6 +165,8 @@ def solve(
 def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
+    if has_several(model):
+        return _solved_front(model, asked, observer)
     settings = checked(asked)
     trial = Trial(Terms(seeds=seeds_at_last(settings)))
     with (
@@ -183,6 +187,24 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
             report(problem, result)
+        finally:
+            observer.finished(asked.method)
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def _solved_front(model: Any, asked: Settings, observer: Observer) -> Result:
+    """The same where the leader has several objectives."""
+    began = time.perf_counter()
+    wishes = {name: value for name, value in asked.options.items() if name in OWN}
+    settings = checked(replace(asked, options={n: v for n, v in asked.options.items() if n not in wishes}))
+    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
+        end = Deadline.after(settings.time_limit)
+        several = SeveralObjectives(model, settings.attitude)
+        observer.started(asked.method, settings)
+        try:
+            result = solve_front(several, settings, wishes, observer, end)
+            report(several.whole, result)
         finally:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began

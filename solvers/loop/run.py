@@ -91,7 +91,7 @@ class Run:
         _log.info("%s ended after %d points: %s", self._search.name, len(self._archive), termination)
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
-        finding = finding_of(problem, self._space, self._archive, termination)
+        finding = finding_of(problem, self._space, self._archive, termination, self._looks.noisy)
         self._looks.settle(finding, again)
         if self._search.remark:
             finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
@@ -136,7 +136,7 @@ class Run:
             self._crew.submit(known.point, AGAIN - place, None, self._looks.last_terms(known.index))
         found = []
         for known in best:
-            evaluation = self._crew.take(current().end)
+            evaluation = None if current().passed else self._crew.take(current().end)
             if evaluation is None:
                 break
             found.append((known, replace(evaluation, index=known.index)))
@@ -269,7 +269,8 @@ class Run:
         the best of all is reported, however little more was asked for.
         """
         for evaluation in self._crew.finished():
-            self._archive.extend([evaluation])
+            if evaluation.index >= 0:
+                self._archive.extend([evaluation])
         for _, evaluation in sorted(self._study.evaluations.items()):
             if evaluation.point not in self._archive:
                 self._archive.extend([self._as_given(evaluation)])

@@ -24,7 +24,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
-from bilevel.errors import OptionError
+from bilevel.errors import OptionError, RefusedError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
@@ -74,7 +74,7 @@ class OuterLoop(Path):
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
             search = _make(space, settings, budget, study)
-            gradients = granted(search, compilation)
+            gradients = granted(search, compilation) if not problem.seeks_front else _several(search, problem)
             _equip(search, compilation, gradients)
             anchors = _anchors(search, compilation, space)
             response = cache(partial(Response, problem, compilation=compilation, warm=False))
@@ -94,6 +94,25 @@ class OuterLoop(Path):
             return finding
         finally:
             study.close()
+
+
+def _several(search: Search, problem: Problem) -> Gradients:
+    """Tell a search of the leader's several objectives; there is no gradient of a front.
+
+    Raises
+    ------
+    RefusedError
+        If it learns and knows one objective alone.
+    """
+    if search.learns and not search.fronts:
+        known = [name for name in registry.catalogue(Search) if _takes_fronts(registry.get(Search, name))]
+        raise RefusedError(f"{search.name} knows one upper objective; use {', '.join(known)}, or an exact method")
+    search.objectives = len(problem.objectives)
+    return Gradients.NONE
+
+
+def _takes_fronts(part: type[Search]) -> bool:
+    return part.fronts or not part.learns
 
 
 def _equip(search: Search, compilation: Compilation, gradients: Gradients) -> None:

@@ -39,6 +39,16 @@ def solving(model: pyo.ConcreteModel) -> None:
     assert_type(result.plot("run.png", known=0.5), Figure)
 
 
+def the_front(result: bilevel.Result) -> None:
+    assert_type(result.front_gap, float | None)
+    assert_type(result.hypervolume, float | None)
+    point = result.front[0]
+    assert_type(point.upper, dict[str, Any])
+    assert_type(point.upper_objectives, dict[str, float])
+    assert_type(str(point.verdict), str)
+    assert_type(point.bound, float | None)
+
+
 def elsewhere(model: pyo.ConcreteModel, executor: Executor) -> None:
     bilevel.solve(model, "gp", study="study.log", workers="dask://host:8786", callbacks=[lambda study, trial: None])
     bilevel.solve(model, "gp", executor=executor, enqueue=[{"x": 1.0}], evaluation_time_limit=600)
