@@ -24,8 +24,8 @@ from bilevel.upper.space import Space
 
 _log = logging.getLogger(__name__)
 _APART = ("upper", "lower")  # fields that stand elsewhere in a trial
-_DEFAULTS = {
-    field.name: field.default if field.default is not MISSING else None
+_DEFAULTS: dict[str, Any] = {
+    field.name: field.default_factory() if field.default_factory is not MISSING else field.default
     for field in fields(Evaluation)
     if field.name not in _APART
 }
@@ -61,7 +61,7 @@ class NoStudy:
         """The point the stored run started from, whatever the model holds since; that given in a new study."""
         return given
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, sense: int) -> list[str]:
+    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
         """Enter a new study, or go on with the stored one; what a reader of the result should know.
 
         Parameters
@@ -72,8 +72,8 @@ class NoStudy:
             How many points this run asks for before the first of them is told.
         space : Space
             Of its points.
-        sense : int
-            Of F, -1 where the leader maximises.
+        senses : sequence of int
+            Of each objective above, -1 where it is maximised.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Study(NoStudy):
         self._start: list[float] | None = noted.get("start")
         self._windows = [(start, window) for start, window in noted.get("windows", [])]
         self._given = {int(place): tuple(point) for place, point in noted.get("given", {}).items()}
-        entered = noted.get("under_way")
+        entered = kept.under_way
         self.under_way = None if entered in self.evaluations else entered
         self._taken = {int(number): place for number, place in noted.get("taken", {}).items()}
         self._waiting: dict[int, int] = {}
@@ -169,13 +169,13 @@ class Study(NoStudy):
             self._start = None if given is None else list(given)
         return None if self._start is None else tuple(self._start)
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, sense: int) -> list[str]:
+    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
         if self.identity:
             self._insist_on(identity)
         self.identity = dict(identity)
-        self._space, self._sense = space, sense
+        self._space, self._senses = space, tuple(senses)
         with undisturbed():
-            self.kept_at.create([sense < 0], space.dimensions)
+            self.kept_at.create([sense < 0 for sense in senses], space.dimensions)
         start = self._known_until()
         if not self._windows or self._windows[-1][1] != window:
             self._windows = [*(w for w in self._windows if w[0] < start), (start, window)]
@@ -203,7 +203,7 @@ class Study(NoStudy):
                 self._queue.append((trial.parameters, trial.number))
             elif trial.state is State.WAITING and place is not None:
                 self._waiting[place] = trial.number
-            elif trial.state is State.COMPLETE and len(trial.values) == 1:
+            elif trial.state is State.COMPLETE and len(trial.values) == len(self._senses) == 1:
                 place = self._last() + 1 if place is None else place
                 self._taken[trial.number] = place
                 self._given[place] = point = _point(trial.parameters, self._space)
@@ -213,7 +213,7 @@ class Study(NoStudy):
 
     def _taken_over(self, trial: Trial, place: int, point: Point) -> Evaluation:
         evaluation = Evaluation(place, point, self._space.values(point), status=Status.OPTIMAL)
-        evaluation.upper_objective, evaluation.cost = trial.values[0], self._sense * trial.values[0]
+        evaluation.upper_objective, evaluation.cost = trial.values[0], self._senses[0] * trial.values[0]
         evaluation.upper_violation = max([0.0, *trial.constraints])
         evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
         return evaluation
@@ -221,7 +221,7 @@ class Study(NoStudy):
     def _note(self) -> None:
         given = {str(place): list(point) for place, point in self._given.items()}
         noted: dict[str, Any] = {"identity": self.identity, "start": self._start, "windows": self._windows}
-        noted |= {"given": given, "under_way": self.under_way}
+        noted |= {"given": given}
         noted |= {"taken": {str(number): place for number, place in self._taken.items()}}
         with undisturbed():
             self.kept_at.note(noted, {"method": self.identity.get("method"), "seed": self.identity.get("seed")})
@@ -269,7 +269,7 @@ class Study(NoStudy):
         return Trial(
             {name: values[name] for k, name in enumerate(space.names) if k not in resting},
             _state(evaluation),
-            (evaluation.upper_objective,) if evaluation.answered else (),
+            _values(evaluation),
             (evaluation.upper_violation,) if evaluation.answered else (),
             ended=now,
             seconds=evaluation.seconds,
@@ -281,7 +281,8 @@ class Study(NoStudy):
 
     def enter(self, place: int | None) -> None:
         self.under_way = place
-        self._note()
+        with undisturbed():
+            self.kept_at.enter(place)
 
     def close(self) -> None:
         self.kept_at.close()
@@ -336,6 +337,12 @@ def _record(evaluation: Evaluation) -> dict[str, Any]:
 def _same(value: Any, default: Any) -> bool:
     both_none = isinstance(value, float) and isinstance(default, float) and math.isnan(value) and math.isnan(default)
     return both_none or bool(value == default)
+
+
+def _values(evaluation: Evaluation) -> tuple[float, ...]:
+    if not evaluation.answered:
+        return ()
+    return tuple(evaluation.upper_objectives.values()) or (evaluation.upper_objective,)
 
 
 def _state(evaluation: Evaluation) -> State:
