@@ -17,7 +17,6 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import pyomo.environ as pyo
 
 from bilevel import registry
 from bilevel.contracts.finding import Finding
