@@ -44,6 +44,8 @@ def identity_of(compilation: Compilation, space: Space, method: str, settings: S
     told = [f"{space.names[c.place]} by {space.names[c.on]} {sorted(c.when)}" for c in space.conditions]
     parts["the conditions"] = "; ".join(told) or "none"
     parts["the upper objective"] = _hash(compilation, [compilation.upper_objective])
+    for objective in problem.objectives:
+        parts[f"the upper objective {objective.name}"] = _hash(compilation, [compilation.symbol(objective.expr, "F")])
     above = [*problem.x_only, *problem.coupling]
     parts["the upper constraints"] = _hash(compilation, list(compilation.rows(above)))
     parts["the predicates over x"] = ", ".join(allowed.name for allowed in problem.allowed) or "none"

@@ -206,3 +206,14 @@ def test_names_and_options_of_pruners():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert bilevel.solve(trained(), "random", budget=2, pruner="nop").evaluations == 2
+
+
+def test_points_that_were_stopped_without_a_proof_prove_nothing():
+    """The whole space is proposed, and some of it is stopped by the median: neither an enumeration nor a local optimum."""
+    model = trained()
+    for var in (model.a, model.b):
+        bilevel.discretize(var, levels=5)
+    result = bilevel.solve(model, "random", budget=25, seed=1, pruner="median(startup=2)")
+    assert any(e.pruned for e in result.history)
+    assert result.verdict == "best_found"
+    assert not any("locally optimal" in note or "proof" in note for note in result.notes)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.by_parts import Run, by_parts
+from bilevel.api.auto.by_parts import Run, by_parts
 from bilevel.api.timing import FOR_A_SEARCH, for_exact, left, timed
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
@@ -139,14 +139,20 @@ def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tu
     independent = independent_parts(problem)
     if independent:
         try:
-            return *by_parts(independent, settings, observer, _exactly), []
+            return *by_parts(independent, settings, observer, exactly), []
         except RefusedError as refusal:
             observer.said(f"not part by part: {refusal}")
     return _first_on_the_whole(problem, settings, observer)
 
 
-def _exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
-    """The first exact path that takes a part."""
+def exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """The first exact path that takes a problem as a whole.
+
+    Raises
+    ------
+    RefusedError
+        If none does.
+    """
     name, finding, refusals = _first_on_the_whole(part, settings, observer)
     if finding is None:
         raise RefusedError("; ".join(refusals))
