@@ -33,7 +33,7 @@ class Calling(Observer):
     identity : dict of str to str
         Of the run.
     space, senses
-        Of its points and of F.
+        Of its points and of its objectives.
     """
 
     def __init__(

@@ -17,7 +17,6 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
-import pyomo.environ as pyo
 
 from bilevel import registry
 from bilevel.contracts.finding import Finding
@@ -80,15 +79,16 @@ class OuterLoop(Path):
             anchors = _anchors(search, compilation, space)
             response = cache(partial(Response, problem, compilation=compilation, warm=False))
             looks = looks_of(problem, response, space, search, settings)
+            senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
             identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
-            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, _senses(problem))
+            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)
             apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
             crew = _crew(compilation, response, space, where, gradients, study, apart)
             many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
             overtakes = search.learns and _limited(problem)
             if settings.callbacks:
                 named = identity or {"method": search.name, "seed": str(settings.seed)}
-                observer = Calling(settings.callbacks, observer, study, named, space, _senses(problem))
+                observer = Calling(settings.callbacks, observer, study, named, space, senses)
             run = Run(search, space, crew, study, anchors, observer, overtakes, many, looks)
             finding = run.until(problem, budget, settings.time_limit)
             finding.notes += notes
@@ -110,11 +110,6 @@ def _several(search: Search, problem: Problem) -> Gradients:
         raise RefusedError(f"{search.name} knows one upper objective; use {', '.join(known)}, or an exact method")
     search.objectives = len(problem.objectives)
     return Gradients.NONE
-
-
-def _senses(problem: Problem) -> tuple[int, ...]:
-    """Of what an outcome is worth: -1 where it is maximised."""
-    return tuple(-1 if o.sense == pyo.maximize else 1 for o in problem.objectives) or (problem.sense,)
 
 
 def _takes_fronts(part: type[Search]) -> bool:
