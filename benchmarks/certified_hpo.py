@@ -141,9 +141,9 @@ def main():
         began = time.process_time()
         r = bilevel.solve(model, args.method, time_limit=args.limit, observer=gaps)
         whole = time.process_time() - began
-        times = " | ".join(f"{gaps.reached[limit]:.2f}" if limit in gaps.reached else "-" for limit in WITHIN)
         if r.verdict == "certified_global":
             gaps.reached.setdefault(WITHIN[-1], gaps.last)
+        times = " | ".join(f"{gaps.reached[limit]:.2f}" if limit in gaps.reached else "-" for limit in WITHIN)
         value = "-" if r.upper_objective is None else f"{r.upper_objective:.8g}"
         print(f"| {name} | `{r.method}` | {r.verdict} | {value} | {times} | {whole:.2f} |", flush=True)
 
