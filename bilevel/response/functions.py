@@ -39,8 +39,7 @@ class FunctionAnswering:
         self._low, self._high = np.array(low, dtype=float), np.array(high, dtype=float)
 
     def __call__(self, upper: dict[str, Any]) -> Answer:
-        """Call the function; what it raises, and a number that is not finite or breaks a bound of
-        its variable, is a failure of that point.
+        """Call the function; what it raises, or a number that is not finite or out of bounds, is that point's failure.
 
         Raises
         ------
