@@ -1,9 +1,12 @@
-"""Building blocks of marketing-mix models: carry-over, saturation, the calendar, a model from a table."""
+"""Building blocks of marketing-mix models: carry-over, saturation, the calendar, a model from a table, its budget."""
 
 from bilevel.blocks.adstock import binomial_adstock as binomial_adstock
 from bilevel.blocks.adstock import delayed_adstock as delayed_adstock
 from bilevel.blocks.adstock import geometric_adstock as geometric_adstock
 from bilevel.blocks.adstock import weibull_adstock as weibull_adstock
+from bilevel.blocks.budget.allocation import allocation as allocation
+from bilevel.blocks.budget.plan_table import allocation_table as allocation_table
+from bilevel.blocks.budget.response_curve import ResponseCurve as ResponseCurve
 from bilevel.blocks.calendar_columns import holidays as holidays
 from bilevel.blocks.calendar_columns import seasons as seasons
 from bilevel.blocks.calendar_columns import trend as trend

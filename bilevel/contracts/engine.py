@@ -75,6 +75,12 @@ class Engine(Part):
     """Whether a start near the answer saves time. Searches then look for one among the points already answered; a
     solver that gets nowhere from it must try its own start before it gives up."""
 
+    patience: ClassVar[float] = 20.0
+    """Seconds that it is given to prove an optimum of a nonconvex program afresh."""
+
+    second_opinion: ClassVar[float] = 20.0
+    """Seconds that another engine's word on such optima is worth before it is asked itself once more."""
+
     @abstractmethod
     def suits(self, program: Program) -> float:
         """How well this engine fits the program: 0 if it cannot take it, else larger is better (at most 1).

@@ -93,10 +93,7 @@ class Compilation:
     def upper_short(self) -> ca.SX:
         """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
         problem = self.problem
-        short = problem.sense * self._short(problem.objective.expr, problem.objective.name)
-        return write_out(
-            short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
-        )
+        return problem.sense * self.short(problem.objective.expr, problem.objective.name)
 
     @cached_property
     def upper_squares(self) -> list[Square | RowTerm]:
@@ -204,6 +201,13 @@ class Compilation:
     def symbol(self, expression: Any, owner: str) -> ca.SX:
         """Translate one expression; errors name the component that holds it."""
         return write_out(self._short(expression, owner), self.squares)
+
+    def short(self, expression: Any, owner: str) -> ca.SX:
+        """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
+        short = self._short(expression, owner)
+        return write_out(
+            short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
+        )
 
     def _short(self, expression: Any, owner: str) -> ca.SX:
         return translate(self._translate, expression, owner)

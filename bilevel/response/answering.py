@@ -13,6 +13,7 @@ from bilevel.deadline import Deadline, current, limited
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Answers, ClosedForm, Status
 from bilevel.programs.program import Program
+from bilevel.programs.units.scaled_program import ScaledProgram, scaled
 
 _GLOBAL_SHARE = 0.5  # of the time that is left
 _SHARPENING = 5.0  # seconds for a lower level solved to more digits
@@ -29,6 +30,22 @@ def gains_from_a_start(program: Program) -> bool:
     """Whether the engine that suits a program best is faster from a point near its answer."""
     ranked = ranked_engines(program)
     return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
+
+
+class _InUnits(Solver):
+    """An engine that is given a program in units of its own."""
+
+    def __init__(self, scaled_program: ScaledProgram, engine: Engine) -> None:
+        self._scaled, self._inner = scaled_program, engine.prepare(scaled_program.program)
+        self.uses = self._inner.uses
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        self._inner.gap = self.gap
+        return self._scaled.outwards(self._inner(parameters, self._scaled.inwards(start), time_limit))
+
+    def many(self, parameters: Array) -> Answers | None:
+        answers = self._inner.many(parameters)
+        return None if answers is None else self._scaled.all_outwards(answers)
 
 
 class Answering(Solver):
@@ -48,8 +65,8 @@ class Answering(Solver):
     """
 
     def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
-        self.program = program
-        ranked = ranked_engines(program)
+        self.program, self._scaled = program, scaled(program)
+        ranked = ranked_engines(program if self._scaled is None else self._scaled.program)
         if not ranked and program.losses:
             raise RefusedError(
                 f"{program.name} holds {program.losses[0].name}, which newton takes only where all is proved convex, in"
@@ -83,7 +100,10 @@ class Answering(Solver):
 
     def _solver(self, name: str) -> Solver:
         if name not in self._solvers:
-            self._solvers[name] = registry.get(Engine, name)().prepare(self.program)
+            engine = registry.get(Engine, name)()
+            self._solvers[name] = (
+                engine.prepare(self.program) if self._scaled is None else _InUnits(self._scaled, engine)
+            )
         return self._solvers[name]
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
@@ -130,6 +150,10 @@ class Answering(Solver):
         slack = tolerances.OPTIMALITY * tolerances.scale(answer.objective)
         better = again.status is Status.OPTIMAL and again.bound >= again.objective
         return again if better and again.objective <= answer.objective + slack else answer
+
+    def by(self, name: str, parameters: Array, start: Array | None, time_limit: float | None) -> Answer:
+        """One engine's answer, made precise as ever."""
+        return self._polished(self._solver(name)(parameters, start, time_limit), parameters)
 
     def another(self, parameters: Array, first: Answer) -> Answer:
         """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""

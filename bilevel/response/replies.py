@@ -35,6 +35,12 @@ class Reply:
         Which follower failed, and why; or what of an answer is not proved.
     misshapen : bool
         Whether it failed because a response function's answer was of a wrong shape.
+    error : float
+        Standard error of F, where functions were asked more than once and y is the mean of their answers.
+    bound : float
+        What F, minimised, is proved to be no better than, where that was reason enough to stop.
+    spared : tuple of int
+        Followers' solves left out then, and all there are.
     """
 
     status: Status
@@ -45,6 +51,9 @@ class Reply:
     proved: bool = False
     message: str = ""
     misshapen: bool = False
+    error: float = math.nan
+    bound: float = math.nan
+    spared: tuple[int, ...] = ()
 
     @property
     def plain(self) -> bool:

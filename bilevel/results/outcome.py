@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.results.as_json import AsJson
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.failures import failures_of
+from bilevel.upper.saved import saved_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,6 +54,12 @@ class Outcome(AsJson):
     noise : float or None
         By how much F differed, relative to ``max(1, |F|)``, where a response function answered differently when it was
         asked again at the same point; None where it did not.
+    standard_error : float or None
+        Of ``upper_objective``, where response functions were asked several times at the answer.
+    again : list of dict
+        Points asked again at the end with new seeds: ``upper``, F in the search and again, and both standard errors.
+    reported : dict of float
+        What was declared to be evaluated for the answer alone (``report_once``), by name.
     seconds : float
         Time of the whole run.
     history : list of Evaluation
@@ -82,12 +89,17 @@ class Outcome(AsJson):
     convexity: str = "unknown"
     evaluations: int = 0
     noise: float | None = None
+    standard_error: float | None = None
+    again: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    reported: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     history: Sequence[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
     refused: bool = False
+
+    _apart: ClassVar[tuple[str, ...]] = ("history", "space", "conditions")
 
     @property
     def pictures(self) -> Mapping[str, Callable[[Any], None]]:
@@ -115,16 +127,22 @@ class Outcome(AsJson):
         """How many points of the history have no answer, by reason, the commonest first."""
         return failures_of(self.history)
 
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The work that pruning spared: ``pruned`` points of ``points``, ``spared`` of ``whole`` in ``unit``s."""
+        return saved_of(self.history)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, and ``failures``; numbers that are not finite become None."""
-        own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
+        """Plain values under the field names, ``failures`` and ``saved``; numbers that are not finite become None."""
+        own = [name for name in self.__dataclass_fields__ if name not in self._apart]
         plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["failures"] = self.failures
+        plain["saved"] = self.saved
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]
         plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
-        cleaned: dict[str, Any] = _finite(plain)
+        cleaned: dict[str, Any] = finite(plain)
         return cleaned
 
     def to_frame(self) -> DataFrame:
@@ -198,18 +216,19 @@ class Ranking(AsJson, Generic[R]):
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""
         import pandas
 
-        left_out = ("upper", "lower", "history", "notes", "failures")
+        left_out = ("upper", "lower", "history", "notes", "failures", "front", "senses")
         rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
         return pandas.DataFrame(rows)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(map(_finite, value)) if isinstance(value, tuple) else list(map(_finite, value))
+        return tuple(map(finite, value)) if isinstance(value, tuple) else list(map(finite, value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if hasattr(value, "item"):
-        return _finite(value.item())
+        return finite(value.item())
     return value

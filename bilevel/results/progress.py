@@ -54,9 +54,15 @@ class ProgressLine(Observer):
         if self._progress is None:
             return
         incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._failed += sum(not evaluation.answered for evaluation in archive.evaluations.singles(self._seen))
+        new = archive.evaluations.singles(self._seen)
+        self._failed += sum(not (evaluation.answered or evaluation.pruned) for evaluation in new)
         self._seen = len(archive)
         self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
+
+    def at_work(self, busy: int, workers: int) -> None:
+        """Note who is idle."""
+        if workers > 1:
+            self._update(busy=f"{busy}/{workers} busy")
 
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
         """Note the two sides of the gap."""
@@ -79,7 +85,7 @@ class ProgressLine(Observer):
 
 
 class _State(ProgressColumn):
-    """``gp  34/60 evaluations  2 failed  F 0.123  12 s, about 9 s left``."""
+    """``gp  34/60 evaluations  2 failed  F 0.123  2/2 busy  2.8 a second  12 s, about 9 s left``."""
 
     def __init__(self, method: str, settings: Settings) -> None:
         super().__init__()
@@ -96,6 +102,8 @@ class _State(ProgressColumn):
         for name, key in (("F", "incumbent"), ("bound", "bound")):
             if task.fields.get(key) is not None:
                 parts.append(f"{name} {number(task.fields[key])}")
+        parts += [task.fields["busy"]] if task.fields.get("busy") else []
+        parts += [f"{count / elapsed:.3g} a second"] if count > 1 and elapsed > 1.0 else []
         left = self._left(count, elapsed)
         parts.append(f"{elapsed:.0f} s" + ("" if left is None else f", about {left:.0f} s left"))
         return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from bilevel.results.text import as_text, in_notebook, result_report
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from rich.console import RenderableType
 
+    from bilevel.results.fronts.front import FrontPoint
     from bilevel.results.plots.incumbents import Figure
 
 
@@ -35,8 +37,19 @@ class Result(Outcome):
     (0.0, 0.0)
     """
 
+    front: Sequence[FrontPoint] = ()
+    """The nondominated points where the model has several objectives."""
+
+    front_gap: float | None = None
+    """What is proved of how much of that front may be missing."""
+
     _reader: Callable[[Any], Any] | None = None
     _drawn_for: Any = None
+
+    @property
+    def hypervolume(self) -> float | None:
+        """Of the front; None of a single objective."""
+        return None
 
     def read_by(self, reader: Callable[[Any], Any], model: Any = None) -> None:
         """Take what reads components of the model at the answer, and the model, which may bring pictures."""
@@ -92,8 +105,12 @@ class Result(Outcome):
             name: value for name, value in self.__dict__.items() if name not in ("_reader", "_drawn_for")
         }  # it holds the model
 
+    def told(self, asked: str = "") -> RenderableType:
+        """The report for a terminal, under a line that says what was asked."""
+        return result_report(self, asked)
+
     def __str__(self) -> str:
-        return as_text(result_report(self))
+        return as_text(self.told())
 
     def _repr_html_(self) -> str:
         return in_notebook(str(self))
@@ -124,6 +141,14 @@ class Result(Outcome):
             return plot_own(self, what)  # which says what there is
         return plot_result(self, path if what is None else what, known)
 
-    def report(self, path: str | Path) -> None:
-        """Write all that was found as one HTML page, pictures included, that needs nothing else."""
-        Path(path).write_text(result_page(self), encoding="utf-8")
+    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
+        """Write all that was found as one HTML page, pictures included, that needs nothing else.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write.
+        asked, command : str
+            What was asked, in one line, and what to type to have it again.
+        """
+        Path(path).write_text(result_page(self, asked, command), encoding="utf-8")

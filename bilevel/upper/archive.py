@@ -52,6 +52,24 @@ class Evaluation:
         Their derivatives in x, one row per constraint.
     misshapen : bool
         Whether it failed because a response function's answer was of a wrong shape.
+    upper_objectives : dict of float
+        Where the leader has several objectives each of them, by name, in the user's sense; ``upper_objective`` is then
+        NaN, and ``cost`` their sum, each minimised.
+    costs : tuple of float
+        The same, minimised, in the order of the objectives.
+    reports : tuple of (float, float)
+        ``(step, value)`` as a response function reported them on its way, in the user's sense; or ``(fidelity, F)``.
+    repeats : int
+        How many times the functions were asked; ``upper_objective`` is F at the mean of their answers.
+    standard_error : float
+        Of F, where they were asked more than once.
+    bound : float
+        What F is proved to be no better than, in the user's sense, at a point stopped by such a proof; NaN elsewhere.
+    estimate : float
+        What F, minimised, may be expected to be at a pruned point: for a search to learn from, never an incumbent.
+    spared : tuple of float
+        What was left out, of how much: followers' solves at a point stopped by a proof; the fidelity where points are
+        looked at from below (negative at a point that went all the way). Empty elsewhere.
     """
 
     index: int
@@ -70,6 +88,19 @@ class Evaluation:
     coupling: tuple[float, ...] | None = None
     jacobian: tuple[tuple[float, ...], ...] | None = None
     misshapen: bool = False
+    upper_objectives: dict[str, float] = field(default_factory=dict)
+    costs: tuple[float, ...] = ()
+    reports: tuple[tuple[float, float], ...] = ()
+    repeats: int = 1
+    standard_error: float = math.nan
+    bound: float = math.nan
+    estimate: float = math.nan
+    spared: tuple[float, ...] = ()
+
+    @property
+    def pruned(self) -> bool:
+        """Whether it was stopped before it was done."""
+        return self.status is Status.PRUNED
 
     @property
     def answered(self) -> bool:
@@ -84,10 +115,12 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and data frames."""
         plain = asdict(self)
-        for inner in ("cost", "gradient", "coupling", "jacobian", "misshapen"):
+        for inner in ("cost", "gradient", "coupling", "jacobian", "misshapen", "costs", "estimate", "spared"):
             del plain[inner]
+        if not self.upper_objectives:
+            del plain["upper_objectives"]
         plain["status"] = str(self.status)
-        plain["feasible"] = self.feasible
+        plain["feasible"], plain["pruned"] = self.feasible, self.pruned
         return plain
 
 

@@ -7,6 +7,7 @@ integer, the value for a real. Searches see the unit box, where a sequence of K 
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from bilevel.errors import SpaceError
 from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
 from bilevel.language.domains import members
+from bilevel.language.trials.fidelity import is_fidelity, rungs_of
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category
 from bilevel.upper.conditions import Condition, at_rest, read_conditions
@@ -37,6 +39,8 @@ class Space:
         In the order of the problem's upper variables.
     start : Point or None
         The point the user's initial values give, where all are given and it is allowed.
+    fidelity : (int, tuple) or None
+        Place of the dimension that says how closely to look, which rests at its full value, and the values below.
     conditions : tuple of Condition
         Which dimensions are active where; inactive ones rest, and no other point is in the space.
     """
@@ -53,12 +57,35 @@ class Space:
         self._compiled = Compiled([compilation.x], [rows]) if rows.numel() else None
         self._predicates = [(a, [self._place(v) for v in a.variables]) for a in problem.allowed]
         self._names_of_rows = [c.name for c in problem.x_only]
+        self.fidelity = self._fidelity(problem.variables)
         self.start = self._initial(problem.variables)
+
+    def _repr_html_(self) -> str:
+        """The dimensions as a table, for notebooks."""
+        cells = [(d.name, d.describe()) for d in self.dimensions]
+        rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in cells)
+        return f"<table><tr><th>variable</th><th>domain</th></tr>{rows}</table>"
 
     def _place(self, var: Any) -> int:
         if var.name not in self.names:
             raise SpaceError(f"Allowed mentions {var.name}, which is not a free upper variable")
         return self.names.index(var.name)
+
+    def _fidelity(self, variables: Any) -> tuple[int, tuple[Any, ...]] | None:
+        """The place of the variable that says how closely to look, and its values below the full one."""
+        found = [(k, rungs_of(var)) for k, var in enumerate(variables) if is_fidelity(var)]
+        if len(found) > 1:
+            names = ", ".join(self.names[k] for k, _ in found)
+            raise SpaceError(f"{names} are all declared a fidelity; let one variable say how closely to look")
+        return found[0] if found else None
+
+    def at_fidelity(self, point: Point, value: Any) -> tuple[dict[str, Any], Array]:
+        """A point's values by name and as a vector, looked at no closer than ``value``."""
+        assert self.fidelity is not None
+        place = self.fidelity[0]
+        x = self.vector(point)
+        x[place] = value
+        return {**self.values(point), self.names[place]: value}, x
 
     def _initial(self, variables: Any) -> Point | None:
         if any(var.value is None and not (is_category(var) and None in members(var.domain)) for var in variables):
