@@ -142,10 +142,10 @@ class Compilation:
 
     def _keep(self, factor: Factor, w: list[Any]) -> ca.SX | None:
         """A symbol for a large squared distance in followers' variables; None where it is better written out."""
-        if len(w) < SMALLEST or not all(isinstance(v, ca.SX) and v.is_symbolic() for v in w):
+        if len(w) < SMALLEST:
             return None
         square = square_of(factor, w)
-        if square.within(self.all_y) is None:
+        if square is None or square.within(self.all_y) is None:
             return None
         self.squares.append(square)
         return square.symbol
