@@ -52,9 +52,6 @@ class _Data:
     beside: list[tuple[int, int, float]]
     whole: Array
 
-    def __len__(self) -> int:
-        return len(self.matrix)
-
 
 def _recognised(program: Program) -> L1Form | None:
     if program.discrete or program.moving or not program.has_inequalities or program.shape is not Shape.QUADRATIC:
@@ -103,6 +100,11 @@ def _data(program: Program) -> _Data | None:
     whole = np.zeros((0, n) if program.squares else (n, n))
     if len(whole):
         whole[rows, columns] = still
+        for k, (i, j, entry) in enumerate(moving):  # the squares' part of an entry does not move
+            whole[i, j] = whole[j, i] = known = _constant_summands(entry)
+            moving[k] = i, j, entry - known
+        diagonal = whole.diagonal().copy()
+        beside = [(int(i), int(j), float(whole[i, j])) for i, j in zip(*np.nonzero(np.triu(whole, 1)), strict=True)]
     weights = program.weights if program.squares else ca.SX(0, 1)
     fixed = not (p.numel() and program.squares and ca.depends_on(weights, p))
     if not fixed and len(program.squares) > 1:
@@ -119,6 +121,23 @@ def _data(program: Program) -> _Data | None:
         blocks.append(block)
         targets.append(share * square.factor.target)
     return _Data(np.vstack(blocks), np.concatenate(targets), ca.SX(1) if fixed else weights[0], moving, diagonal, beside, whole)
+
+
+def _constant_summands(entry: ca.SX) -> float:
+    """The sum of the constant terms of a sum, through differences and constant factors."""
+    stack, total = [(entry, 1.0)], 0.0
+    while stack:
+        node, factor = stack.pop()
+        op = node.op()
+        if op in (ca.OP_ADD, ca.OP_SUB):
+            stack += [(node.dep(1), factor if op == ca.OP_ADD else -factor), (node.dep(0), factor)]
+        elif op in (ca.OP_NEG, ca.OP_TWICE):
+            stack.append((node.dep(0), factor * (-1 if op == ca.OP_NEG else 2)))
+        elif op == ca.OP_MUL and node.dep(0).is_constant():
+            stack.append((node.dep(1), factor * float(node.dep(0))))
+        elif node.is_constant():
+            total += factor * float(node)
+    return total
 
 
 def _above(program: Program, data: _Data, limits: tuple[Array, Array]) -> Tops | None:
