@@ -217,12 +217,17 @@ class _Walk:
             raise _KeptError from None  # who compiles it will say what is wrong
 
     def _range(self, expression: Any) -> Interval:
+        if getattr(expression, "is_variable_type", bool)():
+            return self._ends(expression)
         function, variables, symbols = self._symbols(expression)
         graph = Graph(symbols, ca.SX(0, 1), function)
         return graph.enclose([self._ends(var) for var in variables], [])[graph.outputs[0]]
 
     def _affine(self, piece: Any) -> bool:
         """In the variables, whatever their coefficients are."""
+        inside = piece.args[0] if isinstance(piece, ne.NegationExpression) else piece
+        if getattr(inside, "is_variable_type", bool)():
+            return True
         function, variables, symbols = self._symbols(piece)
         own = symbols[[k for k, var in enumerate(variables) if id(var) in self._own]]
         return not any(ca.which_depends(function, own, 2, False)) if own.numel() else True

@@ -21,6 +21,7 @@ from bilevel.errors import ModelError, RefusedError
 from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.l1.recognition import l1_form
 from bilevel.programs.program import Shape
 from bilevel.reading.problem import Problem
 from bilevel.reading.variables import is_category
@@ -105,7 +106,7 @@ class Response:
                 if follower.name in self.programs
                 else FunctionAnswering(follower)
             )
-            self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
+            self.engines[follower.name] = part.first if isinstance(part, Answering) else "response"
             self.asked |= part.uses if isinstance(part, Answering) else frozenset()
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
@@ -271,7 +272,10 @@ class Response:
     def _lowered(self, name: str, x: Array, y: Array) -> Array:
         """A follower's answer with his auxiliary variables at the least that his rows allow."""
         program = self.programs.get(name)
-        return program.lowered(x, y)[0] if program is not None and program.tops else y
+        if program is None or not program.tops:
+            return y
+        form = l1_form(program)
+        return program.lowered(x, y)[0] if form is None else form.lowered(y)
 
     @cached_property
     def _surely_unique(self) -> Collection[str]:
@@ -331,7 +335,9 @@ class Response:
 
 def warms(compilation: Compilation) -> bool:
     """Whether any follower's engine gains from a start; known without making one ready."""
-    programs = [p for p in compilation.programs.values() if p.discrete or p.shape is Shape.NONLINEAR]
+    programs = [
+        p for p in compilation.programs.values() if p.discrete or p.squares or p.shape is Shape.NONLINEAR
+    ]  # the others are answered in the time it takes to look for a start
     return bool(programs) and any(map(gains_from_a_start, _with_convexity(compilation).values()))
 
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.convexity.known import known_convex, surely_convex
@@ -19,6 +21,8 @@ from bilevel.expressions.translation import Translator, evaluator
 from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.l1.duality import lower_bound
+from bilevel.programs.l1.recognition import l1_form
 from bilevel.reading.follower import Follower
 from bilevel.reading.variables import is_category
 from bilevel.response.answering import Answering
@@ -48,11 +52,8 @@ class Verifier:
         self._response = response
         self._deadline = deadline
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
-        self._answering = {
-            follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
-            for follower in self.problem.followers
-            if follower.name in response.programs
-        }
+        self._compilation = compilation
+        self._engines: dict[str, Answering] = {}
 
     def check(self, upper: dict[str, Any], candidate: dict[str, Any] | None = None) -> Check | str:
         """Look at x afresh; the check of the best y that stands, or why there is none.
@@ -81,6 +82,13 @@ class Verifier:
             return other if other.optimal and fresh.stands and worse else fresh
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
+
+    def _answering(self, name: str) -> Answering:
+        """The engines asked for a second opinion on a follower, made ready when first needed."""
+        if name not in self._engines:
+            program = known_convex(self._compilation, self._response.programs[name])
+            self._engines[name] = Answering(program, avoid=self._response.asked)
+        return self._engines[name]
 
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""
@@ -111,7 +119,7 @@ class Verifier:
             assert written.objective is not None
             f = float(evaluate(written.objective.expr))
             objectives.append(follower.stated(f))
-            best, sure, sharp, complaint = self._best(follower, upper, follower.sense * f)
+            best, sure, sharp, complaint = self._best(follower, upper, lower, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
@@ -136,10 +144,15 @@ class Verifier:
         check.complaints += _complaints(check)
         return check
 
-    def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, bool, list[str]]:
+    def _best(
+        self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any], f: float
+    ) -> tuple[float, bool, bool, list[str]]:
         """The best f for this x (minimised), whether it is proved and F certain with it, and what went wrong."""
         x, slack = self._response.vector(upper), tolerances.OPTIMALITY * tolerances.scale(f)
-        answering = self._answering[follower.name]
+        bound = self._by_duality(follower, x, lower)
+        if abs(f - bound) <= tolerances.SHARP * tolerances.scale(f):
+            return bound, True, True, []
+        answering = self._answering(follower.name)
         answer = self._afresh(follower.name, x)
         if answer.status is Status.OPTIMAL and answer.objective > f + slack:  # no optimum, whatever that engine says
             answer = answering.another(x, answer)
@@ -154,11 +167,23 @@ class Verifier:
             sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
         return answer.objective, answer.proved, sharp, []
 
+    def _by_duality(self, follower: Follower, x: Array, lower: dict[str, Any]) -> float:
+        """A lower bound on the best f from the answer at hand, where a dual says one; else minus infinity.
+
+        It is right whatever that answer is, so that no second engine has to be asked where the two meet.
+        """
+        form = l1_form(self._response.programs[follower.name])
+        weights = None if form is None else form.at(x)
+        if form is None or weights is None:
+            return -math.inf
+        y = np.array([lower.get(var.name, math.nan) for var in follower.variables], dtype=float)
+        return lower_bound(form, weights, form.coefficients(y))
+
     def _afresh(self, name: str, x: Array) -> Answer:
         """The independent answer, asked for once at each x."""
         key = name, x.tobytes()
         if key not in self._known:
-            answering = self._answering[name]
+            answering = self._answering(name)
             longest = _SECOND_OPINION if answering.program.convex else _PROOF
             left = min(longest, max(_LEAST, self._deadline - time.monotonic()))
             self._known[key] = answering(x, None, left)

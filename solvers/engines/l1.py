@@ -25,6 +25,9 @@ class L1(Engine):
     quadratic programs take ``daqp``.
     """
 
+    warms = True
+    specialises = True
+
     def suits(self, program: Program) -> float:
         return 0.95 if l1_form(program) is not None else 0.0
 

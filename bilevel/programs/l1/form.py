@@ -190,6 +190,14 @@ class L1Form:
         y[tops.places] = tops.up * np.maximum(of_tops, 0.0) + tops.down * np.maximum(-of_tops, 0.0)
         return y
 
+    def lowered(self, y: Array) -> Array:
+        """A point with the variables that nobody wrote at their least."""
+        tops, found = self.tops, y.copy()
+        w = self.coefficients(y)[tops.owners]
+        least = tops.up * np.maximum(w, 0.0) + tops.down * np.maximum(-w, 0.0)
+        found[tops.places] = np.where(tops.written, y[tops.places], least)
+        return found
+
     def drawn(self, slope: Array, sides: Array) -> Array:
         """Of a function of y with this gradient: its gradient in w, each coefficient on one side of zero."""
         split = self.minus >= 0
