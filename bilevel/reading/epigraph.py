@@ -52,7 +52,7 @@ class Epigraph:
     root : Block
         Of the tree in which ``block`` stands, whose members know it by weak references alone.
     tops : tuple of VarData
-        The variables t, inner ones first.
+        The variables t, inner ones first; none where every kink is out of reach, as that of ``abs(w)`` with ``w >= 0``.
     rows : tuple of ConstraintData
         ``e_i - t <= 0``.
     expressions : tuple
@@ -96,8 +96,6 @@ def epigraph_of(
     try:
         rewritten = tuple(walk(expression, sign) for expression, sign in expressions)
     except _KeptError:
-        return None
-    if not len(walk.tops):
         return None
     return Epigraph(walk.block, home, walk.root, tuple(walk.tops.values()), tuple(walk.rows.values()), rewritten)
 

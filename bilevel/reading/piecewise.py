@@ -42,7 +42,8 @@ def lifted(follower: Follower, priced: Collection[int], ends: Ends) -> Follower:
         return follower
     stated, *bodies = found.expressions
     rows = pyo.Constraint(pyo.Any)
-    found.block.add_component(f"{found.tops[0].parent_component().local_name}_bodies", rows)
+    tops = next(found.block.component_objects(pyo.Var))
+    found.block.add_component(f"{tops.local_name}_bodies", rows)
     constraints = [
         row if body is given else rows.add(row.name, (row.lower, body, row.upper))
         for row, body, (given, _) in zip(follower.constraints, bodies, asked[1:], strict=True)

@@ -25,7 +25,7 @@ from bilevel.programs.l1.form import L1Form, Weights
 from bilevel.programs.program import Program
 from bilevel.sensitivity.active_constraints import inward, nonnegative
 
-_WEAK = 1e-7  # within this of its penalty, in units of the gradient at zero, a coefficient at rest may move
+_WEAK = 1e-8  # within this of its penalty, in units of the gradient at zero, a coefficient at rest may move
 _REST = 1e-9  # a coefficient this small, relative to the largest, is zero
 _RANK = 1e-10
 
@@ -80,7 +80,7 @@ class L1Motion:
         return found, regular
 
     def adjoint(self, x: Array, y: Array, slope: Array) -> tuple[tuple[Array, ...], bool]:
-        """Values of :attr:`symbols` for one function with the gradient ``slope`` in y; and whether F is smooth there."""
+        """Values of :attr:`symbols` for one function with the gradient ``slope`` in y; and whether F is smooth."""
         form, weights = self._form, self._form.at(x)
         w = form.coefficients(y)
         motion, sides, regular = np.zeros(form.p), np.sign(w), False

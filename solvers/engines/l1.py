@@ -1,8 +1,8 @@
 """Least squares with an l1 term: the lasso, the elastic net, non-negative least squares, by active sets.
 
-The answer is exact for its active set: one Cholesky factorization of the columns that are not at rest (Osborne, Presnell
-and Turlach 2000). It is the only one where the columns that could be active are independent, which is seen at the
-answer.
+The answer is exact for its active set: one Cholesky factorization of the columns that are not at rest (Osborne,
+Presnell and Turlach 2000). It is the only one where the columns that could be active are independent, which is seen at
+the answer.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from bilevel.programs.l1.form import L1Form, Weights
 _GUESSES = 15
 _VIOLATED = 1e-12  # past its penalty by this much, in units of the gradient at zero, a coefficient has to move
 _RESIDUAL = 1e-10  # what is called an answer
-_WEAK = 1e-7  # within this of its penalty a coefficient that rests might move as well
+_WEAK = 1e-9  # in the same units: within this of its penalty a coefficient that rests might move as well
 _SMALLEST_PIVOT = 1e-6  # relative to the largest, in units in which the diagonal is one
 _GRAM = 2000  # coefficients up to which all products are kept
 _MOST_AT_ONCE = 32
@@ -216,7 +216,9 @@ class ActiveSets:
         longest = falls / curved if curved > 0.0 else math.inf
         return bool(falls > 0.0 and self._step(w, state, both, direction, longest))
 
-    def _step(self, w: Array, state: NDArray[np.int8], free: NDArray[np.int_], direction: Array, longest: float) -> bool:
+    def _step(
+        self, w: Array, state: NDArray[np.int8], free: NDArray[np.int_], direction: Array, longest: float
+    ) -> bool:
         """Go along a direction to the first end that is met; whether one was, before the longest step."""
         low, high = self._segment(state, free)
         end = np.where(direction > 0.0, high, low)

@@ -3,7 +3,8 @@
 For every vector u, ``||R z - t||^2 >= 2 u'(R z - t) - u'u``, with equality where u is the residual at z. What is left
 to minimise over z is separable:
 
-    min f >= c (-2 u't - u'u) + k + sum_j min_{lower <= z <= upper} (2 c (R'u)_j + q_j) z + d_j z^2 / 2 + a_j z+ + b_j z-
+    min f >= c (-2 u't - u'u) + k
+             + sum_j min_{lower <= z <= upper} (2 c (R'u)_j + q_j) z + d_j z^2 / 2 + a_j max(z, 0) + b_j max(-z, 0)
 
 (Fenchel's dual; Mairal 2010; Fercoq, Gramfort and Salmon 2015 for u as a multiple of a residual). At the optimum's own
 residual it is f itself, hence the gap proves an answer whoever found it.

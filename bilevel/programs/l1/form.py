@@ -1,7 +1,8 @@
 """Least squares in coefficients w with a penalty, a kink and bounds of its own on each: the lasso and its relatives.
 
-    min_w  c(x) ||R w - t||^2 + q(x)'w + 1/2 sum_j d_j(x) w_j^2 + sum_j (a_j(x) max(w_j, 0) + b_j(x) max(-w_j, 0)) + k(x)
-    s.t.   lower <= w <= upper                                     with  lower <= 0 <= upper  and  a_j + b_j >= 0.
+    min_w  c(x) ||R w - t||^2 + q(x)'w + 1/2 sum_j d_j(x) w_j^2
+           + sum_j (a_j(x) max(w_j, 0) + b_j(x) max(-w_j, 0)) + k(x)
+    s.t.   lower <= w <= upper                  with  lower <= 0 <= upper  and  a_j + b_j >= 0.
 
 R and t are arrays; of x are the weights alone, so that nothing symbolic grows with R. This holds the lasso (Tibshirani
 1996), the elastic net (Zou and Hastie 2005), adaptive weights, quantiles of a prior, and non-negative least squares.
@@ -177,7 +178,7 @@ class L1Form:
         )
 
     def coefficients(self, y: Array) -> Array:
-        """w of a point y."""
+        """W of a point y."""
         return np.where(self.minus >= 0, y[self.plus] - y[self.minus], y[self.plus])
 
     def point(self, w: Array) -> Array:
@@ -218,7 +219,7 @@ class L1Form:
         return y
 
     def objective(self, weights: Weights, w: Array) -> float:
-        """f at w."""
+        """F at w."""
         residual = self.matrix @ w - self.target
         bent = weights.above @ np.maximum(w, 0.0) + weights.below @ np.maximum(-w, 0.0)
         smooth = weights.linear @ w + 0.5 * (weights.ridge @ (w * w))

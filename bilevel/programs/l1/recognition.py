@@ -74,7 +74,9 @@ def _recognised(program: Program) -> L1Form | None:
     if not ((lower <= 0.0) & (upper >= 0.0) & (lower < upper)).all():
         return None
     place = {int(k): j for j, k in enumerate(plus)} | {int(k): j for j, k in enumerate(minus) if k >= 0}
-    owned = Tops(tops.places, np.array([place[k] for k in tops.owners.tolist()], dtype=int), tops.up, tops.down, tops.written)
+    owned = Tops(
+        tops.places, np.array([place[k] for k in tops.owners.tolist()], dtype=int), tops.up, tops.down, tops.written
+    )
     return _assembled(program, data, plus, minus, lower, upper, owned, place)
 
 
@@ -120,7 +122,9 @@ def _data(program: Program) -> _Data | None:
         block[:, square.places] = share * square.factor.matrix
         blocks.append(block)
         targets.append(share * square.factor.target)
-    return _Data(np.vstack(blocks), np.concatenate(targets), ca.SX(1) if fixed else weights[0], moving, diagonal, beside, whole)
+    return _Data(
+        np.vstack(blocks), np.concatenate(targets), ca.SX(1) if fixed else weights[0], moving, diagonal, beside, whole
+    )
 
 
 def _constant_summands(entry: ca.SX) -> float:
