@@ -188,13 +188,14 @@ class ActiveSets:
 
     def _settle(self, w: Array, state: NDArray[np.int8]) -> bool:
         """Move the free coefficients to where they are stationary, those that meet an end coming to rest there."""
-        while True:
+        for _ in range(len(w) + 1):  # each step but the last puts one to rest
             solved = self._solved(state)
             if solved is None:
                 return False
             target, free = solved
             if not self._step(w, state, free, target[free] - w[free], 1.0):
                 return True
+        return False
 
     def _enter(self, w: Array, state: NDArray[np.int8], place: int, side: int) -> bool:
         """Free one coefficient, along a direction without curvature where its column depends on the others'."""
