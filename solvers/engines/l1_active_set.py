@@ -27,6 +27,7 @@ _WEAK = 1e-9  # in the same units: within this of its penalty a coefficient that
 _SMALLEST_PIVOT = 1e-6  # relative to the largest, in units in which the diagonal is one
 _GRAM = 2000  # coefficients up to which all products are kept
 _MOST_AT_ONCE = 32
+_STALLED = 10
 
 _ZERO, _LOW, _HIGH = 0, -2, 2  # at rest; -1 and 1: free on that side
 
@@ -165,12 +166,19 @@ class ActiveSets:
 
     def _descended(self, w: Array, state: NDArray[np.int8]) -> NDArray[np.int8] | None:
         """The states at the optimum by steps along which f falls."""
-        most = 1
+        most, best, stalled = 1, math.inf, 0
         for _ in range(100 + 20 * self._form.p):
             if not self._settle(w, state):
                 return None
             excess, side = self._moves(state, self._form.slope(self._of, w))
             wanting = np.flatnonzero(excess)
+            objective = self._form.objective(self._of, w)
+            stalled = 0 if objective < best else stalled + 1
+            best = min(best, objective)
+            if (
+                stalled > _STALLED
+            ):  # f is at its digits, and who wants to leave is rounding's choice, or nobody's answer
+                return state if float(excess.max(initial=0.0)) <= 0.5 * _RESIDUAL * self._unit else None
             if not len(wanting):
                 return state
             order = wanting[np.argsort(-excess[wanting], kind="stable")]
