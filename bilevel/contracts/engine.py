@@ -75,6 +75,10 @@ class Engine(Part):
     """Whether a start near the answer saves time. Searches then look for one among the points already answered; a
     solver that gets nowhere from it must try its own start before it gives up."""
 
+    specialises: ClassVar[bool] = False
+    """Whether a program that it takes at all is best left to it: how well others suit is then asked only where it
+    refuses, because to say so may cost more than its answer."""
+
     @abstractmethod
     def suits(self, program: Program) -> float:
         """How well this engine fits the program: 0 if it cannot take it, else larger is better (at most 1).
