@@ -113,12 +113,12 @@ class MarketingMix:
     settings: ClassVar[dict] = {}
 
     def __init__(self, module):
-        table, decay = self.read(module)
-        self.channels = len(decay)
-        self.spend = np.array([table[c] / table[c].max() for c in decay])
-        controls = module.controls_of(table, 3)
-        self.controls = np.column_stack([module.standardised(v, self.train) for v in controls.values()])[: self.weeks]
-        self.revenue = module.standardised(table["revenue"], self.train)[: self.weeks]
+        table = module.create_model(**self.settings).mix  # the numbers, and nothing that was made of them
+        self.channels = len(table.channels)
+        self.spend = np.array([channel.exposure / channel.scale for channel in table.channels.values()])
+        controls = table.controls
+        self.controls = np.column_stack([self.standardised(v) for v in controls.values()])[: self.weeks]
+        self.revenue = self.standardised(table.actual)[: self.weeks]
         judged = self.revenue[self.train :]
         self.range = judged.max() - judged.min()
         low = np.concatenate([np.zeros(self.channels), np.full(len(controls), -1e30)])
@@ -126,8 +126,8 @@ class MarketingMix:
         self.bounds = np.full(n, 1e30), low
         self.eye, self.none, self.sense = np.eye(n), np.zeros((0, n)), np.zeros(n, dtype=np.int32)
 
-    def read(self, module):
-        return module.read(module.DATA), module.DECAY
+    def standardised(self, column):
+        return (column - column[: self.train].mean()) / column[: self.train].std()
 
     def numpy(self, x):
         theta, alpha, gamma, penalty = *np.split(x[:-1], 3), x[-1]
@@ -166,9 +166,6 @@ class LargeMix(MarketingMix):
 
     train, weeks = 700, 850
     settings: ClassVar[dict] = {"channels": 20, "days": 1000, "train": 700, "validation": 150}
-
-    def read(self, module):
-        return module.simulated(20, 1000, 0)[:2]
 
 
 class Quadratic:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from bilevel.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from bilevel import blocks as blocks
     from bilevel.api.comparing import compare as compare
     from bilevel.api.explaining import explain as explain
     from bilevel.api.solving import solve as solve
+    from bilevel.api.sweeping import sweep as sweep
     from bilevel.contracts.engine import Engine as Engine
     from bilevel.contracts.observer import Observer as Observer
     from bilevel.contracts.path import Path as Path
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from bilevel.language.formulas import maximum as maximum
     from bilevel.language.lower_level import LowerLevel as LowerLevel
     from bilevel.language.row_losses import rows_of as rows_of
+    from bilevel.language.trials.fidelity import fidelity as fidelity
+    from bilevel.language.trials.once import report_once as report_once
+    from bilevel.language.trials.trial import TrialPruned as TrialPruned
     from bilevel.reading.problem import Problem as Problem
     from bilevel.registry import register as register
     from bilevel.response.response import Response as Response
@@ -50,23 +55,32 @@ _HOMES = {
     "Result": "results.result",
     "Search": "contracts.search",
     "Treatment": "contracts.treatment",
+    "TrialPruned": "language.trials.trial",
     "compare": "api.comparing",
     "discretize": "language.domains",
     "dual_of": "language.duals",
     "explain": "api.explaining",
+    "fidelity": "language.trials.fidelity",
     "least_squares": "language.formulas",
     "load_model": "files.model_files",
     "maximum": "language.formulas",
     "register": "registry",
+    "report_once": "language.trials.once",
     "rows_of": "language.row_losses",
     "set_scale": "language.domains",
     "solve": "api.solving",
+    "sweep": "api.sweeping",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+_ROOMS = ("blocks",)  # whose names are public as bilevel.<room>.<name>
+
+__all__ = sorted([*_HOMES, *_ROOMS, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        importlib.import_module("bilevel.pyomo_entries")
+        return importlib.import_module(f"bilevel.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'bilevel' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"bilevel.{_HOMES[name]}"), name)

@@ -19,6 +19,7 @@ from bilevel.contracts.engine import Engine
 from bilevel.contracts.part import Part
 from bilevel.contracts.path import Path
 from bilevel.contracts.pool import Pool
+from bilevel.contracts.pruner import Pruner
 from bilevel.contracts.search import Search
 from bilevel.contracts.storage import Storage
 from bilevel.contracts.surrogate import Surrogate
@@ -36,6 +37,7 @@ ROOMS: dict[type[Part], str] = {
     Engine: "engines",
     Pool: "pools",
     Storage: "storages",
+    Pruner: "pruners",
 }
 
 _registered: dict[type[Part], dict[str, type[Part]]] = {contract: {} for contract in ROOMS}

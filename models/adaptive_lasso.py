@@ -12,7 +12,7 @@ Diabetes data, split and units as in ``ridge.py``; the features are the first of
 Source: Zou (2006), "The adaptive lasso and its oracle properties", JASA 101, 1418-1429; Bertrand et al. (2020),
     "Implicit differentiation of Lasso-type models" (the gradients); Efron et al. (2004), "Least angle regression"
     (data).
-Best known: @@
+Best known: F = 0.4453716866, found by 300 evaluations of ``gradient`` (seed 0); no proof, other starts may do better.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ import pyomo.environ as pyo
 from bilevel import LowerLevel, least_squares, set_scale
 
 KNOWN = {
-    "upper_objective": 0.0,
+    "upper_objective": 0.44537168659685894,
     "tolerance": 1e-4,
     "methods": ["gradient"],
 }

@@ -11,9 +11,9 @@ Breast cancer data in units as in ``logistic_ridge.py``: the first ``training`` 
 validate; of the training labels a ``wrong`` share, drawn with seed 0, is turned round.
 
 Source: Franceschi, Donini, Frasconi and Pontil (2017), "Forward and reverse gradient-based hyperparameter
-    optimization", section 5.1 (the problem); Street, Wolberg and Mangasarian (1993), "Nuclear feature extraction for breast tumor
-    diagnosis" (data).
-Best known: @@
+    optimization", section 5.1 (the problem); Street, Wolberg and Mangasarian (1993), "Nuclear feature extraction for
+    breast tumor diagnosis" (data).
+Best known: F = 0.0836402527, found by 60 evaluations of ``gradient`` (seed 0); no proof, more of them do better.
 """
 
 from pathlib import Path
@@ -24,8 +24,8 @@ import pyomo.environ as pyo
 from bilevel import LowerLevel, rows_of
 
 KNOWN = {
-    "upper_objective": 0.0,
-    "tolerance": 1e-4,
+    "upper_objective": 0.08364025271345152,
+    "tolerance": 1e-2,
     "methods": ["gradient"],
 }
 

@@ -17,9 +17,12 @@ Where A = 0, S = 0. Weeks before a channel's first spend have A = 0 for every th
 weeks without spend reach A = 0 only at theta = 0, which the ranges of facebook_S and search_S include: there
 log(A + 1e-26) makes S less than 1e-12 (alpha >= 0.5, K >= 0.3), and elsewhere it changes nothing that can be seen.
 
-The named Expressions share their parts: T weeks cost T operations where each is evaluated once, as ``bilevel``
-does. Pyomo's own ``value(model.obj)`` walks every use again, for more than ten minutes; read
-``result.upper_objective`` instead.
+Written by ``bilevel.blocks.marketing_mix``, whose named Expressions share their parts: T weeks cost T operations where
+each is evaluated once, as ``bilevel`` does. Pyomo's own ``value(model.obj)`` walks every use again, for more than ten
+minutes; read ``result.upper_objective``, or any of them by ``result.value(model.roas)``.
+
+``data`` names another table: ``pymc_example`` and ``pymc_roas`` (whose true effects stand in the file; carry-over and
+saturation of the kinds that made them) and ``meridian`` (impressions, their cost in columns of their own).
 
 Source: Robyn's simulated weekly data and its formulas and ranges (Meta,
     https://github.com/facebookexperimental/Robyn; data/README.md); ridge after Hoerl and Kennard (1970); one split
@@ -30,14 +33,12 @@ Best known: NRMSE 0.0512601928025 (the point in KNOWN). The best of 2,000 random
 """
 
 import csv
-from datetime import date
-from itertools import pairwise
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
-import pyomo.environ as pyo
 
-from bilevel import LowerLevel, maximum, set_scale
+from bilevel import blocks
 
 KNOWN = {
     "upper_objective": 0.05126019280253386,
@@ -63,7 +64,7 @@ KNOWN = {
     "methods": ["kkt", "grid", "random"],
 }
 
-DATA = Path(__file__).parent / "data" / "robyn_dt_simulated_weekly.csv"
+DATA = Path(__file__).parent / "data"
 DECAY = {
     "tv_S": (0.3, 0.8),
     "ooh_S": (0.1, 0.4),
@@ -71,74 +72,94 @@ DECAY = {
     "facebook_S": (0.0, 0.3),
     "search_S": (0.0, 0.3),
 }
-TINY = 1e-26
-YEAR = 365.25
+WIDE = {"theta": (0.0, 0.95), "alpha": (0.3, 5.0), "gamma": (0.05, 1.5)}
+CHANNELS = [f"Channel{k}_impression" for k in range(4)]
+TABLES = {
+    "robyn": {
+        "file": "robyn_dt_simulated_weekly.csv",
+        "outcome": "revenue",
+        "media": list(DECAY),
+        "controls": ["competitor_sales_B", "newsletter"],
+        "dates": "DATE",
+        "reference": "peak",
+        "ranges": {"theta": DECAY},
+        "penalty": (1e-4, 10.0),
+        "split": (145, 31),
+    },
+    "pymc_example": {
+        "file": "pymc_mmm_example.csv",
+        "outcome": "y",
+        "media": ["x1", "x2"],
+        "controls": ["event_1", "event_2"],
+        "dates": "date_week",
+        "length": 8,
+        "normalised": True,
+        "saturation": "logistic",
+    },
+    "pymc_roas": {
+        "file": "pymc_mmm_roas_data.csv",
+        "outcome": "y",
+        "media": ["x1", "x2"],
+        "dates": "date",
+        "length": 4,
+        "normalised": True,
+        "saturation": "tanh",
+    },
+    "meridian": {
+        "file": "meridian_national_media.csv",
+        "outcome": "revenue",
+        "media": CHANNELS,
+        "spend": {name: name.replace("impression", "spend") for name in CHANNELS},
+        "controls": ["competitor_activity_score_control", "sentiment_score_control"],
+        "dates": "time",
+    },
+}
 
 
-def create_model(
-    train=145, validation=31, seasons=3, lowest_penalty=1e-4, highest_penalty=10.0, channels=None, days=1000, seed=0
-):
-    """``train`` weeks to fit on, the next ``validation`` weeks to judge by, ``seasons`` Fourier pairs.
+def create_model(data="robyn", ranges=None, split=None, folds=1, channels=None, days=1000, seed=0, **settings):
+    """The table ``data``, split into ``split`` (training and validation weeks, or shares) at each of ``folds`` origins.
 
-    With ``channels``, simulated data of that many channels over ``days`` rows instead, drawn with ``seed``.
+    ``ranges="wide"`` takes WIDE in place of Robyn's; ``train``, ``validation``, ``lowest_penalty`` and
+    ``highest_penalty`` set one number each; all else goes to ``bilevel.blocks.marketing_mix``. With ``channels``,
+    simulated data of that many channels over ``days`` rows instead, drawn with ``seed``.
     """
-    table, decay = (read(DATA), DECAY) if channels is None else simulated(channels, days, seed)
-    fit, judge = range(train), range(train, train + validation)
-    weeks = range(train + validation)
-
-    model = pyo.ConcreteModel()
-    model.media = pyo.Set(initialize=list(decay))
-    model.theta = pyo.Var(model.media)
-    model.alpha = pyo.Var(model.media, bounds=(0.5, 3.0), initialize=1.5)
-    model.gamma = pyo.Var(model.media, bounds=(0.3, 1.0), initialize=0.65)
-    model.penalty = pyo.Var(bounds=(lowest_penalty, highest_penalty), initialize=0.1)
-    set_scale(model.penalty, "log")
-
-    model.adstock = pyo.Expression(model.media, range(len(table["revenue"])))
-    model.peak = pyo.Expression(model.media)
-    model.log_half = pyo.Expression(model.media)
-    model.saturation = pyo.Expression(model.media, weeks)
-    model.mean = pyo.Expression(model.media)
-    model.spread = pyo.Expression(model.media)
-    model.column = pyo.Expression(model.media, weeks)
-    for c, (low, high) in decay.items():
-        model.theta[c].bounds = (low, high)
-        model.theta[c].value = (low + high) / 2
-        spend = (table[c] / table[c].max()).tolist()
-        first = next(t for t, x in enumerate(spend) if x > 0)
-        for t, x in enumerate(spend):
-            model.adstock[c, t] = x + model.theta[c] * model.adstock[c, t - 1] if t > first else x
-        model.peak[c] = maximum(model.adstock[c, t] for t in peak_weeks(spend, low, high))
-        model.log_half[c] = pyo.log(model.gamma[c] * model.peak[c])
-        for t in weeks:
-            log_ratio = pyo.log(model.adstock[c, t] + TINY) - model.log_half[c]
-            model.saturation[c, t] = 1 / (1 + pyo.exp(-model.alpha[c] * log_ratio)) if t >= first else 0.0
-        model.mean[c] = sum(model.saturation[c, t] for t in fit) / train
-        model.spread[c] = pyo.sqrt(sum((model.saturation[c, t] - model.mean[c]) ** 2 for t in fit) / train)
-        for t in weeks:
-            model.column[c, t] = (model.saturation[c, t] - model.mean[c]) / model.spread[c]
-
-    controls = {name: standardised(values, train).tolist() for name, values in controls_of(table, seasons).items()}
-    revenue = standardised(table["revenue"], train).tolist()
-    model.controls = pyo.Set(initialize=list(controls))
-
-    model.lower = LowerLevel()
-    model.lower.b = pyo.Var(model.media | model.controls)
-    b = model.lower.b
-    for c in model.media:
-        b[c].setlb(0.0)
-
-    model.residual = pyo.Expression(weeks)
-    for t in weeks:
-        by_media = sum(b[c] * model.column[c, t] for c in model.media)
-        model.residual[t] = by_media + sum(b[j] * controls[j][t] for j in model.controls) - revenue[t]
-    model.lower.obj = pyo.Objective(
-        expr=sum(model.residual[t] ** 2 for t in fit) / (2 * train) + model.penalty / 2 * sum(b[j] ** 2 for j in b)
-    )
-    observed = [revenue[t] for t in judge]
-    rmse = pyo.sqrt(sum(model.residual[t] ** 2 for t in judge) / validation)
-    model.obj = pyo.Objective(expr=rmse / (max(observed) - min(observed)))
+    choices = dict(TABLES[data])
+    table = read(DATA / choices.pop("file"))
+    if channels is not None:
+        table, decay = simulated(channels, days, seed)
+        choices |= {"media": list(decay), "ranges": {"theta": decay}}
+    if ranges is not None:
+        choices["ranges"] = WIDE if ranges == "wide" else ranges
+    choices["split"] = split or choices.get("split", (0.7, 0.15))
+    choices["split"] = settings.pop("train", choices["split"][0]), settings.pop("validation", choices["split"][1])
+    low, high = choices.get("penalty") or (None, None)
+    low, high = settings.pop("lowest_penalty", low), settings.pop("highest_penalty", high)
+    choices["penalty"] = None if low is None or high is None else (low, high)
+    model = blocks.marketing_mix(table, folds=folds, **(choices | settings))
+    if data == "robyn" and ranges is None:
+        for alpha in model.alpha.values():
+            alpha.value = 1.5
+        model.penalty.value = 0.1
     return model
+
+
+def read(path):
+    """The columns of the table by name; what is no number stays text."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    table = {name: [number(row[name]) for row in rows] for name in rows[0]}
+    if "revenue_per_conversion" in table:
+        both = zip(table["conversions"], table["revenue_per_conversion"], strict=True)
+        table["revenue"] = [count * each for count, each in both]
+    return table
+
+
+def number(text):
+    """A float where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def simulated(channels, days, seed):
@@ -152,49 +173,7 @@ def simulated(channels, days, seed):
         spend[0] = 1.0
         table[f"channel{k}"] = spend
         decay[f"channel{k}"] = (0.1, 0.8)
-        kept = adstock(spend, 0.45)
+        kept = blocks.geometric_adstock(spend, 0.45)
         revenue += rng.uniform(0.0, 2.0) * kept / (kept + kept.mean())
-    table["revenue"], table["day"] = revenue, 1 + np.arange(days) % 365
+    table["revenue"], table["DATE"] = revenue, [date(2021, 1, 1) + timedelta(days=t) for t in range(days)]
     return table, decay
-
-
-def read(path):
-    """The numeric columns of the table by name, and the day of the year on which each week begins."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name not in ("DATE", "events")}
-    table["day"] = np.array([date.fromisoformat(row["DATE"]).timetuple().tm_yday for row in rows])
-    return table
-
-
-def controls_of(table, seasons):
-    """What moves revenue besides advertising."""
-    columns = {name: table[name] for name in ("competitor_sales_B", "newsletter")}
-    columns["trend"] = np.arange(len(table["revenue"]))
-    for k in range(1, seasons + 1):
-        columns[f"sin{k}"] = np.sin(2 * np.pi * k * table["day"] / YEAR)
-        columns[f"cos{k}"] = np.cos(2 * np.pi * k * table["day"] / YEAR)
-    return columns
-
-
-def standardised(column, train):
-    """In units of the training weeks' mean and population standard deviation."""
-    return (column - column[:train].mean()) / column[:train].std()
-
-
-def adstock(spend, theta):
-    """Spend with what is carried over from the weeks before."""
-    carried = np.array(spend, dtype=float)
-    for t in range(1, len(carried)):
-        carried[t] += theta * carried[t - 1]
-    return carried
-
-
-def peak_weeks(spend, low, high, pieces=100):
-    """The weeks that attain the largest adstock for some theta in [low, high], and perhaps a few more.
-
-    Adstock grows with theta. On a piece [p, q] of the range, a week whose adstock at q is below the largest one at p is
-    never the peak: leaving it out of the maximum is exact.
-    """
-    curves = [adstock(spend, theta) for theta in np.linspace(low, high, pieces + 1)]
-    return sorted({int(t) for at_p, at_q in pairwise(curves) for t in np.flatnonzero(at_q >= at_p.max())})

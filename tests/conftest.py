@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import left_behind
 import pytest
 from hypothesis import Phase, settings
 from left_behind import nothing_left_behind  # noqa: F401 - a fixture of every test
+
+from bilevel import registry
 
 _WANTED = os.environ.get("BILEVEL_EXAMPLES")
 
@@ -43,6 +46,15 @@ def machine_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("BILEVEL_NATIVE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "bilevel"
+
+
+@pytest.fixture(autouse=True)
+def no_part_outlives_its_test() -> Iterator[None]:
+    """A search that a test registers is none for the next one: pages and tables are drawn from what there is."""
+    yield
+    for parts in registry._registered.values():
+        for name in [name for name, part in parts.items() if not part.__module__.startswith("bilevel.")]:
+            del parts[name]
 
 
 def pytest_unconfigure() -> None:

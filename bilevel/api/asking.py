@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 from bilevel import registry
 from bilevel.api.options import count, known, seconds
 from bilevel.contracts.engine import Engine
 from bilevel.contracts.path import Path
+from bilevel.contracts.pruner import named
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
 from bilevel.contracts.treatment import Treatment
 from bilevel.errors import OptionError, UnknownNameError
 from bilevel.language.attitude import Attitude
+from bilevel.language.trials.trial import AT_LAST, fresh_seeds
 
 GENERAL = (*(field.name for field in fields(Settings) if field.name != "options"), "observer")
 """The arguments that every method takes."""
@@ -45,8 +48,36 @@ def checked(asked: Settings) -> Settings:
         seed=count("seed", asked.seed, 0, "a whole number, 0 or above, is needed"),
         time_limit=None if limit is None else seconds("time_limit", limit),
         workers=count("workers", asked.workers, 1, "at least one process has to do the work"),
+        pruner=known_pruner(asked.pruner),
+        repeats=count("repeats", asked.repeats, 1, "a function has to be asked at least once"),
+        top=None if asked.top is None else count("top", asked.top, 1, "at least one point is the answer"),
         options=known(asked.method, options, GENERAL),
     )
+
+
+def known_pruner(pruner: Any) -> Any:
+    """A pruner as it was asked for; a misspelt name is found now.
+
+    Raises
+    ------
+    OptionError
+        If there is none of that name, or it is no pruner.
+    """
+    if pruner is None or callable(getattr(pruner, "prune", None)):
+        return pruner
+    if not isinstance(pruner, str):
+        raise OptionError(f"pruner={pruner!r}: it is a name, or an instance of a class in optuna.pruners")
+    if pruner.strip().lower() in ("none", "nop"):
+        return None
+    named(pruner)
+    return pruner
+
+
+def seeds_at_last(settings: Settings) -> tuple[int, ...]:
+    """With which functions are asked when the answer is verified: new ones where they are noisy by what was said."""
+    if settings.repeats == 1:
+        return (settings.seed,)
+    return fresh_seeds(settings.seed, AT_LAST, settings.repeats)
 
 
 def insist_on_names(methods: list[str], complementarity: str, engine: str) -> None:

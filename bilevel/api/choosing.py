@@ -15,6 +15,7 @@ from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.convexity.uniqueness import refuse_ties
 from bilevel.errors import OptionError, RefusedError, SpaceError
+from bilevel.language.trials.fidelity import full, is_fidelity
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.independent_parts import independent_parts
 from bilevel.reading.problem import Problem
@@ -36,6 +37,8 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
     if not path.losses:
         _refuse_losses(problem, path.name)
+    if path.name != SEARCH_PATH:
+        _refuse_fidelity(problem, path.name)
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
         refuse_ties(problem, path.name)
@@ -55,6 +58,15 @@ def apart(path: type[Path], problem: Problem, settings: Settings, observer: Obse
     except RefusedError as refusal:
         observer.said(f"not part by part: {refusal}")
         return None
+
+
+def _refuse_fidelity(problem: Problem, method: str) -> None:
+    for var in problem.variables:
+        if is_fidelity(var):
+            raise RefusedError(
+                f"{method} decides every upper variable, and {var.name} is a fidelity; use a search, or fix it:"
+                f" {var.name}.fix({full(var)})"
+            )
 
 
 def _refuse_losses(problem: Problem, method: str) -> None:

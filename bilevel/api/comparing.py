@@ -34,6 +34,9 @@ def compare(
     attitude: str = "optimistic",
     workers: int = 1,
     study: str | None = None,
+    pruner: Any = None,
+    repeats: int = 1,
+    top: int | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Comparison:
@@ -47,7 +50,7 @@ def compare(
         Holds at least one ``LowerLevel``.
     methods : sequence of str, or str
         Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, observer
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, pruner, repeats, top, observer
         As for :func:`bilevel.solve`, for each method anew.
     **options
         Options of the searches; each goes to the methods that have one of that name.
@@ -84,6 +87,9 @@ def compare(
         allow_nonconvex=allow_nonconvex,
         attitude=attitude,
         workers=workers,
+        pruner=pruner,
+        repeats=repeats,
+        top=top,
     )
     problem = Problem.read(model)
     comparison = Comparison([], problem.sense)

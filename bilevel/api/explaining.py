@@ -22,6 +22,7 @@ from bilevel.kkt.conditions import BLOCK
 from bilevel.kkt.single_level import SingleLevel
 from bilevel.kkt.transformation import DEFAULT_TREATMENT, KKTTransformation
 from bilevel.programs.compilation import Compilation
+from bilevel.reading.components import within
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
@@ -150,17 +151,10 @@ def _rows(problem: Problem, model: Any) -> Iterator[tuple[str, str, str]]:
             yield row.name, "upper", "the leader's constraint"
         elif row.name in owner:
             yield row.name, "lower", f"constraint of {owner[row.name]}, kept"
-        elif treated is not None and _within(row, treated):
+        elif treated is not None and within(row, treated):
             yield row.name, "treatment", _words(row.index()) or "all pairs"
         else:
             yield row.name, "choice", "a list of values or a predicate of the leader, by binaries"
-
-
-def _within(row: Any, block: Any) -> bool:
-    parent = row.parent_block()
-    while parent is not None and parent is not block:
-        parent = parent.parent_block()
-    return parent is block
 
 
 def _words(index: Any) -> str:

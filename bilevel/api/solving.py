@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from bilevel import registry
-from bilevel.api.asking import SEARCH_PATH, checked
+from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
 from bilevel.api.choosing import apart, choose, walk
 from bilevel.api.last_resort import verified, with_a_point
+from bilevel.api.reporting import report
 from bilevel.api.starting import from_the_starts
 from bilevel.api.timing import FOR_A_POINT, for_exact, left, whole
 from bilevel.contracts.finding import Finding
@@ -20,6 +21,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
+from bilevel.language.trials.trial import Terms, Trial, under
 from bilevel.reading.problem import Problem
 from bilevel.results.result import Result
 from bilevel.verify.judging import unbounded_at_once
@@ -38,6 +40,9 @@ def solve(
     attitude: str = "optimistic",
     workers: int = 1,
     study: str | None = None,
+    pruner: Any = None,
+    repeats: int = 1,
+    top: int | None = None,
     observer: Observer | None = None,
     **options: Any,
 ) -> Result:
@@ -71,6 +76,16 @@ def solve(
     study : str, optional
         ``sqlite:///study.db``: a search stores every evaluated point there. Called again with the same study, after an
         end or a crash, it goes on as if it had never stopped. Such a search knows no budget beforehand.
+    pruner : str or object, optional
+        Who stops an evaluation that is not worth its rest: ``median``, ``halving`` (``asha``), ``hyperband``, ``race``,
+        the name of a class in ``optuna.pruners``, options in brackets (``"hyperband(factor=4)"``), or one of Optuna's
+        pruners itself. Response functions have to report (``f(x, trial)``), or a variable is a ``bilevel.fidelity``;
+        ``race`` needs neither, but an F that is a sum over followers.
+    repeats : int
+        How many times response functions are asked at each point, each time with another ``trial.seed``.
+    top : int, optional
+        So many of the best points are asked again at the end, with new seeds, and the best of these is the answer; 5
+        where functions are repeated, else none.
     observer : Observer, optional
         Watches the run.
     **options
@@ -114,6 +129,9 @@ def solve(
         attitude=attitude,
         workers=workers,
         study=study,
+        pruner=pruner,
+        repeats=repeats,
+        top=top,
         options=options,
     )
     return solved(model, settings, observer or Observer())
@@ -123,7 +141,8 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
     settings = checked(asked)
-    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
+    trial = Trial(Terms(seeds=seeds_at_last(settings)))
+    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model), under(trial):
         end = Deadline.after(settings.time_limit)
         problem = Problem.read(model, settings.attitude)
         observer.started(asked.method, settings)
@@ -133,6 +152,7 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
                 used, finding = (settings.method, endless) if endless else _run(problem, settings, observer)
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
+            report(problem, result)
         finally:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began
@@ -164,5 +184,10 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
 
 def _unused(name: str, settings: Settings) -> list[str]:
     """What was asked for and is of no use to a path that is no search."""
-    asked = {f"workers={settings.workers}": settings.workers > 1, f"study={settings.study}": settings.study is not None}
+    asked = {
+        f"workers={settings.workers}": settings.workers > 1,
+        f"study={settings.study}": settings.study is not None,
+        f"pruner={settings.pruner}": settings.pruner is not None,
+        f"repeats={settings.repeats}": settings.repeats > 1,
+    }
     return [f"{option} was not used: {name} is no search over upper points" for option, given in asked.items() if given]

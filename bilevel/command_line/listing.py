@@ -11,6 +11,7 @@ from pathlib import Path as FilePath
 
 from bilevel.command_line.terminal import FOUND, despite_a_broken_pipe
 from bilevel.contracts.engine import Engine
+from bilevel.contracts.pruner import Pruner
 from bilevel.contracts.treatment import Treatment
 from bilevel.files.model_files import gallery, load_model
 from bilevel.registry import Entry, catalogue, methods
@@ -26,6 +27,7 @@ def show_list(arguments: argparse.Namespace) -> int:
         section("methods (--method, --compare)", _described(methods())),
         section("complementarity treatments (--complementarity)", _described(catalogue(Treatment))),
         section("engines (--engine)", _described(catalogue(Engine))),
+        section("pruners (--pruner)", _described(catalogue(Pruner))),
     ]
     despite_a_broken_pipe(lambda: print("\n\n".join(sections)))
     return FOUND

@@ -96,6 +96,9 @@ def _solve(arguments: argparse.Namespace) -> int:
         "attitude": arguments.attitude,
         "workers": arguments.workers,
         "study": arguments.study,
+        "pruner": arguments.pruner,
+        "repeats": arguments.repeats,
+        "top": arguments.top,
         "observer": _observer(arguments, subject),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
@@ -220,6 +223,8 @@ def _asked(arguments: argparse.Namespace) -> str:
     parts += [f"time limit {arguments.time_limit:g} s"] if arguments.time_limit else []
     parts += [f"{arguments.workers} workers"] if arguments.workers > 1 else []
     parts += [f"study {arguments.study}"] if arguments.study else []
+    parts += [f"pruner {arguments.pruner}"] if arguments.pruner else []
+    parts += [f"{arguments.repeats} repeats"] if arguments.repeats > 1 else []
     for name in ("complementarity", "engine"):
         parts += [f"{name} {getattr(arguments, name)}"] if getattr(arguments, name) != "auto" else []
     parts += ["nonconvex allowed"] if arguments.allow_nonconvex else []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from bilevel.upper.archive import Archive
+from bilevel.upper.archive import Archive, Evaluation
 
 if TYPE_CHECKING:
     from bilevel.upper.conditions import Condition
@@ -68,6 +68,8 @@ class Finding:
         Of the lower level, where the path looked into it.
     notes : list of str
         What a reader of the result should know: which treatment, which engine, why no certificate.
+    again : list of (Evaluation, Evaluation)
+        Points as the search had them, and as they were when their functions were asked again with new seeds.
     space : tuple of Dimension
         In which the archive's points are coordinates; empty where it was no search over a space.
     conditions : tuple of Condition
@@ -82,5 +84,6 @@ class Finding:
     archive: Archive = field(default_factory=Archive)
     convexity: str = "unknown"
     notes: list[str] = field(default_factory=list)
+    again: list[tuple[Evaluation, Evaluation]] = field(default_factory=list)
     space: tuple[Dimension, ...] = ()
     conditions: tuple[Condition, ...] = ()

@@ -12,11 +12,19 @@ if TYPE_CHECKING:
 class Observer:
     """Watches a run. The default one sees nothing; the command line's draws the progress line."""
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether :meth:`evaluated` may be called once for several points; as a matter of course where it does nothing.
+
+        Points that are answered in one call are then recorded in one, and become evaluations when they are read.
+        """
+        return type(self).evaluated is Observer.evaluated
+
     def started(self, method: str, settings: Settings) -> None:
         """A method begins."""
 
     def evaluated(self, archive: Archive) -> None:
-        """One more upper point was evaluated; it is the archive's last."""
+        """One more upper point was evaluated; it is the archive's last (of several, where it takes batches)."""
 
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
         """An exact method moved its incumbent or its bound (in the user's sense)."""

@@ -53,7 +53,8 @@ class Search(Part):
     of shape (m,), infinite where there is none; None where there is no such constraint."""
 
     learns: ClassVar[bool] = True
-    """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead."""
+    """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead, many in one
+    call, and the outcomes of its own points need not be told; what it proposes must not hang on how many are asked."""
 
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
         self.space = space

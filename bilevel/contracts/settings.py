@@ -32,6 +32,12 @@ class Settings:
         Processes that evaluate upper points.
     study : str or None
         Where evaluated points are stored, and found again.
+    pruner : str, object or None
+        Who stops evaluations that are not worth their rest: a name, with options in brackets, or one of Optuna's.
+    repeats : int
+        How many times response functions are asked at each point.
+    top : int or None
+        How many of the best points are asked again at the end, with new seeds; 5 where functions are repeated.
     options : dict
         Options of the method itself.
     """
@@ -46,4 +52,7 @@ class Settings:
     attitude: str = "optimistic"
     workers: int = 1
     study: str | None = None
+    pruner: Any = None
+    repeats: int = 1
+    top: int | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -19,6 +19,9 @@ from bilevel.linear_algebra.sparse_factor import Definiteness
 from bilevel.linear_algebra.sparsity import column_of, few_nonzeros, pattern, with_diagonal
 
 _MOST_VARIABLES = 1000
+_SAMPLES = 100  # points at which a Hessian is looked at before its ranges are
+_FAR = 10.0  # ends of these where there is no bound
+_CLEARLY = 1e-6  # negative eigenvalues, relative, that no rounding makes
 _MOST_VERTICES = 12
 
 
@@ -118,6 +121,8 @@ class ClaimedHessian:
         graph = Graph(self._x, self._y, ca.vertcat(self._function, ca.vertcat(*(lower[r, c] for r, c in entries))))
         searched = ca.vec(lower) if self.smooth else ca.vertcat(self._function, ca.vec(lower))
         used = ca.which_depends(searched, ca.vertcat(self._x, self._y))
+        if self._dented():
+            return False
         start = self._of.x_box + self._of.y_box
         count = len(self._of.x_box)
 
@@ -136,3 +141,15 @@ class ClaimedHessian:
             return False if definite([(middle_of(side), middle_of(side)) for side in box]) else None
 
         return covered(start, used, settled, max(1, WORK // (len(graph) + self.size**2)))
+
+    def _dented(self) -> bool:
+        """Whether it is clearly indefinite at one of some points: then no search over boxes need begin."""
+        box = np.clip(np.array(self._of.x_box + self._of.y_box), -_FAR, _FAR)
+        value = Compiled([ca.vertcat(self._x, self._y)], [ca.vec(ca.densify(self.matrix[self._live, self._live]))])
+        points = box[:, 0] + (box[:, 1] - box[:, 0]) * np.random.default_rng(0).random((_SAMPLES, len(box)))
+        for found in value.many(points):
+            if np.isfinite(found).all():
+                eigenvalues = np.linalg.eigvalsh(found.reshape(self.size, self.size))
+                if eigenvalues[0] < -_CLEARLY * max(eigenvalues[-1], -eigenvalues[0]):
+                    return True
+        return False

@@ -44,7 +44,9 @@ class LowerLevel(Block):
         ``function(x: dict) -> dict`` that maps the values of the upper variables, by name, to the values of this
         block's variables, for a follower that is not a mathematical program (training a model, a simulator). Keys of
         the answer are names relative to the block (``"w"``, ``"w[2]"``); a container's name may map to a sequence or a
-        mapping over its index. For an indexed family the function is called as ``function(x, index)``.
+        mapping over its index. For an indexed family the function is called as ``function(x, index)``. Where it takes
+        one argument more, or one called ``trial``, that is the evaluation it is called in: it has
+        ``report(value, step)``, ``should_prune()`` and ``seed`` (:mod:`bilevel.language.trials.trial`).
     **kwargs
         Whatever ``Block`` takes.
 

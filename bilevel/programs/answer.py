@@ -20,6 +20,8 @@ class Status(StrEnum):
     FAILED = "failed"
     REFUSED = "refused"
     """Not for this engine at these parameters (a Hessian that turned out indefinite, say): another should take it."""
+    PRUNED = "pruned"
+    """Stopped before it was done, as not worth the rest: there is no answer, and nothing went wrong."""
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from bilevel.language.data_term import DataTerm
 from bilevel.language.row_losses import RowLosses
 from bilevel.language.squared_distance import SquaredDistance
 from bilevel.programs.program import Program
+from bilevel.reading.criterion import Criterion
 from bilevel.reading.follower import Follower
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
@@ -155,9 +156,26 @@ class Compilation:
 
     def stated(self, x: Array, lower: Sequence[float]) -> tuple[float, ...]:
         """The followers' objectives as they were written, at values of what they go by."""
+        if self._as_they_go:
+            return tuple(sense * f for sense, f in zip(self._senses, lower, strict=False))
         aside = self._aside(x)[0] if isinstance(self._aside, Compiled) else self._aside
-        found = zip(self.problem.followers, lower, aside, strict=False)
-        return tuple(follower.stated(follower.sense * f, float(rest)) for follower, f, rest in found)
+        found = zip(self.problem.followers, self._senses, lower, aside, strict=False)
+        return tuple(follower.stated(sense * f, float(rest)) for follower, sense, f, rest in found)
+
+    def stated_at(self, points: Array, lower: Array) -> Array:
+        """The same at many points, shapes (n, number of upper variables) and (n, number of followers)."""
+        if self._as_they_go:
+            return np.array(self._senses, dtype=float) * lower
+        return np.array([self.stated(x, row) for x, row in zip(points, lower.tolist(), strict=True)])
+
+    @cached_property
+    def _senses(self) -> list[int]:
+        return [follower.sense for follower in self.problem.followers]
+
+    @cached_property
+    def _as_they_go(self) -> bool:
+        """Whether every follower goes by the objective that was written."""
+        return not any(isinstance(follower.objective, Criterion) for follower in self.problem.followers)
 
     @cached_property
     def _aside(self) -> Compiled | list[float]:

@@ -54,9 +54,9 @@ def _inside(block: Any, ctype: type) -> bool:
     return block is not None
 
 
-def within(var: Any, home: Any) -> bool:
-    """Whether a variable is declared on a block or on one inside it; a ``Reference`` there is no declaration."""
-    block = var.parent_block()
+def within(component: Any, home: Any) -> bool:
+    """Whether a component is declared on a block or on one inside it; a ``Reference`` there is no declaration."""
+    block = component.parent_block()
     while block is not None and block is not home:
         block = block.parent_block()
     return block is home

@@ -21,6 +21,7 @@ from bilevel.language.attitude import Attitude
 from bilevel.language.domains import Allowed, allowed_on, give
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.lower_level import LowerLevel
+from bilevel.language.trials.once import reported_of
 from bilevel.reading.components import called, refuse_nested, refuse_unknown_components, within
 from bilevel.reading.criterion import criterion_of
 from bilevel.reading.follower import Follower
@@ -99,6 +100,8 @@ class Problem:
             raise ModelError(
                 f"{called(model)} has no active LowerLevel; declare the follower with `model.lower = LowerLevel()`"
             )
+        once = asked_once(model)
+        blocks = [block for block in blocks if all(block is not other for other in once)] or blocks
         for block in blocks:
             refuse_nested(block)
         objective = _only_objective(
@@ -224,6 +227,22 @@ class Problem:
                         f"{place} mentions {var.name}, which belongs to no active level of {called(self.model)};"
                         " declare it on the model, activate its LowerLevel, or fix it"
                     )
+
+
+def asked_once(model: Any) -> list[Any]:
+    """Followers that only what is evaluated for the answer alone speaks of (``report_once``): no search asks them."""
+    spoken = mentioned([getattr(body, "expr", body) for body in reported_of(model).values()])
+    if not spoken:
+        return []
+    objectives = list(model.component_data_objects(pyo.Objective, active=True, descend_into=True))
+    rows = list(model.component_data_objects(pyo.Constraint, active=True, descend_into=True))
+    above = mentioned([*(o.expr for o in objectives), *(row.body for row in rows)])
+    found = []
+    for block in model.component_data_objects(LowerLevel, active=True, descend_into=True):
+        own = {id(var) for var in block.component_data_objects(pyo.Var, descend_into=True)}
+        if own & spoken.keys() and not own & above.keys():
+            found.append(block)
+    return found
 
 
 def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:

@@ -66,7 +66,8 @@ class Answering(Solver):
     def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
         self.program, self._avoid = program, avoid
         special = specialist(program)
-        self.first = self.engines[0] if special is None or special in avoid else special
+        self._special = special is not None and special not in avoid
+        self.first = special if special is not None and self._special else self.engines[0]
         self._solvers: dict[str, Solver] = {}
         self._first = self._solver(self.first)
         self.uses = self._first.uses | {self.first}
@@ -146,7 +147,7 @@ class Answering(Solver):
 
     def _share(self, time_limit: float | None) -> float | None:
         """Seconds for a global engine: with a deadline ahead some are kept for a local one, whose answer is one too."""
-        if self._polisher is None or not self._proving or current().end == math.inf:
+        if self._special or current().end == math.inf or self._polisher is None or not self._proving:
             return time_limit
         left = limited(time_limit)
         return left if left is None else _GLOBAL_SHARE * left
@@ -165,6 +166,10 @@ class Answering(Solver):
         slack = tolerances.OPTIMALITY * tolerances.scale(answer.objective)
         better = again.status is Status.OPTIMAL and again.bound >= again.objective
         return again if better and again.objective <= answer.objective + slack else answer
+
+    def by(self, name: str, parameters: Array, start: Array | None, time_limit: float | None) -> Answer:
+        """One engine's answer, made precise as ever."""
+        return self._polished(self._solver(name)(parameters, start, time_limit), parameters)
 
     def another(self, parameters: Array, first: Answer) -> Answer:
         """What the engines behind the first say, where its answer turned out wrong: the best of theirs."""

@@ -8,6 +8,8 @@ import numpy as np
 
 from bilevel.deadline import OutOfTime
 from bilevel.errors import ModelError
+from bilevel.language.trials.argument import trial_argument
+from bilevel.language.trials.trial import current, is_pruned
 from bilevel.programs.answer import Answer, Status
 from bilevel.reading.follower import Follower
 from bilevel.response.answer_shape import AnswerShape
@@ -22,6 +24,7 @@ class FunctionAnswering:
         self._follower = follower
         self._function = follower.response
         self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
+        self._trial = trial_argument(self._function, self._index is not None)
         self._shape = AnswerShape(follower)
 
     def __call__(self, upper: dict[str, Any]) -> Answer:
@@ -33,11 +36,12 @@ class FunctionAnswering:
             If its answer is of another shape than the follower's variables.
         """
         try:
-            reply = self._function(upper) if self._index is None else self._function(upper, self._index)
+            reply = self._asked(upper)
         except (KeyboardInterrupt, OutOfTime):
             raise
         except BaseException as error:  # SystemExit too: a script that leaves its process means its own, not the search
-            return Answer(Status.FAILED, message=f"{type(error).__name__}: {error}")
+            status = Status.PRUNED if is_pruned(error) else Status.FAILED
+            return Answer(status, message=f"{type(error).__name__}: {error}".removesuffix(": "))
         y = self._shape.vector(reply)
         if not np.isfinite(y).all():
             place = int(np.argmin(np.isfinite(y)))
@@ -45,3 +49,11 @@ class FunctionAnswering:
             message = f"the response function of {self._follower.name} gave no number for {name}: {y[place]}"
             return Answer(Status.FAILED, y, message=message)
         return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
+
+    def _asked(self, upper: dict[str, Any]) -> Any:
+        arguments = (upper,) if self._index is None else (upper, self._index)
+        if self._trial is None:
+            return self._function(*arguments)
+        if not self._trial:
+            return self._function(*arguments, current())
+        return self._function(*arguments, **{self._trial: current()})

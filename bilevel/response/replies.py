@@ -35,6 +35,12 @@ class Reply:
         Which follower failed, and why; or what of an answer is not proved.
     misshapen : bool
         Whether it failed because a response function's answer was of a wrong shape.
+    error : float
+        Standard error of F, where functions were asked more than once and y is the mean of their answers.
+    bound : float
+        What F, minimised, is proved to be no better than, where that was reason enough to stop.
+    spared : tuple of int
+        Followers' solves left out then, and all there are.
     """
 
     status: Status
@@ -45,6 +51,14 @@ class Reply:
     proved: bool = False
     message: str = ""
     misshapen: bool = False
+    error: float = math.nan
+    bound: float = math.nan
+    spared: tuple[int, ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is an answer with its proof and no more."""
+        return self.status is Status.OPTIMAL and self.proved and not self.message
 
 
 class Replies(Sequence[Reply]):
@@ -74,9 +88,12 @@ class Replies(Sequence[Reply]):
     @classmethod
     def of(cls, replies: Sequence[Reply], followers: int, variables: int) -> Replies:
         """The columns of some replies."""
-        n = len(replies)
-        empty = np.empty(n), np.empty(n), np.empty((n, followers)), np.empty((n, variables))
-        return cls(*empty, dict(enumerate(replies)))
+        n, no_lower, no_y = len(replies), (math.nan,) * followers, np.full(variables, math.nan)
+        cost = np.array([reply.cost for reply in replies])
+        violation = np.array([reply.violation for reply in replies])
+        lower = np.array([reply.lower or no_lower for reply in replies]).reshape(n, followers)
+        y = np.array([no_y if reply.y is None else reply.y for reply in replies]).reshape(n, variables)
+        return cls(cost, violation, lower, y, {k: reply for k, reply in enumerate(replies) if not reply.plain})
 
     def __len__(self) -> int:
         return len(self.cost)

@@ -7,6 +7,7 @@ built.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ from bilevel.arrays import Array
 from bilevel.errors import AnswerError, ModelError, RefusedError
 from bilevel.language.attitude import Attitude
 from bilevel.language.domains import members
+from bilevel.language.trials.trial import current, terms_now
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.l1.recognition import l1_form
@@ -33,6 +35,9 @@ from bilevel.response.functions import FunctionAnswering
 from bilevel.response.leader import Leader
 from bilevel.response.replies import Replies, Reply
 from bilevel.response.shared import answers
+from bilevel.response.stages.parts_of_f import PartsOfF
+from bilevel.response.stages.race import Race
+from bilevel.response.stages.repeated import repeated
 from bilevel.response.tie_break import CHOICES, Choice
 from bilevel.sensitivity.hypergradient import Gradient, Hypergradient
 
@@ -113,9 +118,11 @@ class Response:
             offset += count
         self._names = [var.name for var in self.problem.lower_variables]
         self._y = np.zeros(len(self._names))
+        self._remembered: dict[bytes, Reply] = {}
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
         self._tie_breaks: dict[tuple[str, ...], Choice] = {}
         self._hypergradient: Hypergradient | None = None
+        self._repeats = any(isinstance(part, FunctionAnswering) for _, _, part in self._parts)
         self._warms = [isinstance(part, Answering) and part.warms for _, _, part in self._parts]
         formulas = {name: part.closed_form() for name, _, part in self._parts if isinstance(part, Answering)}
         self._express = Express.of(self.compilation, self._leader, formulas)
@@ -156,10 +163,21 @@ class Response:
 
     def tried(self, x: Array, upper: dict[str, Any] | None = None, start: Array | None = None) -> Reply:
         """The same for those who ask at many points, of which one that went wrong must not end the others."""
+        known = self._remembered.get(x.tobytes())
+        if known is not None:
+            return known
         try:
+            if self._repeats and len(terms_now().seeds) > 1:
+                return repeated(self, self._leader, x, upper, start)
             return self(x, upper, start)
         except AnswerError as error:
             return Reply(Status.FAILED, message=str(error), misshapen=True)
+
+    def remember(self, x: Array, y: Array, error: float = math.nan) -> None:
+        """Take y for the answer at x from now on: the mean of a noisy function's answers, asked for elsewhere."""
+        cost, violation = self._leader(x, y)
+        nothing = (math.nan,) * len(self._parts)
+        self._remembered[x.tobytes()] = Reply(Status.OPTIMAL, y, cost, nothing, violation, error=error)
 
     def many(self, points: Any, workers: int = 1) -> Replies:
         """Answer at many upper points: what one call each would answer, up to rounding.
@@ -260,10 +278,13 @@ class Response:
     def _asked(self, x: Array, upper: dict[str, Any] | None, start: Array | None = None) -> Reply:
         """Ask the engines."""
         y = self._y
-        lower: list[float] = []
+        lower = [math.nan] * len(self._parts)
         tied: list[str] = []
         proved = True
-        for (name, place, part), warms in zip(self._parts, self._warms, strict=True):
+        order = terms_now().followers
+        race = Race(self.parts_of_f, current(), x, len(self._parts)) if order else None
+        for k in order or range(len(self._parts)):
+            (name, place, part), warms = self._parts[k], self._warms[k]
             if isinstance(part, Answering):
                 near = None if start is None or not warms else start[place]
                 answer = part(x, self._last.get(name) if near is None else near)
@@ -276,11 +297,15 @@ class Response:
             if answer.status is not Status.OPTIMAL or answer.y is None:
                 return Reply(answer.status, message=f"{name}: {answer.message}", proved=answer.proved)
             y[place] = self._lowered(name, x, answer.y)
-            lower.append(answer.objective)
+            lower[k] = answer.objective
             if self._warm:
                 self._last[name] = answer.y
             if not answer.unique and self._matters[name] and name not in self._surely_unique:
                 tied.append(name)
+            if race is not None and race.lost(name, y, name not in tied):
+                return race.reply(proved)
+        if tied and self._agreed:
+            tied = []  # to the leader one optimum is as good as another
         remark = "" if self._duals is None else self._duals(x, y)
         if tied:
             choice = self._break_ties(x, y, tuple(tied))
@@ -290,6 +315,17 @@ class Response:
             remark = "" if self._duals is None else self._duals(x, y, tied)
         return self._reply(x, y, tuple(lower), proved and not remark, remark)
 
+    @cached_property
+    def parts_of_f(self) -> PartsOfF:
+        """F taken apart by followers, for a race among them.
+
+        Raises
+        ------
+        RefusedError
+            If F is no sum of terms of single followers that have a floor.
+        """
+        return PartsOfF(self.compilation)
+
     def _lowered(self, name: str, x: Array, y: Array) -> Array:
         """A follower's answer with his auxiliary variables at the least that his rows allow."""
         program = self.programs.get(name)
@@ -297,6 +333,13 @@ class Response:
             return y
         form = l1_form(program)
         return program.lowered(x, y)[0] if form is None else form.lowered(y)
+
+    @cached_property
+    def _agreed(self) -> bool:
+        """Whether F moves with y as the followers' own objectives do."""
+        from bilevel.convexity.agreement import agreement_of
+
+        return agreement_of(self.compilation) is not None
 
     @cached_property
     def _surely_unique(self) -> Collection[str]:

@@ -6,15 +6,16 @@ Abstract, in words that are never better than what was proved. Text, page and pi
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bilevel.contracts.finding import Termination, Verdict
+from bilevel.results.as_json import AsJson
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.failures import failures_of
+from bilevel.upper.saved import saved_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Outcome:
+class Outcome(AsJson):
     """What one run found; docs/guide.md explains each field under "Reading a result".
 
     Attributes
@@ -53,6 +54,12 @@ class Outcome:
     noise : float or None
         By how much F differed, relative to ``max(1, |F|)``, where a response function answered differently when it was
         asked again at the same point; None where it did not.
+    standard_error : float or None
+        Of ``upper_objective``, where response functions were asked several times at the answer.
+    again : list of dict
+        Points asked again at the end with new seeds: ``upper``, F in the search and again, and both standard errors.
+    reported : dict of float
+        What was declared to be evaluated for the answer alone (``report_once``), by name.
     seconds : float
         Time of the whole run.
     history : list of Evaluation
@@ -82,8 +89,11 @@ class Outcome:
     convexity: str = "unknown"
     evaluations: int = 0
     noise: float | None = None
+    standard_error: float | None = None
+    again: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    reported: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    history: list[Evaluation] = field(default_factory=list, repr=False)
+    history: Sequence[Evaluation] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list)
     space: tuple[Dimension, ...] = field(default=(), repr=False)
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
@@ -94,24 +104,23 @@ class Outcome:
         """How many points of the history have no answer, by reason, the commonest first."""
         return failures_of(self.history)
 
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The work that pruning spared: ``pruned`` points of ``points``, ``spared`` of ``whole`` in ``unit``s."""
+        return saved_of(self.history)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names, and ``failures``; numbers that are not finite become None."""
+        """Plain values under the field names, ``failures`` and ``saved``; numbers that are not finite become None."""
         own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
         plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["failures"] = self.failures
+        plain["saved"] = self.saved
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]
         plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
         cleaned: dict[str, Any] = _finite(plain)
         return cleaned
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False, default=str)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
 
     def to_frame(self) -> DataFrame:
         """The history as a pandas ``DataFrame``, a row per point, a column per variable (needs pandas)."""
@@ -128,7 +137,7 @@ R = TypeVar("R", bound=Outcome)
 
 
 @dataclass
-class Ranking(Generic[R]):
+class Ranking(AsJson, Generic[R]):
     """What several methods found on one model.
 
     Attributes
@@ -179,13 +188,6 @@ class Ranking(Generic[R]):
             "not_run": list(self.not_run),
             "results": [{**result.to_dict(), "distance": self.distance(result)} for result in self.results],
         }
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """The same as JSON text, also written to a file if a path is given."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False, default=str)
-        if path is not None:
-            Path(path).write_text(text + "\n", encoding="utf-8")
-        return text
 
     def to_frame(self) -> DataFrame:
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""

@@ -45,7 +45,13 @@ def points_table(history: Sequence[Evaluation]) -> str:
 def _became(evaluation: Evaluation) -> str:
     if evaluation.feasible:
         return "answered"
+    if evaluation.pruned:
+        return evaluation.message if evaluation.spared else f"pruned at step {number(_last_step(evaluation))}"
     return "an upper constraint is broken" if evaluation.answered else evaluation.message or str(evaluation.status)
+
+
+def _last_step(evaluation: Evaluation) -> float | None:
+    return evaluation.reports[-1][0] if evaluation.reports else None
 
 
 def _cell(value: Any) -> str:

@@ -26,12 +26,17 @@ class ProgressLine(Observer):
     def __init__(self, stream: IO[str] | None = None) -> None:
         self.console = console(stream or sys.stderr)
         self._progress: Progress | None = None
-        self._failed = 0
+        self._failed = self._seen = 0
+
+    @property
+    def takes_batches(self) -> bool:
+        """It draws what is known by now."""
+        return True
 
     def started(self, method: str, settings: Settings) -> None:
         """Draw the line."""
         self.finished(method)
-        self._failed = 0
+        self._failed = self._seen = 0
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             # What a user's function prints must not break the line, unless standard output goes elsewhere anyway.
             self._progress = Progress(
@@ -46,8 +51,12 @@ class ProgressLine(Observer):
 
     def evaluated(self, archive: Archive) -> None:
         """Count; the incumbent may be a new one."""
+        if self._progress is None:
+            return
         incumbent = None if archive.incumbent is None else archive.incumbent.upper_objective
-        self._failed += not archive.evaluations[-1].answered
+        new = archive.evaluations.singles(self._seen)
+        self._failed += sum(not (evaluation.answered or evaluation.pruned) for evaluation in new)
+        self._seen = len(archive)
         self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
 
     def bounded(self, incumbent: float | None, bound: float | None) -> None:

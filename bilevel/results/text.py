@@ -141,7 +141,10 @@ def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
     """Names and values of all that a result says in a number or a word, those that are known."""
     yield "stopped", f"{result.termination}: {_STOPPED[result.termination]}"
     if result.upper_objective is not None:
-        yield "F", number(result.upper_objective)
+        error = result.standard_error
+        yield "F", number(result.upper_objective) + ("" if error is None else f"   (standard error {_small(error)})")
+    for name, value in result.reported.items():
+        yield name, f"{number(value)}   (evaluated for the answer alone)"
     if result.lower_objective is not None and math.isfinite(result.lower_objective):
         yield "f", number(result.lower_objective)
     if result.bound is not None:
@@ -156,7 +159,19 @@ def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
     failures = result.failures
     if failures:
         yield "failed points", failed_points(failures, len(result.history))
+    saved = result.saved
+    if saved:
+        yield "saved work", saved_work(saved)
     yield "seconds", _seconds(result.seconds)
+
+
+def saved_work(saved: Mapping[str, Any]) -> str:
+    """How many points were stopped early, and what that spared."""
+    share = saved["spared"] / saved["whole"] if saved["whole"] else 0.0
+    return (
+        f"{saved['pruned']} of {saved['points']} points were pruned: {number(saved['spared'])} of"
+        f" {number(saved['whole'])} {saved['unit']} ({share:.0%})"
+    )
 
 
 def failed_points(failures: Mapping[str, int], tried: int) -> str:
@@ -182,7 +197,7 @@ def _values(title: str, values: Mapping[str, Any], limit: int) -> list[Renderabl
 
 def among(values: Mapping[str, Any], value: Any) -> Any:
     """A value as it is shown beside others: what is nothing next to the largest, a solver's digits, is zero."""
-    if isinstance(value, (str, bool)) or type(value).__name__ == "bool" or not hasattr(value, "__float__"):
+    if isinstance(value, (str, bool)) or type(value).__name__.startswith("bool") or not hasattr(value, "__float__"):
         return value
     sizes = (abs(float(v)) for v in values.values() if hasattr(v, "__float__"))
     largest = max((size for size in sizes if size < math.inf), default=0.0)

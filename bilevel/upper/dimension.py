@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from bilevel.arrays import Array
 from bilevel.errors import SpaceError
 from bilevel.language.domains import is_number, scale_of
+from bilevel.language.trials.fidelity import full, is_fidelity
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category, list_values, numeric_bounds
 
@@ -85,9 +87,26 @@ class Dimension:
             return min(max(float(self.lower * (self.upper / self.lower) ** unit), self.lower), self.upper)
         return min(max(self.lower + unit * (self.upper - self.lower), self.lower), self.upper)
 
+    def from_units(self, units: Array) -> list[float]:
+        """The coordinates nearest to several places, the same to the last bit."""
+        units = np.clip(units, 0.0, 1.0)
+        lower, width = self.lower, self.upper - self.lower
+        if self.integer:
+            return (lower + np.floor(units * width + 0.5)).astype(int).tolist()  # type: ignore[no-any-return]
+        if self.scale == "log":  # NumPy's power is another function than Python's in the last bit
+            ratio = self.upper / lower
+            found = np.array([lower * ratio**unit for unit in units.tolist()])
+        else:
+            found = lower + units * width
+        found = np.where(units == 1.0, self.upper, np.where(units == 0.0, lower, np.clip(found, lower, self.upper)))
+        return found.tolist()  # type: ignore[no-any-return]
+
 
 def dimension_of(var: Any, compilation: Compilation) -> Dimension:
     """The coordinate that a variable is."""
+    if is_fidelity(var):
+        value = full(var)
+        return Dimension(var.name, value, value, integer=isinstance(value, int))
     values = list_values(var)
     if values is not None:
         categorical = is_category(var)

@@ -20,7 +20,7 @@ def failures_of(history: Iterable[Evaluation]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     told: dict[str, str] = {}
     for evaluation in history:
-        if not evaluation.answered:
+        if not (evaluation.answered or evaluation.pruned):
             text = " ".join(evaluation.message.split()) or f"the lower level is {evaluation.status}"
             kind = _NUMBER.sub("#", text)
             told.setdefault(kind, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")

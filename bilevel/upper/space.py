@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from bilevel.errors import SpaceError
 from bilevel.graphs.casadi_silence import silence
 from bilevel.graphs.compiled import Compiled
 from bilevel.language.domains import members
+from bilevel.language.trials.fidelity import is_fidelity, rungs_of
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category
 from bilevel.upper.conditions import Condition, at_rest, read_conditions
@@ -37,6 +38,8 @@ class Space:
         In the order of the problem's upper variables.
     start : Point or None
         The point the user's initial values give, where all are given and it is allowed.
+    fidelity : (int, tuple) or None
+        Place of the dimension that says how closely to look, which rests at its full value, and the values below.
     conditions : tuple of Condition
         Which dimensions are active where; inactive ones rest, and no other point is in the space.
     """
@@ -53,12 +56,29 @@ class Space:
         self._compiled = Compiled([compilation.x], [rows]) if rows.numel() else None
         self._predicates = [(a, [self._place(v) for v in a.variables]) for a in problem.allowed]
         self._names_of_rows = [c.name for c in problem.x_only]
+        self.fidelity = self._fidelity(problem.variables)
         self.start = self._initial(problem.variables)
 
     def _place(self, var: Any) -> int:
         if var.name not in self.names:
             raise SpaceError(f"Allowed mentions {var.name}, which is not a free upper variable")
         return self.names.index(var.name)
+
+    def _fidelity(self, variables: Any) -> tuple[int, tuple[Any, ...]] | None:
+        """The place of the variable that says how closely to look, and its values below the full one."""
+        found = [(k, rungs_of(var)) for k, var in enumerate(variables) if is_fidelity(var)]
+        if len(found) > 1:
+            names = ", ".join(self.names[k] for k, _ in found)
+            raise SpaceError(f"{names} are all declared a fidelity; let one variable say how closely to look")
+        return found[0] if found else None
+
+    def at_fidelity(self, point: Point, value: Any) -> tuple[dict[str, Any], Array]:
+        """A point's values by name and as a vector, looked at no closer than ``value``."""
+        assert self.fidelity is not None
+        place = self.fidelity[0]
+        x = self.vector(point)
+        x[place] = value
+        return {**self.values(point), self.names[place]: value}, x
 
     def _initial(self, variables: Any) -> Point | None:
         if any(var.value is None and not (is_category(var) and None in members(var.domain)) for var in variables):
@@ -109,6 +129,17 @@ class Space:
     def from_unit(self, unit: Array) -> Point:
         """The point nearest to a place in the unit box."""
         return self.canonical(tuple(d.from_unit(u) for d, u in zip(self.dimensions, unit, strict=True)))
+
+    def vectors(self, points: Sequence[Point]) -> Array:
+        """Several, shape (n, number of dimensions)."""
+        if any(d.values is not None and not d.categorical for d in self.dimensions):
+            return np.array([self.vector(point) for point in points])
+        return np.array(points, dtype=float).reshape(len(points), len(self.dimensions))
+
+    def from_units(self, units: Array) -> list[Point]:
+        """The points nearest to several places in the unit box, shape (n, number of dimensions)."""
+        columns = [d.from_units(column) for d, column in zip(self.dimensions, units.T, strict=True)]
+        return [self.canonical(point) for point in zip(*columns, strict=True)]
 
     def lattice(self) -> Iterator[Point]:
         """Every point of a finite space in lexicographic order, those that constraints rule out included."""

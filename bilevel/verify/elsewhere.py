@@ -25,6 +25,6 @@ def noise_elsewhere(problem: Problem, finding: Finding) -> Noise | None:
         return None
     compilation = Compilation.of(problem)
     response = Response(problem, compilation=compilation, warm=False)
-    verifier = Verifier(compilation, response, costs=(e.cost for e in finding.archive))
+    verifier = Verifier(compilation, response, costs=finding.archive.evaluations.costs().tolist())
     other = min(others, key=lambda e: (not e.feasible, 0.0 if e.feasible else e.upper_violation, e.cost))
     return verifier.noise_at(other.upper, other.lower, other.cost)

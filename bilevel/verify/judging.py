@@ -19,6 +19,7 @@ from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
 from bilevel.results.result import Result
 from bilevel.sensitivity.dual_signs import flat_by_sign
+from bilevel.verify.again import asked_again, state_again
 from bilevel.verify.check import Check
 from bilevel.verify.elsewhere import noise_elsewhere
 from bilevel.verify.free_riders import falls_without_end, free_riders
@@ -61,7 +62,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         bound=finding.bound,
         convexity=finding.convexity,
         evaluations=len(finding.archive),
-        history=list(finding.archive),
+        history=finding.archive.evaluations.copy(),
         notes=list(finding.notes),
         space=finding.space,
         conditions=finding.conditions,
@@ -73,7 +74,8 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         return result if noise is None else _unproved(result, noise)
     compilation = Compilation.of(problem)
     response = Response(problem, compilation=compilation, warm=False)
-    verifier = Verifier(compilation, response, (e.cost for e in finding.archive))
+    asked_again(response, finding)
+    verifier = Verifier(compilation, response, finding.archive.evaluations.costs().tolist())
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
         other = _next_best(finding, verifier)
@@ -105,6 +107,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
     result.read_by(ValuesAt(problem, check))
     problem.leave({**check.upper, **check.lower})
+    state_again(result, finding)
     return result if check.noise is None else _noisy(result, check.noise)
 
 

@@ -40,7 +40,7 @@ class Noise:
         return (
             f"the response function of {self.names} is noisy: at the same point F was {listed} (a difference of"
             f" {spread:.2g}), so that nothing is proved and differences in F below that mean little; make the same x"
-            " give the same answer (a fixed seed inside the function), or let it average over several runs"
+            " give the same answer (a fixed seed inside the function, or trial.seed), or let it average: repeats=3"
         )
 
 

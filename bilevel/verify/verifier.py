@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from bilevel import tolerances
+from bilevel import registry, tolerances
 from bilevel.arrays import Array
+from bilevel.contracts.engine import Engine
+from bilevel.convexity.agreement import agreement_of
 from bilevel.convexity.known import known_convex, surely_convex
 from bilevel.deadline import passed
 from bilevel.expressions.translation import Translator, evaluator
@@ -33,7 +36,6 @@ from bilevel.verify.residual import Residual
 
 Excess = Residual | DualGap
 
-_PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
 
 
@@ -223,18 +225,29 @@ class Verifier:
             complaint = f"the engines disagree on the best f of {follower.name}: {answer.objective:.9g} or {f:.9g}"
             return f, False, False, [complaint]
         sharp = answer.proved
-        if sharp and answer.bound < answer.objective and not surely_convex(answering.program):
+        if sharp and answer.bound < answer.objective and not (surely_convex(answering.program) or self._agreed):
             answer = answering.sharper(x, answer)
             sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
         return answer.objective, answer.proved, sharp, []
+
+    @cached_property
+    def _agreed(self) -> bool:
+        """Whether F is f but for a factor and what x costs: then no near-optimum below hides a move of F."""
+        return agreement_of(self._response.compilation) is not None
 
     def _afresh(self, name: str, x: Array) -> Answer:
         """The independent answer, asked for once at each x."""
         key = name, x.tobytes()
         if key not in self._known:
             answering = self._answering(name)
-            longest = _SECOND_OPINION if answering.program.convex else _PROOF
-            self._known[key] = answering(x, None, longest)
+            first = registry.get(Engine, self._response.engines[name])
+            longest = _SECOND_OPINION if answering.program.convex else first.second_opinion
+            answer = answering(x, None, longest)
+            if (
+                not answer.proved and first.second_opinion < first.patience
+            ):  # no second opinion in that time: the first one's, afresh
+                answer = answering.by(first.name, x, answer.y, first.patience)
+            self._known[key] = answer
         return self._known[key]
 
     def _outside(self, variables: Any, values: dict[str, Any]) -> float:

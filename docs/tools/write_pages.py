@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from bilevel import registry
 from bilevel.contracts.engine import Engine
+from bilevel.contracts.pruner import Pruner
 from bilevel.contracts.surrogate import Surrogate
 from bilevel.contracts.treatment import Treatment
 from bilevel.registry import Entry
@@ -33,6 +34,7 @@ TABLES = {
     "treatments": lambda: registry.catalogue(Treatment),
     "engines": lambda: registry.catalogue(Engine),
     "surrogates": lambda: registry.catalogue(Surrogate),
+    "pruners": lambda: registry.catalogue(Pruner),
 }
 SHELF = ROOT / "models" / "literature"
 

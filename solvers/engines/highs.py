@@ -138,7 +138,7 @@ class _HighsSolver(Solver):
             kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
             lp.integrality_ = [kinds[int(i)] for i in program.integer]
         if self._quadratic:
-            lower = sparse.tril(form.hessian, format="csc")
+            lower = sparse.tril(sparse.csc_array(form.hessian), format="csc")
             model.hessian_.dim_ = program.n
             model.hessian_.format_ = highspy.HessianFormat.kTriangular
             model.hessian_.start_, model.hessian_.index_, model.hessian_.value_ = (

@@ -26,7 +26,7 @@ def finding_of(problem: Problem, space: Space, archive: Archive, termination: Te
         finding.upper, finding.lower = best.upper, best.lower
     if _enumerated(space, archive):
         finding.termination = Termination.OPTIMALITY
-        if all(e.proved for e in archive):
+        if all(e.proved for e in archive.evaluations.singles()):
             only = "" if all(f.response is None for f in problem.followers) else ", if the function repeats its answers"
             finding.notes.append(
                 f"all {len(archive)} points of the space were evaluated: an enumeration is a proof{only}"
@@ -63,6 +63,7 @@ def _why_none(evaluations: Iterable[Evaluation]) -> str:
     example: dict[str, Any] = {}
     for evaluation in evaluations:
         kind = "breaks a coupling constraint" if evaluation.answered else f"lower level {evaluation.status}"
+        kind = "pruned before it came to an answer" if evaluation.pruned else kind
         counts[kind] = counts.get(kind, 0) + 1
         example.setdefault(kind, evaluation.message)
     parts = [f"{n} points: {kind}" + (f" ({example[kind]})" if example[kind] else "") for kind, n in counts.items()]
@@ -71,7 +72,7 @@ def _why_none(evaluations: Iterable[Evaluation]) -> str:
 
 def _without_gradient(problem: Problem, archive: Archive) -> list[str]:
     """Say once what hides the gradient, where a point has none."""
-    found = [evaluation for evaluation in archive if evaluation.message == NO_GRADIENT]
+    found = [evaluation for evaluation in archive.evaluations.singles() if evaluation.message == NO_GRADIENT]
     if not found:
         return []
     y = np.array([found[0].lower[var.name] for var in problem.lower_variables])

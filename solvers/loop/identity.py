@@ -13,14 +13,13 @@ from typing import Any
 
 import casadi as ca
 
+from bilevel.contracts.settings import Settings
 from bilevel.programs.compilation import Compilation
 from bilevel.upper.dimension import Dimension
 from bilevel.upper.space import Space
 
 
-def identity_of(
-    compilation: Compilation, space: Space, method: str, seed: int, options: dict[str, Any]
-) -> dict[str, str]:
+def identity_of(compilation: Compilation, space: Space, method: str, settings: Settings) -> dict[str, str]:
     """Every part of a run by a name a user understands, what comes first being told first where two runs differ.
 
     Parameters
@@ -29,14 +28,16 @@ def identity_of(
         Of the model.
     method : str
         The search's name.
-    seed : int
-        Of every random choice.
-    options : dict
-        The search's own.
+    settings : Settings
+        Seed, options and terms of evaluation.
     """
-    problem = compilation.problem
-    parts = {"method": method, "seed": str(seed)}
+    problem, options = compilation.problem, settings.options
+    parts = {"method": method, "seed": str(settings.seed)}
     parts["options"] = ", ".join(f"{name}={options[name]!r}" for name in sorted(options)) or "none"
+    if settings.pruner is not None:
+        parts["pruner"] = str(settings.pruner)
+    if settings.repeats > 1:
+        parts["repeats"] = str(settings.repeats)
     parts["attitude"] = str(problem.attitude)
     for dimension in space.dimensions:
         parts[f"the space of {dimension.name}"] = _described(dimension)

@@ -16,6 +16,7 @@ from bilevel import registry
 from bilevel.arrays import Array, Point
 from bilevel.contracts.pool import Pool
 from bilevel.deadline import passed
+from bilevel.language.trials.trial import Terms
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
@@ -23,18 +24,20 @@ from bilevel.response.shared import cause_of_death
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
 Arrived = Callable[[Evaluation], None]
-Task = tuple[Point, int, Array | None]
+Many = Callable[[list[Point], int], Batch]
+Task = tuple[Point, int, Array | None, Terms | None]
 POOL = "processes"
 
 
 class Crew(Protocol):
     """Evaluates points; outcomes come out in the order in which the points went in."""
 
-    def submit(self, point: Point, index: int, start: Array | None) -> None:
-        """Take one more point, and what its followers start from."""
+    def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
+        """Take one more point, what its followers start from, and the terms on which it is evaluated."""
 
     def take(self, deadline: float) -> Evaluation | None:
         """The outcome of the oldest point; None where the deadline, on the monotonic clock, comes first."""
@@ -47,12 +50,9 @@ class Crew(Protocol):
 
 
 class Evaluating(Protocol):
-    """What evaluates one point, and may be told of several beforehand."""
+    """What evaluates one point."""
 
-    def ahead(self, points: list[Point]) -> None:
-        """Answer at several points in one call, where that is possible."""
-
-    def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
+    def __call__(self, point: Point, index: int, start: Array | None = None, terms: Terms | None = None) -> Evaluation:
         """Evaluate one."""
 
     def close(self) -> None:
@@ -68,17 +68,19 @@ class Alone:
         What evaluates.
     arrived : callable
         Called with every outcome as soon as it is there.
+    many : callable, optional
+        Evaluates the first of several points, as many as there is time for before somebody should look up, the very
+        first at a place in the history; None where each outcome has to be seen before the next.
     """
 
-    def __init__(self, evaluate: Evaluating, arrived: Arrived) -> None:
-        self._evaluate, self._arrived = evaluate, arrived
+    def __init__(self, evaluate: Evaluating, arrived: Arrived, many: Many | None = None) -> None:
+        self._evaluate, self._arrived, self.many = evaluate, arrived, many
         self._waiting: deque[Task] = deque()
 
-    def submit(self, point: Point, index: int, start: Array | None) -> None:
-        self._waiting.append((point, index, start))
+    def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
+        self._waiting.append((point, index, start, terms))
 
     def take(self, deadline: float) -> Evaluation | None:
-        self._evaluate.ahead([point for point, _, _ in self._waiting])
         evaluation = self._evaluate(*self._waiting.popleft())
         if evaluation.status is Status.FAILED and passed():
             return None  # the engine was stopped by the clock: what it would have said is not known
@@ -124,12 +126,12 @@ class Workers:
         self._done: dict[int, Evaluation] = {}
         self._pool = registry.get(Pool, POOL)(problem, gradients, count)
 
-    def submit(self, point: Point, index: int, start: Array | None) -> None:
-        self._waiting.append((point, index, start))
-        self._running[self._pool.submit(_work, point, index, start)] = index
+    def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
+        self._waiting.append((point, index, start, terms))
+        self._running[self._pool.submit(_work, point, index, start, terms)] = index
 
     def take(self, deadline: float) -> Evaluation | None:
-        _, index, _ = self._waiting[0]
+        index = self._waiting[0][1]
         while index not in self._done:
             if not self._collect(deadline):
                 return None
@@ -158,10 +160,10 @@ class Workers:
         self._pool.close()
         self._running.clear()
         alone = self._pool.anew(1)
-        for point, index, start in self._waiting:
-            if index in self._done:
+        for task in self._waiting:
+            if task[1] in self._done:
                 continue
-            evaluation, alone = tried_alone(alone, self._space, (point, index, start))
+            evaluation, alone = tried_alone(alone, self._space, task)
             self._keep(evaluation)
         alone.close()
         self._pool = alone.anew(self._count)
@@ -179,7 +181,7 @@ class Workers:
 
 def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]:
     """One point by a pool of one worker; its outcome, failed where the worker died, and the pool to go on with."""
-    point, index, _ = task
+    point, index = task[:2]
     try:
         evaluation: Evaluation = pool.submit(_work, *task).result()
         return evaluation, pool
@@ -196,6 +198,8 @@ def _evaluate(response: Response, gradients: Gradients) -> Evaluate:
     return Evaluate(Space(response.compilation), response, differentiator(response.compilation, gradients))
 
 
-def _work(response: Response, gradients: Gradients, point: Point, index: int, start: Array | None) -> Evaluation:
+def _work(
+    response: Response, gradients: Gradients, point: Point, index: int, start: Array | None, terms: Terms | None
+) -> Evaluation:
     """Evaluate one point in a worker."""
-    return _evaluate(response, gradients)(point, index, start)
+    return _evaluate(response, gradients)(point, index, start, terms)

@@ -11,18 +11,22 @@ from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
 from bilevel.contracts.storage import Storage
-from bilevel.deadline import OutOfTime, current, heard
+from bilevel.deadline import OutOfTime, current, heard, passed
 from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
+from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
-from bilevel.solvers.loop.in_order import Crew
+from bilevel.solvers.loop.in_order import Crew, Many
+from bilevel.solvers.loop.looks import AGAIN, Looks
 from bilevel.solvers.pools.interrupts import deaf
 from bilevel.upper.archive import Archive, Evaluation
+from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
 _GRACE = 0.1  # of the time limit, that the verification has to itself
 _ASKED = 3.0  # evaluations: one more, and the two that the verification is worth
+_AT_ONCE = 256  # points answered in one call
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 
 
@@ -37,9 +41,12 @@ class Run:
         study: Storage,
         anchors: Anchors,
         observer: Observer,
+        many: Many | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
-        self._study, self._anchors = study, anchors
+        self._study, self._anchors, self._many = study, anchors, many
+        self._looks = looks or Looks()
         self._archive = Archive()
         self._out: deque[Point] = deque()
         self._replayed = 0
@@ -49,8 +56,11 @@ class Run:
     def until(self, problem: Problem, budget: int, limit: float | None) -> Finding:
         """Run to the end, whichever comes first; an interruption keeps all that was found."""
         grace = math.inf if limit is None else _GRACE * limit
+        again: list[tuple[Evaluation, Evaluation]] = []
         try:
-            termination = self._loop(budget, grace)
+            many = self._many
+            termination = self._loop(budget, grace) if many is None else self._together(budget, grace, many)
+            again = self._again() if termination is not Termination.TIME_LIMIT else []
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
         except OutOfTime:
@@ -64,6 +74,7 @@ class Run:
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
         finding = finding_of(problem, self._space, self._archive, termination)
+        self._looks.settle(finding, again)
         if self._search.remark:
             finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
         if self._replayed:
@@ -88,11 +99,66 @@ class Run:
             self._insist_on_shape(evaluation)
             self._archive.add(evaluation)
             self._anchors.add(evaluation)
+            self._looks.add(evaluation)
             self._search.tell(evaluation)
             self._observer.evaluated(self._archive)
             if until.passed or (until.left + grace < _ASKED * evaluation.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
         return Termination.BUDGET
+
+    def _again(self) -> list[tuple[Evaluation, Evaluation]]:
+        """The best points, and what came of them when they were asked again with new seeds."""
+        best = self._looks.finalists(self._archive)
+        for place, known in enumerate(best):
+            self._crew.submit(known.point, AGAIN - place, None, self._looks.last_terms(known.index))
+        found = []
+        for known in best:
+            evaluation = self._crew.take(current().end)
+            if evaluation is None:
+                break
+            found.append((known, replace(evaluation, index=known.index)))
+        if best:
+            self._study.enter(None)
+        return found
+
+    def _together(self, budget: int, grace: float, many: Many) -> Termination:
+        """The same where nobody has to hear of an outcome before the next point is sent out."""
+        until, points = current(), list[Point]()
+        while len(self._archive) < budget:
+            points = points or self._fresh(min(_AT_ONCE, budget - len(self._archive)))
+            if not points:
+                return Termination.STALLED
+            batch = many(points, len(self._archive))
+            points = points[len(batch.points) :]
+            stopped = [k for k, e in batch.others.items() if e.status is Status.FAILED] if passed() else []
+            self._record(batch, min(stopped, default=len(batch.points)))  # what the clock stopped is not known
+            if until.passed or (until.left + grace < _ASKED * batch.seconds and self._archive.incumbent):
+                return Termination.TIME_LIMIT
+        return Termination.BUDGET
+
+    def _fresh(self, count: int) -> list[Point]:
+        """New points; none where the search has no more."""
+        while self._idle <= _PATIENCE:
+            asked = self._search.ask(count)
+            if self._space.constrained:
+                for point in asked:
+                    _insist(self._space, self._search, point)
+            points = [point for point in dict.fromkeys(asked) if point not in self._archive]
+            if points or not asked:
+                self._idle = 0
+                return points
+            self._idle += len(asked)
+        return []
+
+    def _record(self, batch: Batch, count: int) -> None:
+        """Enter the first so many of a batch."""
+        if count == len(batch.points) and self._observer.takes_batches:
+            self._archive.take(batch)
+            self._observer.evaluated(self._archive)
+            return
+        for place in range(count):
+            self._archive.add(batch.evaluation(place))
+            self._observer.evaluated(self._archive)
 
     def _ask(self, budget: int) -> None:
         """Have as many points out as there may be after so many outcomes."""
@@ -114,9 +180,10 @@ class Run:
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)
         self._out.append(point)
+        terms = self._looks.terms(index)  # of a stored point too: who gives them counts whom he gave what
         stored = self._study.evaluations.get(index)
         if stored is None:
-            self._crew.submit(point, index, self._anchors.start(point, index))
+            self._crew.submit(point, index, self._anchors.start(point, index), terms)
         elif stored.point != point:
             raise StudyError(
                 f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"

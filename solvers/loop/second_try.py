@@ -17,6 +17,7 @@ from bilevel.arrays import Array, Point
 from bilevel.contracts.pool import Pool
 from bilevel.contracts.storage import Storage
 from bilevel.errors import OptionError
+from bilevel.language.trials.trial import Terms
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.evaluate import Evaluate
@@ -50,17 +51,14 @@ class SecondTry:
         self._open: Callable[[], Pool] = lambda: registry.get(Pool, POOL)(problem, gradients, 1)
         self._pool: Pool | None = None
 
-    def ahead(self, points: list[Point]) -> None:
-        """See :class:`bilevel.solvers.loop.evaluate.Evaluate`; no function answers ahead."""
-
-    def __call__(self, point: Point, index: int, start: Array | None = None) -> Evaluation:
+    def __call__(self, point: Point, index: int, start: Array | None = None, terms: Terms | None = None) -> Evaluation:
         """Evaluate one point."""
         if index == self._study.under_way or self._pool is not None:
-            return self._elsewhere((point, index, start))
+            return self._elsewhere((point, index, start, terms))
         self._study.enter(index)
         evaluation = None
         try:
-            evaluation = self._evaluate(point, index, start)
+            evaluation = self._evaluate(point, index, start, terms)
         finally:
             if evaluation is None or evaluation.misshapen:  # the process lives, and there is no outcome to store
                 self._study.enter(None)
@@ -71,7 +69,7 @@ class SecondTry:
         try:
             pool = self._pool or self._open()
         except OptionError as error:
-            point, index, _ = task
+            point, index = task[:2]
             message = f"the process died at this point in an earlier run, and no other can try it: {error}"
             return Evaluation(index, point, self._space.values(point), status=Status.FAILED, message=message)
         self._pool = pool

@@ -12,7 +12,8 @@ from below is a function of the history as well (:mod:`bilevel.solvers.anchors`)
 from __future__ import annotations
 
 import inspect
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
 from bilevel.solvers.loop.identity import identity_of
 from bilevel.solvers.loop.in_order import Alone, Crew, Workers
+from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
 from bilevel.solvers.loop.second_try import SecondTry
 from bilevel.solvers.loop.studies import NoStudy, study_at
@@ -42,7 +44,6 @@ from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
-_AT_ONCE = 256  # points asked of a search that does not learn where one process answers many in one call
 _AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
 
 
@@ -71,12 +72,17 @@ class OuterLoop(Path):
             gradients = granted(search, compilation)
             _equip(search, compilation, gradients)
             anchors = _anchors(search, compilation, space)
+            response = cache(partial(Response, problem, compilation=compilation, warm=False))
+            looks = looks_of(problem, response, space, search, settings)
             study.begin(
-                identity_of(compilation, space, search.name, settings.seed, settings.options) if settings.study else {},
-                _window(search, settings, anchors),
+                identity_of(compilation, space, search.name, settings) if settings.study else {},
+                _window(search, settings, anchors, looks),
             )
-            crew = _crew(compilation, space, settings, gradients, study)
-            return Run(search, space, crew, study, anchors, observer).until(problem, budget, settings.time_limit)
+            apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
+            crew = _crew(compilation, response, space, settings, gradients, study, apart)
+            many = crew.many if isinstance(crew, Alone) else None
+            run = Run(search, space, crew, study, anchors, observer, many, looks)
+            return run.until(problem, budget, settings.time_limit)
         finally:
             study.close()
 
@@ -101,22 +107,35 @@ def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
     return NearestAnswers(space, names, 0 if search.learns else LAG)
 
 
-def _window(search: Search, settings: Settings, anchors: Anchors) -> int:
-    """How many points may be out at once; many where one call answers them, and no study remembers the number."""
-    if search.learns:
-        return settings.workers
-    most = _AT_ONCE if settings.workers == 1 and settings.study is None else _AHEAD * settings.workers
+def _window(search: Search, settings: Settings, anchors: Anchors, looks: Looks) -> int:
+    """How many points may be out at once."""
+    if search.learns or looks.prunes:
+        return settings.workers  # what is known of the others stops a point
+    most = _AHEAD * settings.workers
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
-def _crew(compilation: Compilation, space: Space, settings: Settings, gradients: Gradients, study: Storage) -> Crew:
-    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last."""
+def _crew(
+    compilation: Compilation,
+    response: Callable[[], Response],
+    space: Space,
+    settings: Settings,
+    gradients: Gradients,
+    study: Storage,
+    apart: bool,
+) -> Crew:
+    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
+
+    ``apart`` where one must be told before the next is sent out.
+    """
     arrived = partial(_store, study)
     if settings.workers > 1:
         return Workers(compilation.problem, space, settings.workers, gradients, arrived)
-    response = Response(compilation.problem, compilation=compilation, warm=False)
-    evaluate = Evaluate(space, response, differentiator(compilation, gradients))
-    if settings.study is None or all(follower.response is None for follower in compilation.problem.followers):
+    evaluate = Evaluate(space, response(), differentiator(compilation, gradients))
+    programs = all(follower.response is None for follower in compilation.problem.followers)
+    if programs and settings.study is None and not (apart or gradients):
+        return Alone(evaluate, arrived, evaluate.many)
+    if programs or settings.study is None:
         return Alone(evaluate, arrived)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 
@@ -126,7 +145,7 @@ def _store(study: Storage, evaluation: Evaluation) -> None:
 
     Whether it is a failed point or the function's fault hangs on what was told before it.
     """
-    if not evaluation.misshapen:
+    if not evaluation.misshapen and evaluation.index >= 0:
         study.add(evaluation)
 
 

@@ -11,14 +11,14 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bilevel.arrays import Point
 from bilevel.contracts.search import Search
 from bilevel.registry import register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy as np
 
     from bilevel.upper.archive import Evaluation
     from bilevel.upper.dimension import Dimension
@@ -49,14 +49,15 @@ class GridSearch(Search):
 
     def _unseen(self) -> Iterator[Point]:
         """Points of all stages, each once."""
-        idle, patience = 0, self._patience()
+        idle, patience, free = 0, self._patience(), not self.space.constrained
         for counts in self._stages():
             axes = [_axis(d, n) for d, n in zip(self.space.dimensions, counts, strict=True)]
-            for point in map(self.space.canonical, itertools.product(*axes)):
+            product = itertools.product(*axes)
+            for point in product if free else map(self.space.canonical, product):
                 if point in self._seen:
                     continue
                 self._seen.add(point)
-                found = self._allowed(point)
+                found = point if free else self._allowed(point)
                 idle = 0 if found is not None else idle + 1
                 if found is not None:
                     yield found
@@ -101,7 +102,8 @@ class GridSearch(Search):
 
     def _balanced(self, budget: int) -> list[int]:
         """The finest factorial of at most ``budget`` points, its counts as equal as the sizes allow."""
-        counts = [1] * len(self.space.dimensions)
+        equal = max(1, int(budget ** (1.0 / len(self.space.dimensions))) - 1)  # which leaves a few steps to take
+        counts = [int(min(equal, d.size)) for d in self.space.dimensions]
         while True:
             growing = [
                 k
@@ -115,5 +117,5 @@ class GridSearch(Search):
 
 def _axis(dimension: Dimension, count: int) -> list[float]:
     """``count`` coordinates from end to end, evenly spaced on the dimension's scale; the middle where there is one."""
-    units = [0.5] if count == 1 else [k / (count - 1) for k in range(count)]
-    return list(dict.fromkeys(dimension.from_unit(u) for u in units))
+    units = np.array([0.5]) if count == 1 else np.arange(count) / (count - 1)
+    return list(dict.fromkeys(dimension.from_units(units)))

@@ -106,6 +106,9 @@ class OptunaSearch(Search):
         point = evaluation.point
         if not self._memory.tell(evaluation):
             return
+        if evaluation.pruned:
+            self._tell_pruned(evaluation)
+            return
         violation = evaluation.upper_violation if evaluation.answered else 1.0
         value = evaluation.cost if evaluation.feasible else self._penalty(violation)
         self._values[point] = value
@@ -114,6 +117,22 @@ class OptunaSearch(Search):
             self._study.tell(trial, value)
         else:
             self._add(point, value)
+
+    def _tell_pruned(self, evaluation: Evaluation) -> None:
+        """As Optuna is told of a pruned trial: by how far it got, and what may be expected of it."""
+        from optuna.trial import TrialState, create_trial
+
+        trial = self._trials.pop(evaluation.point, None)
+        known = bool(evaluation.reports) and math.isfinite(evaluation.estimate)
+        curve = {int(evaluation.reports[-1][0]): evaluation.estimate} if known else {}
+        if trial is not None:
+            for step, value in curve.items():
+                trial.report(value, step)
+            self._study.tell(trial, state=TrialState.PRUNED)
+            return
+        values = {d.name: _parameter(d, c) for d, c in zip(self.space.dimensions, evaluation.point, strict=True)}
+        own: dict[str, Any] = {"params": values, "distributions": self._distributions, "intermediate_values": curve}
+        self._study.add_trial(create_trial(state=TrialState.PRUNED, **own))
 
     def _penalty(self, violation: float) -> float:
         """Worse than all that was told: failures and broken constraints are data; a sampler forgets failed trials."""

@@ -51,23 +51,28 @@ class RandomSearch(Search):
         super().__init__(space, rng, budget)
         if sampling not in ("uniform", "sobol"):
             raise OptionError(f"sampling={sampling!r}: it is uniform or sobol")
-        self._units = self._sobol() if sampling == "sobol" else self._uniform()
+        self._idle = 0
+        self._points = self._drawn(self._sobol() if sampling == "sobol" else self._uniform())
         self._seen: set[Point] = set()
+        self._free, self._size = not space.constrained, space.size
         self._discrete = np.array([d.integer for d in space.dimensions])
         self._sizes = np.array([d.size if d.integer else 1.0 for d in space.dimensions])
 
     def ask(self, count: int = 1) -> list[Point]:
         points: list[Point] = []
-        idle = 0
-        while len(points) < count and idle < _PATIENCE and len(self._seen) < self.space.size:
-            point = self.space.draw(self._spread(next(self._units)))
+        while len(points) < count and self._idle < _PATIENCE and len(self._seen) < self._size:
+            drawn = next(self._points)
+            point = drawn if self._free else self.space.nearest(drawn)
             if point is None or point in self._seen:
-                idle += _PROJECTION if point is None and self.space.has_equalities else 1
+                self._idle += _PROJECTION if point is None and self.space.has_equalities else 1
                 continue
-            idle = 0
+            self._idle = 0
             self._seen.add(point)
             points.append(point)
-        return points or self._leftover()
+        if points:
+            return points
+        self._idle = 0
+        return self._leftover()
 
     def tell(self, evaluation: Evaluation) -> None:
         self._seen.add(evaluation.point)
@@ -87,13 +92,18 @@ class RandomSearch(Search):
                 return [point]
         return []
 
+    def _drawn(self, blocks: Iterator[NDArray[np.float64]]) -> Iterator[Point]:
+        """The points of blocks of the unit box, before constraints are asked."""
+        for block in blocks:
+            yield from self.space.from_units(self._spread(block))
+
     def _uniform(self) -> Iterator[NDArray[np.float64]]:
         while True:
-            yield from self.rng.random((_BLOCK, len(self.space.dimensions)))
+            yield self.rng.random((_BLOCK, len(self.space.dimensions)))
 
     def _sobol(self) -> Iterator[NDArray[np.float64]]:
         from scipy.stats import qmc
 
         engine = qmc.Sobol(len(self.space.dimensions), rng=self.rng)
         while True:
-            yield from engine.random(_BLOCK)
+            yield engine.random(_BLOCK)

@@ -170,6 +170,8 @@ def _evaluation(record: str) -> Evaluation:
     fields = json.loads(record)
     for name in ("point", "lower_objective", "gradient", "coupling", "jacobian"):
         fields[name] = _frozen(fields.get(name))
+    for name in ("reports", "spared"):  # not there in studies of older versions
+        fields[name] = _frozen(fields.get(name, []))
     return Evaluation(**{**fields, "status": Status(fields["status"])})
 
 

@@ -76,6 +76,7 @@ class GaussianProcess(Surrogate):
         self._trend = trend
         self._theta: Array | None = None
         self._fits = 0
+        self._variances: Array | None = None
 
     @property
     def lengthscales(self) -> Array:
@@ -84,7 +85,9 @@ class GaussianProcess(Surrogate):
         assert self._groups is not None
         return np.asarray(np.exp(self._theta[self._groups]))
 
-    def fit(self, points: Array, values: Array) -> None:
+    def fit(self, points: Array, values: Array, variances: Array | None = None) -> None:
+        """Fit; values may have variances of their own, known ones, besides the noise that is found, shape (n,)."""
+        self._variances = variances
         if self._groups is None:
             self._groups = np.arange(points.shape[1])
         size = int(self._groups.max(initial=-1)) + 1
@@ -127,6 +130,8 @@ class GaussianProcess(Surrogate):
         noise, extra = math.exp(theta[-1]), math.exp(theta[size]) * trend
         kernel, slope = matern(_squared(scaled, scaled))
         kernel.flat[:: len(kernel) + 1] = 1.0 + noise
+        if self._variances is not None:
+            kernel.flat[:: len(kernel) + 1] += self._variances
         try:
             factor = cholesky(kernel + extra, lower=True, check_finite=False)
         except LinAlgError:
@@ -161,6 +166,8 @@ class GaussianProcess(Surrogate):
         self._extent = math.exp(self._theta[-2]) if self._trend else 0.0
         kernel, _ = matern(_squared(self._scaled, self._scaled))
         kernel.flat[:: len(kernel) + 1] = 1.0 + math.exp(self._theta[-1])
+        if self._variances is not None:  # of points that are believed nothing is known
+            kernel.flat[: len(self._variances) * (len(kernel) + 1) : len(kernel) + 1] += self._variances
         kernel += self._extent * (self._known @ self._known.T)
         self._factor = cholesky(kernel, lower=True, check_finite=False)
         self._alpha = cho_solve((self._factor, True), values, check_finite=False)

@@ -10,6 +10,7 @@ from model_files import GALLERY, load, set_values
 from scipy.optimize import lsq_linear
 from scipy.signal import lfilter
 
+import bilevel
 from bilevel.expressions.translation import evaluator
 
 MEDIA = {
@@ -86,15 +87,39 @@ def test_marketing_mix_agrees_with_numpy() -> None:
     assert marketing_mix(known["upper"], table)[0] == pytest.approx(known["upper_objective"], abs=1e-10)
 
 
-def test_marketing_mix_leaves_no_week_out_that_can_be_the_peak() -> None:
-    module = load("marketing_mix")
-    table = weekly()
-    for c, limits in MEDIA.items():
-        candidates = module.peak_weeks(table[c], *limits)
-        for theta in np.linspace(*limits, 997):
-            adstock = lfilter([1], [1, -theta], table[c])
-            assert adstock[candidates].max() == adstock.max()
-        assert len(candidates) <= 2
+EVERY = [(data, folds) for data in ("robyn", "pymc_example", "pymc_roas", "meridian") for folds in (1, 3)]
+FAST = [("pymc_roas", 3), ("meridian", 1)]
+
+
+@pytest.mark.parametrize(
+    ("data", "folds"), [case if case in FAST else pytest.param(*case, marks=pytest.mark.slow) for case in EVERY]
+)
+def test_every_table_gives_a_model_that_answers(data: str, folds: int) -> None:
+    """The readings by numpy are what the model's Expressions are worth at the followers' answer."""
+    model = load("marketing_mix").create_model(data=data, folds=folds)
+    response = bilevel.Response(model)
+    variables = response.problem.variables
+    low, high = np.array([var.bounds for var in variables], dtype=float).T
+    x = low + (high - low) * np.random.default_rng(0).random(len(low))
+    reply = response(x)
+    upper = dict(zip([var.name for var in variables], x, strict=True))
+    lower = dict(zip([var.name for var in response.problem.lower_variables], reply.y, strict=True))
+    table = bilevel.blocks.readings(model, {"upper": upper, "lower": lower})
+    known = {id(var): float(v) for var, v in zip(variables, x, strict=True)}
+    known |= {id(var): float(v) for var, v in zip(response.problem.lower_variables, reply.y, strict=True)}
+    at = evaluator(known)
+    errors = [table.error("validation")] if folds == 1 else []
+    assert errors == pytest.approx([at(model.nrmse)] if folds == 1 else [], rel=1e-9)
+    assert at(model.nrmse) == pytest.approx(reply.cost, rel=1e-9)
+    assert table.error("test") == pytest.approx(at(model.test_nrmse), rel=1e-9)
+    for c in model.media:
+        assert table.numbers.marginal(c) == pytest.approx(at(model.marginal_roas[c]), rel=1e-9, abs=1e-12)
+        effect = table.numbers.effect(c)
+        assert effect[list(model.mix.seen)].sum() == pytest.approx(at(model.effect[c]), rel=1e-9, abs=1e-9)
+        assert effect == pytest.approx([at(model.contribution[c, t]) for t in range(model.mix.weeks)], abs=1e-6)
+        up, down = table.numbers.response(c, np.array([1 + 1e-5, 1 - 1e-5]))
+        spent = model.mix.channels[c].spend[list(model.mix.seen)].sum()
+        assert (up - down) / 2e-5 / spent == pytest.approx(table.numbers.marginal(c), rel=1e-4, abs=1e-9)
 
 
 def test_marketing_mix_is_a_minimum_along_every_axis() -> None:

@@ -20,8 +20,8 @@ def test_elastic_net_is_that_of_scikit_learn():
 
 def test_elastic_net_optimum():
     module = load("elastic_net")
-    result = bilevel.solve(module.create_model(), method="gradient", budget=80, seed=0)
-    assert result.upper_objective == pytest.approx(module.KNOWN["upper_objective"], rel=1e-6)
+    result = bilevel.solve(module.create_model(), method="gradient", budget=300, seed=0)
+    assert result.upper_objective == pytest.approx(module.KNOWN["upper_objective"], rel=1e-8)
 
 
 @pytest.mark.parametrize("features", [10, 100])

@@ -40,15 +40,15 @@ class Scrambled:
         self.evaluate = outer_loop.Evaluate(space, response, outer_loop.differentiator(compilation, gradients))
         self.arrived, self.waiting, self.done = arrived, [], {}
 
-    def submit(self, point, index, start):
-        self.waiting.append((point, index, start))
+    def submit(self, point, index, start, terms=None):
+        self.waiting.append((point, index, start, terms))
         Scrambled.most = max(Scrambled.most, len(self.waiting) + len(self.done))
 
     def take(self, deadline):
-        oldest = min([i for _, i, _ in self.waiting] + list(self.done))
+        oldest = min([task[1] for task in self.waiting] + list(self.done))
         while oldest not in self.done:
-            point, index, start = self.waiting.pop()
-            self.done[index] = self.evaluate(point, index, start)
+            point, index, start, terms = self.waiting.pop()
+            self.done[index] = self.evaluate(point, index, start, terms)
             self.arrived(self.done[index])
         return self.done.pop(oldest)
 

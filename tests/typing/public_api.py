@@ -82,6 +82,19 @@ def declaring(model: pyo.ConcreteModel) -> None:
     assert_type(bilevel.Allowed([model.x], lambda x: x > 0).holds([1.0]), bool)
     bilevel.ActiveWhen(model.x, model.kernel, ["poly"])
     bilevel.LowerLevel(response=lambda x: {"loss": x["x"] ** 2})
+    assert_type(bilevel.fidelity(model.epochs), None)
+    assert_type(bilevel.report_once("test", model.lower.test), None)
+
+
+def looking_cheaply(model: pyo.ConcreteModel) -> None:
+    result = bilevel.solve(model, "random", budget=9, pruner="hyperband(factor=4)", repeats=3, top=5)
+    assert_type(result.saved, dict[str, Any])
+    assert_type(result.standard_error, float | None)
+    assert_type(result.reported, dict[str, Any])
+    assert_type(result.again, list[dict[str, Any]])
+    assert_type(result.history[0].pruned, bool)
+    assert_type(result.history[0].reports, tuple[tuple[float, float], ...])
+    raise bilevel.TrialPruned
 
 
 def refusing(model: pyo.ConcreteModel) -> None:

@@ -1,1 +1,1 @@
-"""Exact active sets for least squares with a kink and bounds on every coefficient: the parts of `l1`."""
+"""Exact active sets: of least squares with an l1 term, and for the answers of an interior-point method."""

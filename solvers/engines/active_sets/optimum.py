@@ -19,8 +19,9 @@ _RESIDUAL = 1e-10  # what is called an answer, in units of the gradient at zero
 _OF_A_PENALTY = 1e-4  # the same in units of the smallest penalty, where that is less
 _PULLED = 1e-13  # by less than this a coefficient is not pulled
 _WEAK = 1e-9  # within this of its penalty a coefficient at rest might move as well
+_WEAK_PENALTY = 1e-6  # the same in units of the penalty, where that is less
 _INDEPENDENT = 1e-6  # pivots above this prove that columns do not depend on each other
-_FALL = 0.25  # of the penalties from one step to the next
+_FALL = 0.5  # of the penalties from one step to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,15 @@ class ActiveSets:
         if flat is None:
             return None
         tolerance = max(_PULLED * of.unit, of.noise)
-        search = Search(of, pieces, tolerance)
+        search, near = Search(of, pieces, tolerance), flat
         if start is not None:
             z = np.clip(start * of.lengths, of.lower, of.upper)
             z[of.flat] = flat[of.flat]
-            for way in (search.guessed, search.descended):
-                found = self._finished(of, pieces, search, way(z))
-                if found is not None:
-                    return found
-        z = self._along_penalties(of, pieces, tolerance, flat)
+            found = self._finished(of, pieces, search, search.guessed(z))
+            if found is not None:
+                return found
+            near = flat if pieces.bent.any() else z  # without penalties nothing leads from zero to the optimum
+        z = self._along_penalties(of, pieces, tolerance, near)
         for way in (search.guessed, search.descended):
             found = self._finished(of, pieces, search, way(z))
             if found is not None:
@@ -112,8 +113,10 @@ class ActiveSets:
         least = float(penalties[penalties > 0.0].min(initial=np.inf))
         if pieces.residual(z, slope) > max(min(_RESIDUAL * of.unit, _OF_A_PENALTY * least), 30.0 * of.noise):
             return None
+        penalty = np.where(pieces.bent, np.maximum(pieces.above, pieces.below), np.inf)
+        weak = np.maximum(np.minimum(_WEAK * of.unit, _WEAK_PENALTY * penalty), 30.0 * of.noise)
         up, down = pieces.pulls(np.where(np.abs(state) == 1, ZERO, state), slope)
-        touched = (np.abs(state) != 1) & (np.maximum(up, down) >= -_WEAK * of.unit)
+        touched = (np.abs(state) != 1) & (np.maximum(up, down) >= -weak)
         unique = not touched[of.flat].any()
         if unique and len(free) + touched.sum():
             factor = of.factor(np.union1d(free, np.flatnonzero(touched)))

@@ -117,9 +117,12 @@ class GaussianProcessStep:
         self._weighted = memory.coupled and bool(feasible.any())
         hunting = memory.coupled and not feasible.any()
         targets = (memory.violations() if hunting else memory.targets())[chosen]
-        self._cost.fit(known, targets)
+        errors = None if hunting else memory.errors()
+        self._cost.fit(known, targets, None if errors is None else errors[chosen] ** 2)
         self._pool.relevance = _relevance(self._cost.lengthscales)
         self._incumbent = float(targets[feasible].min() if feasible.any() else targets.min())
+        if errors is not None and feasible.any():  # the luckiest of noisy values is no mark to beat
+            self._incumbent = float(self._cost.predict(known[feasible])[0].min())
         if self._weighted:
             self._breach.fit(known, memory.violations()[chosen])
         if len(waiting):

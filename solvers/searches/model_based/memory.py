@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bilevel import tolerances
 from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.model_based.encoding import Encoding
-from bilevel.solvers.searches.model_based.warping import warp, warp_violation
+from bilevel.solvers.searches.model_based.warping import warp, warp_violation, warped_errors
 
 if TYPE_CHECKING:
     from bilevel.upper.archive import Evaluation
@@ -79,9 +79,10 @@ class Memory:
         self._slopes.append(self._slope(evaluation))
         violation = evaluation.upper_violation if math.isfinite(evaluation.upper_violation) else 0.0
         violation = 0.0 if violation <= tolerances.FEASIBILITY else violation
-        cost = evaluation.cost if evaluation.answered else math.nan
+        guessed = evaluation.pruned and math.isfinite(evaluation.estimate)  # as good as seen, never the incumbent
+        cost = evaluation.cost if evaluation.answered else evaluation.estimate if guessed else math.nan
         self._units.append(self.encoding.unit(point))
-        self._rows.append((cost, violation, evaluation.answered, evaluation.feasible))
+        self._rows.append((cost, violation, evaluation.answered or guessed, evaluation.feasible or guessed))
         self._count(evaluation)
         return True
 
@@ -151,6 +152,14 @@ class Memory:
     def targets(self) -> Array:
         """What a surrogate of the cost is fitted to."""
         return warp(self._column(0), self.answered, self.feasible)
+
+    def errors(self) -> Array | None:
+        """Standard errors of the targets, where functions were asked more than once; None where none was."""
+        known = np.array([evaluation.standard_error for evaluation in self.told])
+        known = np.where(np.isfinite(known), known, 0.0)
+        if not known.any():
+            return None
+        return warped_errors(self._column(0), known, self.answered, self.feasible)
 
     def violations(self) -> Array:
         """What a surrogate of the violation is fitted to."""

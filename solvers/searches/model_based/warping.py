@@ -41,6 +41,28 @@ def warp(costs: Array, answered: Mask, feasible: Mask) -> Array:
     return np.asarray(np.where(answered, values, values[answered].max()))
 
 
+def warped_errors(costs: Array, errors: Array, answered: Mask, feasible: Mask) -> Array:
+    """What small errors of the costs come to in the units of :func:`warp`: its slope times them, shape (n,).
+
+    Parameters
+    ----------
+    costs, errors : ndarray of shape (n,)
+        And their standard errors; 0 where there is none.
+    answered, feasible : ndarray of bool, shape (n,)
+        As there.
+    """
+    base = costs[feasible] if feasible.sum() >= 2 else costs[answered]
+    if not len(base):
+        return np.zeros(len(costs))
+    median, low = float(np.median(base)), float(base.min())
+    unit = median - low or float(np.abs(base - median).max()) or 1.0
+    scaled = np.clip((np.where(answered, costs, median) - median) / unit, -_HUGE, _HUGE)
+    slopes = 1.0 / np.where(scaled > 0, 1.0 + scaled, np.maximum(1.0, -scaled))
+    bent = np.where(scaled > 0, np.log1p(np.maximum(scaled, 0.0)), np.maximum(scaled, -1.0))
+    bent -= np.log1p(np.maximum(-1.0 - scaled, 0.0))
+    return np.asarray(np.where(answered, errors * slopes / unit / (float(bent[answered].std()) or 1.0), 0.0))
+
+
 def warp_violation(violations: Array, answered: Mask) -> Array:
     """Transformed violations: positive where a constraint is broken, -1/2 where none is, 1 for the typical violation.
 

@@ -1,0 +1,36 @@
+"""Whether a response function takes the evaluation that it is called in."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+_NAME = "trial"
+_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+
+
+def trial_argument(function: Callable[..., Any], indexed: bool) -> str | None:
+    """How a response function takes its trial.
+
+    Parameters
+    ----------
+    function : callable
+        ``f(x, trial)``, or ``f(x, index, trial)`` of an indexed family; a parameter called ``trial`` anywhere, or one
+        more than the others that has no default.
+    indexed : bool
+        Whether it is given its index.
+
+    Returns
+    -------
+    str or None
+        The parameter's name; empty where it is given by place; None where there is none.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # of C
+        return None
+    if any(p.name == _NAME and p.kind is not inspect.Parameter.POSITIONAL_ONLY for p in parameters):
+        return _NAME
+    needed = [p for p in parameters if p.kind in _KINDS and p.default is p.empty]
+    return "" if len(needed) > 1 + indexed else None

@@ -1,0 +1,1 @@
+"""Answers that come in stages: asked several times, some followers first, few rows or epochs first."""

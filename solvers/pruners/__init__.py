@@ -1,0 +1,1 @@
+"""Pruners: stop an evaluation early, by what the others reported on their way."""

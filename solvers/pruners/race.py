@@ -1,0 +1,80 @@
+"""A race among followers (Maron and Moore 1997, Hoeffding races; here with proofs in place of confidence).
+
+F is a sum of parts, one for each fold, that cannot be negative. A point whose parts so far are together worse than the
+best point known is proved worse, and the folds that are left need no answer. Which folds come first is what spares
+most: those whose parts were largest so far, on the points that answered them, bring the sum up soonest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bilevel import tolerances
+from bilevel.contracts.pruner import Judge, Pruner
+from bilevel.registry import register
+
+if TYPE_CHECKING:
+    from bilevel.language.trials.trial import Reports
+    from bilevel.upper.archive import Evaluation
+
+
+@register("race")
+class RacePruner(Pruner):
+    """Stops a point once some followers' answers prove F worse than the best known: no answer is lost.
+
+    Notes
+    -----
+    Take it when F is a sum over followers, folds for one, that are solved one by one; ``median`` and the others go by
+    what a training function reports, and prove nothing.
+    """
+
+    exact = True
+
+    def __init__(self, sense: int, seed: int = 0) -> None:
+        self._sense, self._best = sense, math.inf
+        self._given: dict[int, tuple[int, ...]] = {}
+        self._sums: dict[int, tuple[float, int]] = {}
+
+    def among(self, followers: int) -> None:
+        self._sums = dict.fromkeys(range(followers), (0.0, 0))
+
+    def tell(self, evaluation: Evaluation) -> None:
+        order = self._given.pop(evaluation.index, ())
+        bounds = [self._sense * value for _, value in evaluation.reports]
+        for place, before, after in zip(order, bounds, bounds[1:], strict=False):
+            total, count = self._sums[place]
+            self._sums[place] = total + after - before, count + 1
+        if evaluation.feasible:
+            self._best = min(self._best, evaluation.cost)
+
+    def judge(self, number: int) -> Judge:
+        means = {k: total / count if count else math.inf for k, (total, count) in self._sums.items()}
+        order = tuple(sorted(means, key=lambda k: -means[k]))
+        self._given[number] = order
+        return RaceJudge(self._best, order)
+
+
+@dataclass(frozen=True)
+class RaceJudge(Judge):
+    """Stops a point that is proved worse than ``best``.
+
+    Attributes
+    ----------
+    best : float
+        The best F known, minimised.
+    followers : tuple of int
+        Their places in the order in which they are to answer.
+    """
+
+    best: float
+    followers: tuple[int, ...]
+
+    def prunes(self, reports: Reports) -> bool:
+        return reports[-1][1] > self.best + tolerances.ENGINE * tolerances.scale(self.best)
+
+    def expected(self, reports: Reports) -> float:
+        """As if the others' parts were like those that are known."""
+        (_, first), (count, last) = reports[0], reports[-1]
+        return first + (last - first) * len(self.followers) / max(count, 1)
