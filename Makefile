@@ -19,7 +19,7 @@ SHARED     := -n $(WORKERS) --dist worksteal $(if $(filter random,$(ORDER)),-p r
 PYTEST     := $(ONE_THREAD) $(PY) -m pytest $(SHARED)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv install cyipopt solve test test-versions slow lint typecheck adversary bench docs clean
+.PHONY: help venv install cyipopt solve test test-all test-versions slow lint typecheck adversary bench docs clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,10 @@ test-versions: ## the fast suite on the oldest dependencies declared, and on eve
 	$(PYTHON) tests/versions.py $(SHARED)
 
 slow: install $(VENV)/.installed-test ## the slow tests alone
+	$(PYTEST) -m slow
+
+test-all: test ## all tests, those against a Dask cluster, a PostgreSQL server and Optuna's own among them
+	$(PIP) --editable ".[test,cluster,database]"
 	$(PYTEST) -m slow
 
 adversary: install $(VENV)/.installed-test ## random problems against every method for MINUTES=60; goes on where it stopped

@@ -19,10 +19,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -147,6 +148,12 @@ def ringing() -> Iterator[None]:
         _stoppable.reset(token)
 
 
+def _unraisable(hook: Callable[[Any], Any], what: Any) -> None:
+    """A compiled library that cannot pass on what is raised in it prints it: it rings again a moment later."""
+    if not isinstance(what.exc_value, OutOfTime):
+        hook(what)
+
+
 @contextmanager
 def _alarm(deadline: Deadline) -> Iterator[None]:
     """The same of what does not look."""
@@ -154,7 +161,8 @@ def _alarm(deadline: Deadline) -> Iterator[None]:
         yield
         return
     left = deadline.left
-    before = signal.signal(signal.SIGALRM, _bell.ring)
+    before, hook = signal.signal(signal.SIGALRM, _bell.ring), sys.unraisablehook
+    sys.unraisablehook = partial(_unraisable, hook)
     _bell.rings, _bell.base = True, sys._getframe(4)
     signal.setitimer(signal.ITIMER_REAL, max(left, 0.0) * (1.0 + _SHARE) + _LATE, _AGAIN)
     try:
@@ -163,6 +171,7 @@ def _alarm(deadline: Deadline) -> Iterator[None]:
         _bell.rings, _bell.base = False, None
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        sys.unraisablehook = hook
         if sys.gettrace() is _ignored:
             sys.settrace(None)
 

@@ -13,7 +13,7 @@ import inspect
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bilevel.contracts.engine import Engine
 from bilevel.contracts.part import Part
@@ -21,10 +21,10 @@ from bilevel.contracts.path import Path
 from bilevel.contracts.pool import Pool
 from bilevel.contracts.pruner import Pruner
 from bilevel.contracts.search import Search
-from bilevel.contracts.storage import Storage
+from bilevel.contracts.storage import Kept, Storage
 from bilevel.contracts.surrogate import Surrogate
 from bilevel.contracts.treatment import Treatment
-from bilevel.errors import UnknownNameError
+from bilevel.errors import StudyError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -178,6 +178,37 @@ def find(contract: type[P], name: str) -> type[P] | None:
     if name not in _registered[contract] and name in _shipped(contract):
         importlib.import_module(_shipped(contract)[name].module)
     return _registered[contract].get(name)  # type: ignore[return-value]
+
+
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_UNNAMED = "bilevel"  # a study that nobody named
+
+
+def study_at(address: Any) -> Kept:
+    """The study at an address, by the storage that its scheme names; or in an object.
+
+    Parameters
+    ----------
+    address : str, storage, or pair of storage and name
+        ``#name`` behind an address names the study. A path without a scheme is a journal file, or an SQLite file where
+        its name ends so.
+
+    Raises
+    ------
+    StudyError
+        If no storage is called by the scheme, or it cannot open the place.
+    """
+    if not isinstance(address, str):
+        held, name = address if isinstance(address, tuple) else (address, _UNNAMED)
+        return get(Storage, "optuna")().open(held, name)
+    place, _, name = address.partition("#")
+    scheme, colon, _ = place.partition("://")
+    plain = "sqlite" if place.endswith(_DATABASES) else "journal"
+    part = find(Storage, scheme.partition("+")[0] if colon else plain)
+    if part is None:
+        known = ", ".join(f"{name}:" for name in catalogue(Storage))
+        raise StudyError(f"study {address}: no storage is called {scheme}:; there are {known} (study.log)")
+    return part().open(place, name or _UNNAMED)
 
 
 def get(contract: type[P], name: str) -> type[P]:

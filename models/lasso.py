@@ -79,7 +79,7 @@ def _widened(measured, features):
     count = measured.shape[1]
     centred = measured - measured.mean(axis=0)
     products = [centred[:, i] * centred[:, j] for i in range(count) for j in range(i, count)]
-    products = [column for column in products if column.std() > 0.0]
+    products = [column for column in products if len(np.unique(column)) > 2]  # the square of sex is sex
     wide = np.column_stack([measured, *products])[:, :features]
     noise = np.random.default_rng(0).standard_normal((len(measured), max(0, features - wide.shape[1])))
     return np.hstack([wide, noise])

@@ -32,7 +32,7 @@ def checked(asked: Settings) -> Settings:
     OptionError, UnknownNameError
         If a value is none that is taken, or a part is not known.
     """
-    budget, limit = asked.budget, asked.time_limit
+    budget, limit, each = asked.budget, asked.time_limit, asked.evaluation_time_limit
     for name in ("method", "complementarity", "engine"):
         if not isinstance(getattr(asked, name), str):
             raise OptionError(f"{name}={getattr(asked, name)!r}: a name is needed, as text")
@@ -47,12 +47,20 @@ def checked(asked: Settings) -> Settings:
         budget=None if budget is None else count("budget", budget, 1, "at least one evaluation is needed"),
         seed=count("seed", asked.seed, 0, "a whole number, 0 or above, is needed"),
         time_limit=None if limit is None else seconds("time_limit", limit),
-        workers=count("workers", asked.workers, 1, "at least one process has to do the work"),
+        evaluation_time_limit=None if each is None else seconds("evaluation_time_limit", each),
+        workers=_workers(asked.workers),
         pruner=known_pruner(asked.pruner),
         repeats=count("repeats", asked.repeats, 1, "a function has to be asked at least once"),
         top=None if asked.top is None else count("top", asked.top, 1, "at least one point is the answer"),
         options=known(asked.method, options, GENERAL),
     )
+
+
+def _workers(asked: int | str) -> int | str:
+    """A number of processes, or an address as it is."""
+    if isinstance(asked, str) and "://" in asked:
+        return asked
+    return count("workers", asked, 1, "at least one process has to do the work")
 
 
 def known_pruner(pruner: Any) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
 from bilevel.api import solving
 from bilevel.api.asking import GENERAL, insist_on_names
+from bilevel.api.fronts.solving_fronts import own_options
 from bilevel.api.options import options_of
 from bilevel.api.starting import Values, back_to_starts
 from bilevel.contracts.finding import Termination, Verdict
@@ -17,7 +19,10 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.settings import Settings
 from bilevel.errors import BilevelError, OptionError, RefusedError
 from bilevel.reading.problem import Problem
+from bilevel.reading.several.objectives import has_several
 from bilevel.results.comparison import Comparison
+from bilevel.results.fronts.comparison import FrontComparison
+from bilevel.results.fronts.result import FrontResult
 from bilevel.results.result import Result
 
 
@@ -32,8 +37,12 @@ def compare(
     engine: str = "auto",
     allow_nonconvex: bool = False,
     attitude: str = "optimistic",
-    workers: int = 1,
-    study: str | None = None,
+    workers: int | str = 1,
+    executor: Executor | None = None,
+    study: Any = None,
+    enqueue: Iterable[Mapping[str, Any]] = (),
+    evaluation_time_limit: float | None = None,
+    callbacks: Iterable[Callable[[Any, Any], object]] = (),
     pruner: Any = None,
     repeats: int = 1,
     top: int | None = None,
@@ -50,8 +59,10 @@ def compare(
         Holds at least one ``LowerLevel``.
     methods : sequence of str, or str
         Names as :func:`bilevel.solve` takes them; in one text, separated by commas.
-    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, pruner, repeats, top, observer
+    budget, seed, time_limit, complementarity, engine, allow_nonconvex, attitude, workers, pruner, repeats, top
         As for :func:`bilevel.solve`, for each method anew.
+    study, evaluation_time_limit
+        As for :func:`bilevel.solve`; each method has a study of its own at that address.
     **options
         Options of the searches; each goes to the methods that have one of that name.
 
@@ -76,7 +87,7 @@ def compare(
     """
     names = _distinct(methods.split(",") if isinstance(methods, str) else methods)
     insist_on_names(names, complementarity, engine)
-    shares = _share_out(options, names)
+    shares = _share_out(options, names, exact_fronts=has_several(model))
     asked = Settings(
         method="",
         budget=budget,
@@ -87,12 +98,15 @@ def compare(
         allow_nonconvex=allow_nonconvex,
         attitude=attitude,
         workers=workers,
+        executor=executor,
+        enqueue=tuple(map(dict, enqueue)),
+        evaluation_time_limit=evaluation_time_limit,
+        callbacks=tuple(callbacks),
         pruner=pruner,
         repeats=repeats,
         top=top,
     )
-    problem = Problem.read(model)
-    comparison = Comparison([], problem.sense)
+    comparison = FrontComparison([]) if has_several(model) else Comparison([], Problem.read(model).sense)
     errors: list[BilevelError] = []
     kept = Values(model)
     back_to_starts(model)
@@ -116,10 +130,13 @@ def compare(
     return comparison
 
 
-def _study_of(study: str | None, method: str) -> str | None:
-    """A study of its own for each method, in the same file."""
+def _study_of(study: Any, method: str) -> Any:
+    """A study of its own for each method, at the same address."""
     if study is None:
         return None
+    if not isinstance(study, str):
+        held, name = study if isinstance(study, tuple) else (study, "bilevel")
+        return held, f"{name}-{method}"
     address, _, name = study.partition("#")
     return f"{address}#{name}/{method}" if name else f"{address}#{method}"
 
@@ -132,7 +149,8 @@ def _solve(model: Any, asked: Settings, observer: Observer, errors: list[Bilevel
     except BilevelError as error:
         errors.append(error)
         seconds = time.perf_counter() - began
-        found = Result(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
+        kind = FrontResult if has_several(model) else Result
+        found = kind(asked.method, Verdict.FAILED, Termination.ERROR, seconds=seconds, notes=[str(error)])
         found.refused = isinstance(error, RefusedError)
         return found
     if ":" in asked.method:
@@ -149,9 +167,11 @@ def _distinct(methods: Sequence[str]) -> list[str]:
     return names
 
 
-def _share_out(options: dict[str, Any], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _share_out(options: dict[str, Any], methods: Sequence[str], exact_fronts: bool) -> dict[str, dict[str, Any]]:
     """Each option to the methods that have one of that name."""
-    known = {method: options_of(method) for method in methods}
+    known = {method: dict(options_of(method)) for method in methods}
+    for method in methods if exact_fronts else ():
+        known[method] |= own_options(method)
     for option in options:
         if not any(option in own for own in known.values()):
             listed = "; ".join(f"{method}: {', '.join(own) or 'none'}" for method, own in known.items())

@@ -27,9 +27,19 @@ from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
 from bilevel.response.answering import ranked_engines
+from bilevel.results.text import in_notebook
 
 SHOWN = 40
 _PART = "complementarity"
+
+
+class Words(str):
+    """Text that a notebook shows as lines."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return in_notebook(self)
 
 
 def explain(model: Any, complementarity: str = "auto", shown: int = SHOWN) -> str:
@@ -64,7 +74,7 @@ def explain(model: Any, complementarity: str = "auto", shown: int = SHOWN) -> st
     """
     problem = Problem.read(model)
     name = DEFAULT_TREATMENT if complementarity == "auto" else complementarity
-    return "\n".join([*recognised(problem), "", *_single_level(problem, name, shown)])
+    return Words("\n".join([*recognised(problem), "", *_single_level(problem, name, shown)]))
 
 
 def recognised(model: Any) -> Iterator[str]:
@@ -102,7 +112,7 @@ def recognised(model: Any) -> Iterator[str]:
 def _single_level(problem: Problem, name: str, shown: int) -> Iterator[str]:
     large = Compilation.of(problem).large_losses
     if large:
-        yield f"single-level model: none is made. {large[0]} is kept as arrays, which searches take"
+        yield f"single-level model: none is made. {large[0]} is kept as arrays, which searches and upper_boxes take"
         return
     treatment = None if name == UNTREATED else name
     try:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.choosing import better, searched
+from bilevel.api.auto.choosing import better, searched
 from bilevel.api.timing import timed
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer

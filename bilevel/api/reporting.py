@@ -6,7 +6,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.errors import ModelError
+from bilevel.errors import BilevelError
 from bilevel.language.domains import Allowed, give
 from bilevel.language.lower_level import LowerLevel
 from bilevel.language.trials.once import reported_of
@@ -46,7 +46,7 @@ def _answer(model: Any, block: Any, upper: dict[str, Any]) -> str:
     try:
         response = Response(Problem.read(clone))
         reply = response({name: upper[name] for name in (v.name for v in response.problem.variables)})
-    except (ModelError, KeyError) as error:
+    except BilevelError as error:
         return str(error)
     if reply.status is not Status.OPTIMAL or reply.y is None:
         return reply.message or str(reply.status)

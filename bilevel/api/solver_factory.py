@@ -9,6 +9,7 @@ from pyomo.core.base.objective import Objective, maximize, minimize
 from pyomo.opt import SolverFactory, SolverResults, SolverStatus, TerminationCondition
 
 from bilevel.contracts.finding import Termination, Verdict
+from bilevel.errors import RefusedError
 from bilevel.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +79,13 @@ class BilevelSolver:
         """
         from bilevel.api.solving import solve
         from bilevel.api.starting import Values
+        from bilevel.reading.several.objectives import has_several
 
+        if has_several(model):
+            raise RefusedError(
+                f"SolverFactory('bilevel') gives one optimum, and {model.name} has several upper objectives; ask"
+                " bilevel.solve for their front, or deactivate all but one"
+            )
         merged = {**self.options, **options.pop("options", {}), **options}
         merged.pop("tee", None)
         load = merged.pop("load_solutions", True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from bilevel import registry
 from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
-from bilevel.api.choosing import apart, choose, walk
+from bilevel.api.auto.choosing import apart, choose, walk
+from bilevel.api.fronts.solving_fronts import OWN, solve_front
 from bilevel.api.last_resort import verified, with_a_point
 from bilevel.api.reporting import report
 from bilevel.api.starting import from_the_starts
-from bilevel.api.timing import FOR_A_POINT, for_exact, left, whole
+from bilevel.api.timing import FOR_A_POINT, each_evaluation, for_exact, left, whole
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -23,6 +25,8 @@ from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, within
 from bilevel.language.trials.trial import Terms, Trial, under
 from bilevel.reading.problem import Problem
+from bilevel.reading.several.objectives import SeveralObjectives, has_several
+from bilevel.response.isolation.warm import ended_afterwards
 from bilevel.results.result import Result
 from bilevel.verify.judging import unbounded_at_once
 
@@ -38,8 +42,12 @@ def solve(
     engine: str = "auto",
     allow_nonconvex: bool = False,
     attitude: str = "optimistic",
-    workers: int = 1,
-    study: str | None = None,
+    workers: int | str = 1,
+    executor: Executor | None = None,
+    study: Any = None,
+    enqueue: Iterable[Mapping[str, Any]] = (),
+    evaluation_time_limit: float | None = None,
+    callbacks: Iterable[Callable[[Any, Any], object]] = (),
     pruner: Any = None,
     repeats: int = 1,
     top: int | None = None,
@@ -70,12 +78,25 @@ def solve(
     attitude : str
         Which of several optima of the follower counts: ``optimistic``, the best for the leader that meets the coupling
         constraints, or ``pessimistic``, the worst, and all have to meet them (:mod:`bilevel.language.attitude`).
-    workers : int
-        Processes that evaluate upper points. A search that does not learn has the same history with any number; one
-        that does proposes so many points before it is told of the first.
-    study : str, optional
-        ``sqlite:///study.db``: a search stores every evaluated point there. Called again with the same study, after an
-        end or a crash, it goes on as if it had never stopped. Such a search knows no budget beforehand.
+    workers : int or str
+        Processes that evaluate upper points, or ``dask://host:port`` for those of a Dask cluster. A search that does
+        not learn has the same history with any number; one that does proposes so many points before it is told of the
+        first.
+    executor : concurrent.futures.Executor, optional
+        Evaluates in place of processes; its workers import this package. ``workers`` says how many, where it does not.
+    study : str or storage, optional
+        ``study.log`` (a journal file), ``sqlite:///study.db``, ``postgresql://...``, ``mysql://...``,
+        ``grpc://host:port`` or an Optuna storage; ``#name`` behind an address names the study. A search stores every
+        evaluated point there, as Optuna does. Called again with the same study, after an end or a crash, it goes on as
+        if it had never stopped. Such a search knows no budget beforehand.
+    enqueue : iterable of dict
+        Upper points to try before those of the search, values by name.
+    evaluation_time_limit : float, optional
+        Seconds that one call of a response function may take, where its ``LowerLevel`` sets no limit of its own. It is
+        then called in a process of its own, which is ended at the limit.
+    callbacks : iterable of callable
+        Called as ``callback(study, trial)`` with every outcome of a search, as by Optuna's ``optimize``: MLflow's,
+        Weights & Biases', your own. ``study.stop()`` ends the search.
     pruner : str or object, optional
         Who stops an evaluation that is not worth its rest: ``median``, ``halving`` (``asha``), ``hyperband``, ``race``,
         the name of a class in ``optuna.pruners``, options in brackets (``"hyperband(factor=4)"``), or one of Optuna's
@@ -128,7 +149,11 @@ def solve(
         allow_nonconvex=allow_nonconvex,
         attitude=attitude,
         workers=workers,
+        executor=executor,
         study=study,
+        enqueue=tuple(map(dict, enqueue)),
+        evaluation_time_limit=evaluation_time_limit,
+        callbacks=tuple(callbacks),
         pruner=pruner,
         repeats=repeats,
         top=top,
@@ -140,9 +165,18 @@ def solve(
 def solved(model: Any, asked: Settings, observer: Observer) -> Result:
     """The same for settings that are made already."""
     began = time.perf_counter()
+    if has_several(model):
+        return _solved_front(model, asked, observer)
     settings = checked(asked)
     trial = Trial(Terms(seeds=seeds_at_last(settings)))
-    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model), under(trial):
+    with (
+        within(whole(settings.time_limit)),
+        ended_afterwards(),
+        each_evaluation(model, settings.evaluation_time_limit),
+        _quiet(),
+        from_the_starts(model),
+        under(trial),
+    ):
         end = Deadline.after(settings.time_limit)
         problem = Problem.read(model, settings.attitude)
         observer.started(asked.method, settings)
@@ -153,6 +187,30 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
             report(problem, result)
+        finally:
+            observer.finished(asked.method)
+    result.seconds = time.perf_counter() - began
+    return result
+
+
+def _solved_front(model: Any, asked: Settings, observer: Observer) -> Result:
+    """The same where the leader has several objectives."""
+    began = time.perf_counter()
+    wishes = {name: value for name, value in asked.options.items() if name in OWN}
+    settings = checked(replace(asked, options={n: v for n, v in asked.options.items() if n not in wishes}))
+    with (
+        within(whole(settings.time_limit)),
+        ended_afterwards(),
+        each_evaluation(model, settings.evaluation_time_limit),
+        _quiet(),
+        from_the_starts(model),
+    ):
+        end = Deadline.after(settings.time_limit)
+        several = SeveralObjectives(model, settings.attitude)
+        observer.started(asked.method, settings)
+        try:
+            result = solve_front(several, settings, wishes, observer, end)
+            report(several.whole, result)
         finally:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began
@@ -185,7 +243,7 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
 def _unused(name: str, settings: Settings) -> list[str]:
     """What was asked for and is of no use to a path that is no search."""
     asked = {
-        f"workers={settings.workers}": settings.workers > 1,
+        f"workers={settings.workers}": settings.workers != 1 or settings.executor is not None,
         f"study={settings.study}": settings.study is not None,
         f"pruner={settings.pruner}": settings.pruner is not None,
         f"repeats={settings.repeats}": settings.repeats > 1,

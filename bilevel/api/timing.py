@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from pyomo.core.base.block import BlockData
 
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.deadline import Deadline, OutOfTime, current, heard, ringing, within
+from bilevel.language.lower_level import LowerLevel
 from bilevel.reading.problem import Problem
 
 _GRACE, _MORE = 1.1, 0.5  # times the time limit, and seconds more: everything has ended by then
@@ -42,3 +49,20 @@ def for_exact(settings: Settings, share: float, most: float) -> float | None:
     """Seconds for an exact path: what is left, less a share of it."""
     seconds = left(settings)
     return None if seconds is None else seconds - min(share * seconds, most)
+
+
+@contextmanager
+def each_evaluation(model: Any, seconds: float | None) -> Iterator[None]:
+    """Let each call of a response function take so long, where its follower sets no limit of its own."""
+    whole_model = model.model if isinstance(model, Problem) else model
+    followers = []
+    if seconds is not None and isinstance(whole_model, BlockData):
+        followers = [f for f in whole_model.component_objects(LowerLevel) if f._response is not None]
+    before = [follower._limits for follower in followers]
+    for follower, limits in zip(followers, before, strict=True):
+        follower._limits = replace(limits, seconds=limits.seconds or seconds, isolated=True)
+    try:
+        yield
+    finally:
+        for follower, limits in zip(followers, before, strict=True):
+            follower._limits = limits

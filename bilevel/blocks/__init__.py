@@ -15,6 +15,7 @@ from bilevel.blocks.plan import ADSTOCKS as ADSTOCKS
 from bilevel.blocks.plan import SATURATIONS as SATURATIONS
 from bilevel.blocks.readings import readings as readings
 from bilevel.blocks.readings import spread as spread
+from bilevel.blocks.readings import start_from as start_from
 from bilevel.blocks.saturation import hill as hill
 from bilevel.blocks.saturation import logistic as logistic
 from bilevel.blocks.saturation import michaelis_menten as michaelis_menten

@@ -7,6 +7,7 @@ derivatives. Pyomo's own ``value`` walks every use again: read columns by ``resu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -126,23 +127,25 @@ def exp(value: Any) -> Any:
     """``e^value`` of a number (infinite where it is too large for one) or an expression."""
     if not is_number(value):
         return pyo.exp(value)
-    with np.errstate(over="ignore"):
-        return float(np.exp(value))
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def log(value: Any) -> Any:
     """The natural logarithm of a number or an expression."""
-    return pyo.log(value) if not is_number(value) else float(np.log(value))
+    return math.log(value) if is_number(value) else pyo.log(value)
 
 
 def tanh(value: Any) -> Any:
     """The hyperbolic tangent of a number or an expression."""
-    return pyo.tanh(value) if not is_number(value) else float(np.tanh(value))
+    return math.tanh(value) if is_number(value) else pyo.tanh(value)
 
 
 def sqrt(value: Any) -> Any:
     """The square root of a number or an expression."""
-    return pyo.sqrt(value) if not is_number(value) else float(np.sqrt(value))
+    return math.sqrt(value) if is_number(value) else pyo.sqrt(value)
 
 
 def scalar_of(value: Any, called: str) -> Any:

@@ -23,6 +23,7 @@ import pyomo.environ as pyo
 
 from bilevel.blocks.choices import SIGNS, penalty_range, plan_of, ranges_of
 from bilevel.blocks.column import entries_of, is_none
+from bilevel.blocks.pictures import PICTURES
 from bilevel.blocks.plan import Plan
 from bilevel.blocks.scaling import standardised
 from bilevel.blocks.table import Table
@@ -136,7 +137,7 @@ def marketing_mix(
     kinds: dict[str, Any] = {"adstock": adstock, "length": length, "normalised": normalised, "saturation": saturation}
     plan = plan_of(table, columns, kinds | {"reference": reference}, {"split": split, "folds": folds})
     model = pyo.ConcreteModel()
-    model.mix = plan
+    model.mix, model.pictures = plan, PICTURES
     model.media = pyo.Set(initialize=list(plan.channels))
     model.controls = pyo.Set(initialize=list(plan.controls))
     _declare_variables(model, ranges_of(plan, ranges), penalty_range(plan, penalty))

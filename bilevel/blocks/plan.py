@@ -76,9 +76,9 @@ class Channel:
         """The names of its variables."""
         return (*ADSTOCKS[self.adstock], *SATURATIONS[self.saturation])
 
-    def carried(self, values: Mapping[str, Any], times: float = 1.0) -> Any:
-        """Adstock, of numbers or of variables; ``times`` multiplies all spend."""
-        scaled = (self.exposure / self.scale * times).tolist()
+    def carried(self, values: Mapping[str, Any]) -> Any:
+        """Adstock, of numbers or of variables."""
+        scaled = (self.exposure / self.scale).tolist()
         if self.adstock == "none":
             return scaled
         return carried_over(self.adstock, scaled, dict(values), self.length, self.normalised)
@@ -225,12 +225,10 @@ class Numbers:
 
     def response(self, name: str, times: Array) -> Array:
         """A channel's effect over the seen weeks where all its spend is multiplied, shape of ``times``."""
-        channel, rows = self.plan.channels[name], list(self.plan.seen)
-        found = []
-        for factor in times:
-            carried = np.asarray(channel.carried(self.parameters[name], float(factor)), dtype=float)[rows]
-            found.append(self.factors[name] * float(np.sum(channel.saturated(carried, self.shapes[name]))))
-        return np.array(found)
+        carried = self.carried[name][list(self.plan.seen)]  # adstock is linear in spend
+        saturated = self.plan.channels[name].saturated(np.outer(times, carried).ravel(), self.shapes[name])
+        gained: Array = self.factors[name] * np.asarray(saturated, dtype=float).reshape(len(times), -1).sum(axis=1)
+        return gained
 
 
 def value_reader(at: Any) -> Callable[[Any], float]:

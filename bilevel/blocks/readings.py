@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyomo.environ as pyo
 
 from bilevel.blocks.adstock import lag_weights
 from bilevel.blocks.plan import Numbers, Plan, value_reader
@@ -41,13 +42,14 @@ class Readings:
         plan = getattr(model, "mix", None)
         if not isinstance(plan, Plan):
             raise ModelError("readings(model, at): the model is not one that bilevel.blocks.marketing_mix made")
-        read = value_reader(json.loads(Path(at).read_text(encoding="utf-8")) if isinstance(at, (str, Path)) else at)
+        read = value_reader(_point(at))
         values = {
             c: {name: read(model.component(name)[c]) for name in channel.parameters}
             for c, channel in plan.channels.items()
         }
         b = (model.lower if len(plan.folds) == 1 else model.lower[len(plan.folds) - 1]).b
         self.plan: Plan = plan
+        self._model = model
         self.penalty = read(model.penalty)
         self.numbers: Numbers = plan.at(values, {name: read(b[name]) for name in b})
 
@@ -89,8 +91,8 @@ class Readings:
         """By channel, over all but the test weeks.
 
         ``spend``, ``spend_share``, ``effect`` (in units of the outcome), ``share`` (of all effects), ``roas`` (effect
-        per unit of spend), ``marginal_roas`` (of the next unit, spread as the spend was), ``half_life`` (weeks until
-        half of an impulse's effect has been felt), and the parameters.
+        per unit of spend), ``marginal_roas`` (of the next unit, spread as the spend was), ``half_life`` (weeks), and
+        the parameters.
         """
         rows, plan = list(self.plan.seen), self.plan
         spent = {name: float(channel.spend[rows].sum()) for name, channel in plan.channels.items()}
@@ -136,12 +138,25 @@ class Readings:
         return weights / total
 
     def half_life(self, name: str) -> float:
-        """Weeks until half of an impulse has been felt; of the recursion ``log(1/2) / log(theta)``."""
+        """Weeks in which the recursion halves, ``log(1/2) / log(theta)``; else the lag by which half has been felt."""
         channel = self.plan.channels[name]
         if channel.adstock == "geometric" and channel.length is None:
             theta = float(self.numbers.parameters[name]["theta"])
             return 0.0 if theta <= 0 else float("inf") if theta >= 1 else float(np.log(0.5) / np.log(theta))
         return float(np.argmax(np.cumsum(self.decay(name)) >= 0.5))
+
+    def at_bounds(self) -> list[str]:
+        """The upper variables that lie at an end of their range, each in words: wider ranges may fit better."""
+        told = []
+        variables = [(self._model.penalty, self.penalty)]
+        for name, values in self.numbers.parameters.items():
+            variables += [(self._model.component(key)[name], float(value)) for key, value in values.items()]
+        for variable, value in variables:
+            low, high = variable.bounds
+            if not variable.fixed and min(value - low, high - value) <= 1e-6 * (high - low):
+                end = "least" if value - low <= high - value else "largest"
+                told.append(f"{variable.name} is {value:.4g}, the {end} it may be")
+        return told
 
     def _weekly(self, columns: Mapping[str, Any]) -> DataFrame:
         pandas = _pandas()
@@ -226,3 +241,32 @@ def _pandas() -> Any:
     except ImportError:
         raise ModelError("the tables of a marketing mix are pandas frames: pip install pandas") from None
     return pandas
+
+
+def start_from(model: Any, at: Any) -> None:
+    """Let a search of a model begin where another one ended: last month's answer, on a table a month longer.
+
+    Parameters
+    ----------
+    model : ConcreteModel
+        Whose upper variables get the values found as initial ones, moved into their ranges. Searches try them first.
+    at : Result, Evaluation, dict or path
+        As of :func:`readings`; what the model does not have is passed over.
+
+    Raises
+    ------
+    ModelError
+        If there are no values in it.
+    """
+    point = _point(at)
+    value_reader(point)
+    known = point.get("upper", {}) if isinstance(point, Mapping) else point.upper
+    for variable in model.component_data_objects(pyo.Var, descend_into=pyo.Block):
+        if variable.name in known and not variable.fixed:
+            low, high = variable.bounds
+            variable.value = min(max(float(known[variable.name]), low), high)
+
+
+def _point(at: Any) -> Any:
+    """What holds values, read from a file where it is a path."""
+    return json.loads(Path(at).read_text(encoding="utf-8")) if isinstance(at, (str, Path)) else at

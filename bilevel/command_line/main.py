@@ -8,6 +8,7 @@ CasADi.
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import io
 import shlex
@@ -17,8 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+from bilevel.command_line import studies
 from bilevel.command_line.listing import show_list
 from bilevel.command_line.parser import make_parser
+from bilevel.command_line.points import read_points
 from bilevel.command_line.terminal import FOUND, INTERRUPTED, NONE_FOUND, WRONG, despite_a_broken_pipe
 from bilevel.contracts.observer import Observer
 from bilevel.errors import BilevelError, OptionError
@@ -47,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a variable's name may be in Greek where the pipe is not
+    words = sys.argv[1:] if argv is None else argv
     try:
-        code = _run(argv)
+        code = studies.main(words[1:]) if words[:1] == ["study"] else _run(argv)
     except SystemExit as stop:  # argparse's: help, version, a wrong option
         code = stop.code if isinstance(stop.code, int) else WRONG
     despite_a_broken_pipe(lambda: sys.stdout.flush())
@@ -76,16 +80,19 @@ def _run(argv: Sequence[str] | None) -> int:
 def _solve(arguments: argparse.Namespace) -> int:
     """Load, solve or compare, report, write."""
     _insist_on_places(arguments)
+    importlib.import_module("scipy")  # before Pyomo, which imports all of scipy.stats when it sees this happen
     model = load_model(arguments.model, dict(arguments.set))
     if arguments.explain or arguments.write is not None:
         return _look(arguments, model)
     from bilevel.api.comparing import compare  # late: the errors above need not wait for what these import
     from bilevel.api.solving import solve
     from bilevel.reading.problem import Problem
-    from bilevel.results.text import comparison_report, result_report, show
+    from bilevel.reading.several.objectives import has_several
+    from bilevel.results.text import show
 
     # Read once: what the transcript says of the model and what is solved are the same.
-    subject = model if arguments.compare else Problem.read(model, arguments.attitude)
+    several = has_several(model)
+    subject = model if arguments.compare or several else Problem.read(model, arguments.attitude)
     common = {
         "budget": arguments.budget,
         "seed": arguments.seed,
@@ -96,23 +103,25 @@ def _solve(arguments: argparse.Namespace) -> int:
         "attitude": arguments.attitude,
         "workers": arguments.workers,
         "study": arguments.study,
+        "enqueue": [point for file in arguments.enqueue for point in read_points("--try", file)],
+        "evaluation_time_limit": arguments.evaluation_time_limit,
         "pruner": arguments.pruner,
         "repeats": arguments.repeats,
         "top": arguments.top,
-        "observer": _observer(arguments, subject),
+        "observer": _observer(arguments, subject, several),
     }
     asked, methods = _asked(arguments), arguments.compare or [arguments.method or "auto"]
     common |= _options(arguments, methods)
     outcome: Result | Comparison
     if arguments.compare:
         outcome = table = compare(model, methods, **common)
-        results, interrupted, page = table.results, table.interrupted, comparison_report(table, asked)
+        results, interrupted = table.results, table.interrupted
     else:
         outcome = result = solve(subject, methods[0], **common)
-        results, interrupted, page = [result], result.termination == "interrupted", result_report(result, asked)
+        results, interrupted = [result], result.termination == "interrupted"
     if arguments.json != "-":
-        despite_a_broken_pipe(lambda: show(page))
-    _write(arguments, outcome, results)
+        despite_a_broken_pipe(lambda: show(outcome.told(asked)))
+    _write(arguments, outcome)
     if interrupted:
         return INTERRUPTED
     return FOUND if any(result.verdict.holds_a_point for result in results) else NONE_FOUND
@@ -131,7 +140,7 @@ def _look(arguments: argparse.Namespace, model: Any) -> int:
     return FOUND
 
 
-def _observer(arguments: argparse.Namespace, subject: Any) -> Observer:
+def _observer(arguments: argparse.Namespace, subject: Any, several: bool) -> Observer:
     """Who watches: nobody, a progress line, or a transcript that begins with what was recognised."""
     from bilevel.api.explaining import recognised
     from bilevel.results.progress import ProgressLine
@@ -142,7 +151,7 @@ def _observer(arguments: argparse.Namespace, subject: Any) -> Observer:
     if not arguments.verbose:
         return ProgressLine()
     story = Transcript()
-    story.preface(recognised(subject))
+    story.preface(iter(["several upper objectives: their front"]) if several else recognised(subject))
     return story
 
 
@@ -164,10 +173,11 @@ def _insist_on_places(arguments: argparse.Namespace) -> None:
 
 def _options(arguments: argparse.Namespace, methods: Sequence[str]) -> dict[str, Any]:
     """The methods' own options, each as the type that the method's parameter says."""
+    from bilevel.api.fronts.solving_fronts import OWN
     from bilevel.api.options import options_of
     from bilevel.api.solving import solve
 
-    known: dict[str, inspect.Parameter] = {}
+    known: dict[str, inspect.Parameter] = dict(OWN)
     for method in methods:
         known = {**options_of(method), **known}
     general = inspect.signature(solve).parameters
@@ -180,7 +190,7 @@ def _options(arguments: argparse.Namespace, methods: Sequence[str]) -> dict[str,
         raise OptionError(f"--option {error}") from error
 
 
-def _write(arguments: argparse.Namespace, outcome: Result | Comparison, results: list[Result]) -> None:
+def _write(arguments: argparse.Namespace, outcome: Result | Comparison) -> None:
     if arguments.json == "-":
         despite_a_broken_pipe(lambda: print(outcome.to_json()))
     try:
@@ -188,28 +198,16 @@ def _write(arguments: argparse.Namespace, outcome: Result | Comparison, results:
             outcome.to_json(arguments.json)
         if arguments.plot is not None:
             from bilevel.results.plots.comparison import plot_comparison
-            from bilevel.results.plots.slices import plot_result
+            from bilevel.results.result import Result
 
-            if arguments.compare or not results[0].space:
-                plot_comparison(results, arguments.plot)
+            if type(outcome) is Result and not outcome.space:  # a level, where there is no curve
+                plot_comparison([outcome], arguments.plot)
             else:
-                plot_result(results[0], arguments.plot)
+                outcome.plot(arguments.plot)
         if arguments.report is not None:
-            _write_page(arguments, outcome)
+            outcome.report(arguments.report, _asked(arguments), arguments.command)
     except OSError as error:
         raise OptionError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from error
-
-
-def _write_page(arguments: argparse.Namespace, outcome: Result | Comparison) -> None:
-    from bilevel.results.comparison import Comparison
-    from bilevel.results.page import comparison_page, result_page
-
-    asked, command = _asked(arguments), arguments.command
-    if isinstance(outcome, Comparison):
-        page = comparison_page(outcome, asked, command)
-    else:
-        page = result_page(outcome, asked, command)
-    FilePath(arguments.report).write_text(page, encoding="utf-8")
 
 
 def _asked(arguments: argparse.Namespace) -> str:
@@ -221,7 +219,7 @@ def _asked(arguments: argparse.Namespace) -> str:
     parts += [f"budget {arguments.budget}"] if arguments.budget else []
     parts.append(f"seed {arguments.seed}")
     parts += [f"time limit {arguments.time_limit:g} s"] if arguments.time_limit else []
-    parts += [f"{arguments.workers} workers"] if arguments.workers > 1 else []
+    parts += [f"{arguments.workers} workers"] if arguments.workers != 1 else []
     parts += [f"study {arguments.study}"] if arguments.study else []
     parts += [f"pruner {arguments.pruner}"] if arguments.pruner else []
     parts += [f"{arguments.repeats} repeats"] if arguments.repeats > 1 else []

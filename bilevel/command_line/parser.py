@@ -47,8 +47,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--budget", metavar="N", type=_positive(int), help="largest number of upper points a search evaluates")
     add("--seed", metavar="N", type=_seed, default=0, help="of every random choice (default: 0)")
     add("--time-limit", metavar="SECONDS", type=_positive(float), help="for each method")
-    add("--workers", metavar="N", type=_positive(int), default=1, help="processes that evaluate points (default: 1)")
-    add("--study", metavar="URL", help="sqlite:///study.db: store every point a search tries, and go on from there")
+    each = "for each call of a response function, which is ended then"
+    add("--evaluation-time-limit", metavar="SECONDS", type=_positive(float), help=each)
+    who = "processes that evaluate points (default: 1), or dask://host:port"
+    add("--workers", metavar="N", type=_workers, default=1, help=who)
+    add("--study", metavar="URL", help="study.log: store every point a search tries, and go on from there")
+    tried = "a JSON file with a point, or a list of them, that a search tries first"
+    add("--try", metavar="FILE", dest="enqueue", action="append", default=[], help=tried)
     add("--pruner", metavar="NAME", help="stop evaluations early: median, halving, hyperband, race, Optuna's (--list)")
     add("--repeats", metavar="N", type=_positive(int), default=1, help="ask noisy functions so often at each point")
     add("--top", metavar="N", type=_positive(int), help="ask so many of the best again, with new seeds, at the end")
@@ -100,6 +105,10 @@ def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def _workers(text: str) -> int | str:
+    return text if "://" in text else int(_positive(int)(text))
 
 
 def _seed(text: str) -> int:

@@ -26,6 +26,9 @@ class Observer:
     def evaluated(self, archive: Archive) -> None:
         """One more upper point was evaluated; it is the archive's last (of several, where it takes batches)."""
 
+    def at_work(self, busy: int, workers: int) -> None:
+        """So many of so many workers evaluate points."""
+
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
         """An exact method moved its incumbent or its bound (in the user's sense)."""
 

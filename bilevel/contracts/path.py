@@ -40,8 +40,7 @@ class Path(Part):
     everywhere, and problems where that makes a difference are refused for them."""
 
     losses: ClassVar[bool] = False
-    """Whether it takes losses over rows that are kept as arrays (``rows_of``), of which nothing is known but values and
-    derivatives."""
+    """Whether it takes losses over rows that are kept as arrays (``rows_of``)."""
 
     @abstractmethod
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:

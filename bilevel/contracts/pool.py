@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bilevel.contracts.part import Part
 
@@ -23,17 +23,31 @@ class Pool(Part):
         Handed to each worker once.
     extra : Any
         Whatever else the tasks want.
-    count : int
-        How many workers.
+    where : Any
+        How many workers; or where they are, as the pool's kind names it.
 
     Raises
     ------
     OptionError
-        If the problem cannot be handed over.
+        If the problem cannot be handed over, or there are no workers at that place.
     """
 
+    together: ClassVar[bool] = True
+    """Whether a worker that dies takes the others with it, so that all tasks raise and a pool made anew goes on."""
+
     @abstractmethod
-    def __init__(self, problem: Problem, extra: Any, count: int) -> None: ...
+    def __init__(self, problem: Problem, extra: Any, where: Any) -> None: ...
+
+    @classmethod
+    @abstractmethod
+    def workers(cls, where: Any) -> int:
+        """How many workers there are at a place: as many points are out at once.
+
+        Raises
+        ------
+        OptionError
+            If nobody is there.
+        """
 
     @abstractmethod
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:

@@ -56,6 +56,13 @@ class Search(Part):
     """Whether what it is told changes what it asks next. Where it does not, points may be asked far ahead, many in one
     call, and the outcomes of its own points need not be told; what it proposes must not hang on how many are asked."""
 
+    fronts: ClassVar[bool] = False
+    """Whether it learns from ``costs``, the several objectives of the leader, of which evaluations then carry each.
+    One that learns and does not is refused such problems; one that does not learn is given them all the same."""
+
+    objectives: int = 1
+    """Set by the outer loop before anything is asked: how many objectives the leader has."""
+
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None) -> None:
         self.space = space
         self.rng = rng

@@ -28,10 +28,18 @@ class Settings:
         Let the KKT path go on without a proof of convexity; the verdict is then at most ``best_found``.
     attitude : str
         ``optimistic`` or ``pessimistic``; the problem that a path is given has it too.
-    workers : int
-        Processes that evaluate upper points.
-    study : str or None
+    workers : int or str
+        Processes that evaluate upper points, or the address of others that do.
+    executor : concurrent.futures.Executor, optional
+        Whose workers do.
+    study : str, storage or None
         Where evaluated points are stored, and found again.
+    enqueue : tuple of dict
+        Upper points to try before those of the search, values by name.
+    evaluation_time_limit : float or None
+        Seconds that one call of a response function may take, where its follower sets none.
+    callbacks : tuple of callable
+        Called as ``callback(study, trial)`` with every outcome of a search.
     pruner : str, object or None
         Who stops evaluations that are not worth their rest: a name, with options in brackets, or one of Optuna's.
     repeats : int
@@ -50,8 +58,12 @@ class Settings:
     engine: str = "auto"
     allow_nonconvex: bool = False
     attitude: str = "optimistic"
-    workers: int = 1
-    study: str | None = None
+    workers: int | str = 1
+    executor: Any = None
+    study: Any = None
+    enqueue: tuple[dict[str, Any], ...] = ()
+    evaluation_time_limit: float | None = None
+    callbacks: tuple[Any, ...] = ()
     pruner: Any = None
     repeats: int = 1
     top: int | None = None

@@ -1,79 +1,150 @@
-"""What a storage must be able to do: keep a search's evaluations, so that a run that ended, or was killed, can go on.
+"""What a storage must be able to do: keep studies as Optuna keeps them, so that any machine and any tool can go on.
 
-A search is a deterministic function of its seed and of what it is told. So the points, their outcomes and the order of
-asking are the whole state: replayed, the search stands where it stood, generator and models included, to the last bit.
+A study is a set of trials under a name. What others read of one (dashboards, plots, importances) are its parameters
+under the user's names, its values, its constraints and notes; what a search needs to go on to the last bit is a record
+beside them, which only this package reads.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from bilevel.contracts.part import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from bilevel.arrays import Point
-    from bilevel.upper.archive import Evaluation
+    from bilevel.upper.dimension import Dimension
 
 
-class Storage(Part):
-    """Where one search's evaluations are kept. A new one is a file in ``solvers/storages``, named by its scheme.
+class State(StrEnum):
+    """What became of a trial, in Optuna's words."""
+
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAIL = "fail"
+    WAITING = "waiting"
+    RUNNING = "running"
+
+
+@dataclass
+class Trial:
+    """One point as it is stored.
 
     Attributes
     ----------
-    identity : dict of str to str
-        What the stored run was: method, seed, space, hashes of the model's parts. Empty in a new study.
-    evaluations : dict of int to Evaluation
-        What is stored, by place in the history.
-    under_way : int or None
-        The place whose point a run of this study was evaluating when its process died.
+    parameters : dict
+        Values of the upper variables by name; inactive ones (``ActiveWhen``) are left out.
+    state : State
+        What became of it.
+    values : tuple of float
+        The upper objectives in the user's senses; empty where there is no answer.
+    constraints : tuple of float
+        At most 0 where they hold.
+    ended, seconds : float
+        When it was over, as ``time.time()`` gives it, and how long it took.
+    notes : dict
+        For people: the followers' answer, why it failed. Optuna's user attributes.
+    record : dict, optional
+        For a search that goes on; None in the trial of somebody else.
+    reports : dict of int to float
+        What was reported before the end, by step.
+    number : int, optional
+        Its place in the study, of a stored one; of one that is written, the waiting trial that it is the end of.
     """
 
-    identity: Mapping[str, str]
-    evaluations: Mapping[int, Evaluation]
+    parameters: dict[str, Any]
+    state: State = State.COMPLETE
+    values: tuple[float, ...] = ()
+    constraints: tuple[float, ...] = ()
+    ended: float = 0.0
+    seconds: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] | None = None
+    reports: dict[int, float] = field(default_factory=dict)
+    number: int | None = None
+
+
+class Kept(ABC):
+    """One study at a storage, there or to be made.
+
+    Attributes
+    ----------
+    name : str
+        Of the study.
+    attributes : dict
+        What this package noted of the study; empty in one that is new, or that others made.
+    under_way : int or None
+        The place that was entered last.
+    """
+
+    name: str
+    attributes: dict[str, Any]
     under_way: int | None = None
 
     @abstractmethod
-    def start(self, given: Point | None) -> Point | None:
-        """The point the stored run started from, whatever the model holds since; that given in a new study."""
+    def trials(self) -> Iterable[Trial]:
+        """All that is stored, in the order of arrival; of this package's own trials notes and record alone."""
 
     @abstractmethod
-    def begin(self, identity: Mapping[str, str], window: int) -> None:
-        """Enter a new study, or go on with the stored one.
-
-        Parameters
-        ----------
-        identity : dict of str to str
-            What this run is.
-        window : int
-            How many points this run asks for before the first of them is told.
-
-        Raises
-        ------
-        StudyError
-            If the stored run was another one; the message names the difference.
-        """
+    def create(self, maximise: Sequence[bool], dimensions: Sequence[Dimension]) -> None:
+        """Make the study where there is none; and learn what the parameters are of the trials that will be written."""
 
     @abstractmethod
-    def window(self, told: int) -> int:
-        """How many points may be out at once after so many were told."""
-
-    @abstractmethod
-    def add(self, evaluation: Evaluation) -> None:
-        """Store one outcome, for good.
-
-        Raises
-        ------
-        StudyError
-            If another run writes to the same study, or the place does not take it.
-        """
+    def note(self, attributes: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+        """Keep this package's attributes of the study, and others that people are shown."""
 
     @abstractmethod
     def enter(self, place: int | None) -> None:
-        """Note which point is about to be evaluated in this process, for the case that it kills it; None: no more."""
+        """Keep the place of the point that is about to be evaluated, None where there is none."""
+
+    @abstractmethod
+    def write(self, trials: Sequence[Trial]) -> None:
+        """Store some trials for good, in one go.
+
+        Raises
+        ------
+        StudyError
+            If another run of this package wrote to the study meanwhile, or the place does not take it.
+        """
+
+    @abstractmethod
+    def take(self, trials: Sequence[Trial]) -> None:
+        """Store trials that others evaluated; what their parameters are is told by their values."""
+
+    @abstractmethod
+    def enqueue(self, parameters: Mapping[str, Any]) -> None:
+        """Let a point wait in the study, which is there, for whoever evaluates next."""
+
+    @abstractmethod
+    def frozen(self, trial: Trial) -> Any:
+        """The ``optuna.trial.FrozenTrial`` that one is."""
+
+    @abstractmethod
+    def optuna(self) -> Any:
+        """The ``optuna.storages.BaseStorage`` that this is."""
+
+    @abstractmethod
+    def study(self) -> Any:
+        """The ``optuna.Study``, which is there, as callbacks are given it: ``stop()`` may be called on it."""
 
     @abstractmethod
     def close(self) -> None:
         """Let go of what is open."""
+
+
+class Storage(Part):
+    """Where studies are kept. A new one is a file in ``solvers/storages``, named by the scheme of its addresses."""
+
+    @abstractmethod
+    def open(self, address: Any, name: str) -> Kept:
+        """The study of a name at an address (or, of an object, in it).
+
+        Raises
+        ------
+        StudyError
+            If the place cannot be read or written, or a package is missing.
+        """

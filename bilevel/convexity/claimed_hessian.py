@@ -116,13 +116,13 @@ class ClaimedHessian:
 
     def _over_boxes(self) -> bool:
         """Branch on (x, y) until the range of the Hessian is semidefinite on every piece."""
+        if self._dented():
+            return False
         lower = ca.tril(self.matrix[self._live, self._live])
         entries = [(r, c) for r, c in zip(*lower.sparsity().get_triplet(), strict=True)]
         graph = Graph(self._x, self._y, ca.vertcat(self._function, ca.vertcat(*(lower[r, c] for r, c in entries))))
         searched = ca.vec(lower) if self.smooth else ca.vertcat(self._function, ca.vec(lower))
         used = ca.which_depends(searched, ca.vertcat(self._x, self._y))
-        if self._dented():
-            return False
         start = self._of.x_box + self._of.y_box
         count = len(self._of.x_box)
 

@@ -58,7 +58,10 @@ def not_unique(compilation: Compilation) -> dict[str, str]:
     problem = compilation.problem
     rows, _, _ = compilation.rows(problem.coupling)
     held = [square.variables for square in compilation.upper_squares]
-    outputs = ca.vertcat(compilation.upper_short, rows, *held)
+    # Of several objectives each by itself: their sum may see nothing of what they see.
+    each = [compilation.short(objective.expr, objective.name) for objective in problem.objectives]
+    held += [square.variables for square in compilation.squares] if each else []
+    outputs = ca.vertcat(compilation.upper_short, *each, rows, *held)
     ours = [
         f for f in problem.followers if f.response is None and ca.depends_on(outputs, compilation.y[f.name])
     ]  # a response function gives the one answer that it gives

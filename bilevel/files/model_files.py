@@ -128,6 +128,7 @@ def _empty_module(path: Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    module.__dict__["__bilevel_file__"] = True  # no other process can import it by its name
     return module
 
 

@@ -25,7 +25,9 @@ def scale_of(f: ca.SX, variables: ca.SX, low: Array, high: Array, own: ca.SX | N
     """The power of two that brings the derivatives of f to about one; 1 where f is neither flat nor steep.
 
     What is flat is measured by the largest derivative, what is steep by the smallest there is, so that none gets lost:
-    ``y^2 + exp(1000 y)`` is steep at some points only. Looked at are a few points, the same each time.
+    ``y^2 + exp(1000 y)`` is steep at some points only. Looked at are a few points, the same each time. And f never
+    varies by much less than one over its box: where y is measured in 1e-6 no f is flat by its derivatives, but one that
+    varies by 1e-5 lets y move as far as it likes within the tolerances of f.
 
     Parameters
     ----------
@@ -47,10 +49,20 @@ def scale_of(f: ca.SX, variables: ca.SX, low: Array, high: Array, own: ca.SX | N
     largest = values.max(axis=0, initial=0.0, where=known)
     smallest = values.min(axis=0, initial=math.inf, where=known & (values > 0.0))[largest > 0.0]
     largest = largest[largest > 0.0]
-    if not largest.size or (largest.max() >= SMALL and smallest.min() <= LARGE):
+    if not largest.size:
         return 1.0
-    size = largest.max() if largest.max() < SMALL else smallest.min()
-    return 2.0 ** round(-math.log2(float(size)))
+    scale = 1.0
+    if largest.max() < SMALL:
+        scale = _inverse(float(largest.max()))
+    elif smallest.min() > LARGE:
+        scale = _inverse(float(smallest.min()))
+    width = spread_of(f, variables, low, high).width
+    return scale if not scale * width < SMALL else _inverse(width)
+
+
+def _inverse(size: float) -> float:
+    """The power of two next to ``1 / size``."""
+    return float(2.0 ** round(-math.log2(size)))
 
 
 @dataclass(frozen=True)

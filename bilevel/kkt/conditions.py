@@ -52,6 +52,7 @@ from bilevel.kkt.given_bounds import sides_given
 from bilevel.kkt.lifting import lift_above, lift_maxima
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.duals import Duals
+from bilevel.language.lower_level import LowerLevel
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier
 from bilevel.reading.piecewise import settle
@@ -300,6 +301,8 @@ def apply_conditions(
             follower.block.reclassify_component_type(duals, pyo.Block)
         component = follower.block.parent_component()
         component.parent_block().reclassify_component_type(component, pyo.Block)
+    for aside in list(problem.model.component_data_objects(LowerLevel, active=True, descend_into=True)):
+        aside.deactivate()  # asked once, at the answer, and by nobody before
     if lift:
         lift_above(problem, block)
         lift_maxima(problem.model, block)

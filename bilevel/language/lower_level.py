@@ -10,14 +10,63 @@ In the notation of Dempe (2002), *Foundations of Bilevel Programming*, eq. (1.1)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyomo.core.base.block import Block, BlockData
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.global_set import UnindexedComponent_index
 
+from bilevel.errors import ModelError
+
 ResponseFunction = Callable[..., Mapping[str, Any]]
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call of a response function may take.
+
+    Attributes
+    ----------
+    seconds : float or None
+        After which it is ended.
+    memory : int or None
+        Bytes of its process.
+    isolated : bool
+        Whether it is called in a process of its own, without which neither can be promised.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+    isolated: bool = False
+
+    @classmethod
+    def read(cls, seconds: float | None, memory: int | str | None, isolate: bool | None) -> Limits:
+        """What a user asks for; a limit isolates.
+
+        Raises
+        ------
+        ModelError
+            If a limit is none, or stands beside ``isolate=False``.
+        """
+        limited = seconds is not None or memory is not None
+        if limited and isolate is False:
+            raise ModelError("isolate=False: only a process of its own can be ended at a limit; leave isolate out")
+        if seconds is not None and not float(seconds) > 0.0:
+            raise ModelError(f"time_limit={seconds!r}: seconds above 0 are needed")
+        return cls(None if seconds is None else float(seconds), _bytes(memory), bool(isolate) or limited)
+
+
+def _bytes(memory: int | str | None) -> int | None:
+    if memory is None:
+        return None
+    found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)B?\s*", str(memory), re.IGNORECASE)
+    if found is None or not float(found[1]) > 0.0:
+        raise ModelError(f"memory_limit={memory!r}: bytes above 0 are needed, or a text such as '2 GB'")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 class LowerLevelData(BlockData):
@@ -28,6 +77,12 @@ class LowerLevelData(BlockData):
         """The function that gives this follower's answer, or None where an optimization problem does."""
         function: ResponseFunction | None = self.parent_component()._response
         return function
+
+    @property
+    def limits(self) -> Limits:
+        """What one call of that function may take."""
+        limits: Limits = self.parent_component()._limits
+        return limits
 
 
 @ModelComponentFactory.register("A follower: an optimization problem inside another.")
@@ -47,6 +102,14 @@ class LowerLevel(Block):
         mapping over its index. For an indexed family the function is called as ``function(x, index)``. Where it takes
         one argument more, or one called ``trial``, that is the evaluation it is called in: it has
         ``report(value, step)``, ``should_prune()`` and ``seed`` (:mod:`bilevel.language.trials.trial`).
+    time_limit : float, optional
+        Seconds that one call of the function may take; then it is ended, with all that it started: a failed point.
+    memory_limit : int or str, optional
+        Bytes that its process may use, or a text such as ``"2 GB"`` (Linux; elsewhere its addresses are counted).
+    isolate : bool, optional
+        Call the function in a process of its own, kept from call to call, so that a hang, a fault, ``os.abort`` or a
+        leak costs one point. So it is wherever there is a limit. Otherwise the function runs within the search: what it
+        raises is still a failed point, but nothing can end it in the midst of a library.
     **kwargs
         Whatever ``Block`` takes.
 
@@ -77,6 +140,7 @@ class LowerLevel(Block):
     """
 
     _ComponentDataClass = LowerLevelData
+    _limits = Limits()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """A scalar component without index sets, else an indexed one."""
@@ -86,10 +150,23 @@ class LowerLevel(Block):
             return ScalarLowerLevel.__new__(ScalarLowerLevel)
         return IndexedLowerLevel.__new__(IndexedLowerLevel)
 
-    def __init__(self, *args: Any, response: ResponseFunction | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        response: ResponseFunction | None = None,
+        time_limit: float | None = None,
+        memory_limit: int | str | None = None,
+        isolate: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         if response is not None and not callable(response):
             raise TypeError(f"LowerLevel(response=...) takes a function, not {type(response).__name__}")
+        asked = Limits.read(time_limit, memory_limit, isolate)
+        if response is None and asked != Limits():
+            raise ModelError("time_limit, memory_limit and isolate are for a follower that is a function: response=...")
         self._response = response
+        if asked != Limits():
+            self._limits = asked
         kwargs.setdefault("ctype", LowerLevel)
         Block.__init__(self, *args, **kwargs)
 

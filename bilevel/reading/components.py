@@ -83,3 +83,8 @@ def refuse_nested(block: Any) -> None:
 def called(model: Any) -> str:
     """The model's name, where it was given one: Pyomo calls the others "unknown"."""
     return "the model" if model.name == "unknown" else str(model.name)
+
+
+def objectives_above(model: BlockData) -> list[Any]:
+    """The active objectives of the upper level."""
+    return list(model.component_data_objects(pyo.Objective, active=True, descend_into=True))

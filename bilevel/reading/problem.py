@@ -6,6 +6,7 @@ component plays which part.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from bilevel.language.domains import Allowed, allowed_on, give
 from bilevel.language.duals import BLOCK as DUALS
 from bilevel.language.lower_level import LowerLevel
 from bilevel.language.trials.once import reported_of
-from bilevel.reading.components import called, refuse_nested, refuse_unknown_components, within
+from bilevel.reading.components import called, objectives_above, refuse_nested, refuse_unknown_components, within
 from bilevel.reading.criterion import criterion_of
 from bilevel.reading.follower import Follower
 from bilevel.reading.multipliers import Multiplier, multipliers_above
@@ -30,6 +31,8 @@ from bilevel.reading.piecewise import ends_within, lifted
 from bilevel.reading.plain.foreign_components import truth_values
 from bilevel.reading.plain.preparing import insist_on_a_value, plain
 from bilevel.reading.structure import refuse_entangled
+
+SEVERAL = "bilevel_several"  # the block with the objective that stands for several (bilevel.reading.several)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Problem:
         Which upper variables matter where.
     source : ConcreteModel
         The user's own model, which takes the answer.
+    objectives : tuple of ObjectiveData
+        The several for which ``objective`` stands (:mod:`bilevel.reading.several.objectives`); mostly empty.
     """
 
     model: Any
@@ -70,6 +75,19 @@ class Problem:
     multipliers: tuple[Multiplier, ...] = ()
     conditions: tuple[ActiveWhen, ...] = ()
     source: Any = None
+    objectives: tuple[Any, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Who decides what, as a table, for notebooks."""
+        rows = [("leader", self.objective.name, self.variables)]
+        rows += [
+            (f.name, "a function" if f.objective is None else f.objective.name, f.variables) for f in self.followers
+        ]
+        cells = "".join(
+            f"<tr><td>{html.escape(who)}</td><td>{html.escape(aim)}</td><td>{len(variables)}</td></tr>"
+            for who, aim, variables in rows
+        )
+        return f"<table><tr><th>level</th><th>objective</th><th>variables</th></tr>{cells}</table>"
 
     @classmethod
     def read(cls, model: Any, attitude: str | None = None) -> Problem:
@@ -104,9 +122,7 @@ class Problem:
         blocks = [block for block in blocks if all(block is not other for other in once)] or blocks
         for block in blocks:
             refuse_nested(block)
-        objective = _only_objective(
-            model, "the upper level", model.component_data_objects(pyo.Objective, active=True, descend_into=True)
-        )
+        objective = _only_objective(model, "the upper level", objectives_above(model))
         constraints = tuple(model.component_data_objects(pyo.Constraint, active=True, descend_into=True))
         upper = mentioned([objective.expr, *(c.body for c in constraints)])
         allowed = tuple(allowed_on(model))
@@ -120,7 +136,8 @@ class Problem:
         variables = _upper_variables(model, followers, upper, allowed, conditions)
         meant = Attitude.OPTIMISTIC if attitude is None else Attitude(attitude)
         problem = cls(
-            model, variables, objective, constraints, allowed, followers, meant, multipliers, conditions, source
+            *(model, variables, objective, constraints, allowed, followers, meant, multipliers, conditions, source),
+            _several(model),
         )
         problem._refuse_strangers(upper)
         for var in (*problem.variables, *problem.lower_variables):
@@ -168,6 +185,11 @@ class Problem:
             binary = self.model.find_component(theirs).get_associated_binary()
             if binary is not None and binary.value is not None and not theirs.fixed:
                 theirs.set_value(bool(round(binary.value)), skip_validation=True)
+
+    @property
+    def seeks_front(self) -> bool:
+        """Whether a search is to learn from all ``objectives`` at once, and not from the one that stands for them."""
+        return bool(self.objectives) and bool(self.model.component(SEVERAL).at_once)
 
     @property
     def sense(self) -> int:
@@ -251,12 +273,19 @@ def _only_objective(model: Any, place: str, objectives: Iterable[Any]) -> Any:
         raise ModelError(f"{place} of {called(model)} has no active Objective; add one")
     if len(found) > 1:
         names = ", ".join(o.name for o in found)
+        front = ", or ask bilevel.solve for their front" if place == "the upper level" else ""
         raise ModelError(
-            f"{place} of {called(model)} has {len(found)} active Objectives ({names}); deactivate all but one"
+            f"{place} of {called(model)} has {len(found)} active Objectives ({names}); deactivate all but one{front}"
         )
     if found[0].expr is None:
         raise ModelError(f"the Objective {found[0].name} has no expression")
     return found[0]
+
+
+def _several(model: Any) -> tuple[Any, ...]:
+    """The objectives for which the model's one objective stands."""
+    block = model.component(SEVERAL)
+    return () if block is None else tuple(model.find_component(name) for name in block.names)
 
 
 def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:

@@ -14,6 +14,7 @@ from bilevel.deadline import Deadline, current, limited
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Answers, ClosedForm, Status
 from bilevel.programs.program import Program
+from bilevel.programs.units.scaled_program import ScaledProgram, scaled
 
 _GLOBAL_SHARE = 0.5  # of the time that is left
 _SHARPENING = 5.0  # seconds for a lower level solved to more digits
@@ -42,6 +43,22 @@ def gains_from_a_start(program: Program) -> bool:
     return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
 
 
+class _InUnits(Solver):
+    """An engine that is given a program in units of its own."""
+
+    def __init__(self, scaled_program: ScaledProgram, engine: Engine) -> None:
+        self._scaled, self._inner = scaled_program, engine.prepare(scaled_program.program)
+        self.uses = self._inner.uses
+
+    def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
+        self._inner.gap = self.gap
+        return self._scaled.outwards(self._inner(parameters, self._scaled.inwards(start), time_limit))
+
+    def many(self, parameters: Array) -> Answers | None:
+        answers = self._inner.many(parameters)
+        return None if answers is None else self._scaled.all_outwards(answers)
+
+
 class Answering(Solver):
     """Solves a program with the engine that suits it best, or the next where that one refuses or fails at a point.
 
@@ -64,7 +81,7 @@ class Answering(Solver):
     """
 
     def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
-        self.program, self._avoid = program, avoid
+        self.program, self._avoid, self._scaled = program, avoid, scaled(program)
         special = specialist(program)
         self._special = special is not None and special not in avoid
         self.first = special if special is not None and self._special else self.engines[0]
@@ -74,7 +91,7 @@ class Answering(Solver):
 
     @cached_property
     def _ranked(self) -> list[tuple[float, str]]:
-        ranked = ranked_engines(self.program)
+        ranked = ranked_engines(self.program if self._scaled is None else self._scaled.program)
         if not ranked and self.program.losses:
             raise RefusedError(
                 f"{self.program.name} holds {self.program.losses[0].name}, which newton takes only where all is proved"
@@ -119,7 +136,9 @@ class Answering(Solver):
 
     def _solver(self, name: str) -> Solver:
         if name not in self._solvers:
-            self._solvers[name] = registry.get(Engine, name)().prepare(self.program)
+            engine = registry.get(Engine, name)()
+            units = None if engine.specialises else self._scaled  # special ones have units of their own
+            self._solvers[name] = engine.prepare(self.program) if units is None else _InUnits(units, engine)
         return self._solvers[name]
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:

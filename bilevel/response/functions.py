@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from bilevel.deadline import OutOfTime
-from bilevel.errors import ModelError
+from bilevel.errors import ModelError, OptionError
 from bilevel.language.trials.argument import trial_argument
+from bilevel.language.trials.handing import WithTrial
 from bilevel.language.trials.trial import current, is_pruned
 from bilevel.programs.answer import Answer, Status
 from bilevel.reading.follower import Follower
 from bilevel.response.answer_shape import AnswerShape
+from bilevel.response.isolation.trials import tried
+from bilevel.response.isolation.warm import called
 
 
 class FunctionAnswering:
@@ -23,8 +26,10 @@ class FunctionAnswering:
             raise ModelError(f"{follower.name} has no response function")
         self._follower = follower
         self._function = follower.response
+        self._limits = follower.block.limits
         self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
         self._trial = trial_argument(self._function, self._index is not None)
+        self._there = WithTrial(self._function, self._trial or "")
         self._shape = AnswerShape(follower)
 
     def __call__(self, upper: dict[str, Any]) -> Answer:
@@ -34,10 +39,15 @@ class FunctionAnswering:
         ------
         AnswerError
             If its answer is of another shape than the follower's variables.
+        OptionError
+            If it is to be isolated and cannot travel.
         """
+        arguments = (upper,) if self._index is None else (upper, self._index)
         try:
-            reply = self._asked(upper)
-        except (KeyboardInterrupt, OutOfTime):
+            reply = self._isolated(arguments) if self._limits.isolated else self._asked(arguments)
+            if isinstance(reply, Answer):
+                return reply
+        except (KeyboardInterrupt, OutOfTime, OptionError):
             raise
         except BaseException as error:  # SystemExit too: a script that leaves its process means its own, not the search
             status = Status.PRUNED if is_pruned(error) else Status.FAILED
@@ -50,8 +60,17 @@ class FunctionAnswering:
             return Answer(Status.FAILED, y, message=message)
         return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
 
-    def _asked(self, upper: dict[str, Any]) -> Any:
-        arguments = (upper,) if self._index is None else (upper, self._index)
+    def _isolated(self, arguments: tuple[Any, ...]) -> Any:
+        """What the function gave in its own process, or the answer that it failed or was pruned."""
+        if self._trial is None:
+            kind, found = called(self._function, self._limits, arguments)
+        else:
+            kind, found = tried(self._there, self._limits, arguments, current())
+        if kind == "answer":
+            return found
+        return Answer(Status.PRUNED if kind == "pruned" else Status.FAILED, message=found)
+
+    def _asked(self, arguments: tuple[Any, ...]) -> Any:
         if self._trial is None:
             return self._function(*arguments)
         if not self._trial:

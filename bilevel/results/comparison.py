@@ -17,6 +17,8 @@ from bilevel.results.result import Result
 from bilevel.results.text import as_text, comparison_report, in_notebook
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from bilevel.results.plots.incumbents import Figure
 
 
@@ -27,12 +29,24 @@ class Comparison(Ranking[Result]):
         """Draw the incumbents against the evaluations; the file's ending says the format (``.png``, ``.pdf``, ...)."""
         return plot_comparison(self.results, path)
 
-    def report(self, path: str | Path) -> None:
-        """Write all that was found as one HTML page, pictures included, that needs nothing else."""
-        Path(path).write_text(comparison_page(self), encoding="utf-8")
+    def told(self, asked: str = "") -> RenderableType:
+        """The report for a terminal, under a line that says what was asked."""
+        return comparison_report(self, asked)
+
+    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
+        """Write all that was found as one HTML page, pictures included, that needs nothing else.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write.
+        asked, command : str
+            What was asked, in one line, and what to type to have it again.
+        """
+        Path(path).write_text(comparison_page(self, asked, command), encoding="utf-8")
 
     def __str__(self) -> str:
-        return as_text(comparison_report(self))
+        return as_text(self.told())
 
     def _repr_html_(self) -> str:
         return in_notebook(str(self))

@@ -7,9 +7,9 @@ Abstract, in words that are never better than what was proved. Text, page and pi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.results.as_json import AsJson
@@ -99,6 +99,29 @@ class Outcome(AsJson):
     conditions: tuple[Condition, ...] = field(default=(), repr=False)
     refused: bool = False
 
+    _apart: ClassVar[tuple[str, ...]] = ("history", "space", "conditions")
+
+    @property
+    def pictures(self) -> Mapping[str, Callable[[Any], None]]:
+        """What the model brings to be drawn, by name: each draws on a matplotlib figure."""
+        return {}
+
+    def near(self, within: float = 0.01) -> list[Evaluation]:
+        """The feasible points of the history whose F is within a share of the best one's, the best first.
+
+        Many points may fit about as well: what differs between them is not known from the data.
+
+        Parameters
+        ----------
+        within : float
+            A share of ``max(|F|, 1e-12)`` at the best point of the history.
+        """
+        points = sorted((e for e in self.history if e.feasible), key=lambda e: e.cost)
+        if not points:
+            return []
+        most = points[0].cost + within * max(abs(points[0].upper_objective), 1e-12)
+        return [e for e in points if e.cost <= most]
+
     @property
     def failures(self) -> dict[str, int]:
         """How many points of the history have no answer, by reason, the commonest first."""
@@ -111,7 +134,7 @@ class Outcome(AsJson):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names, ``failures`` and ``saved``; numbers that are not finite become None."""
-        own = [name for name in self.__dataclass_fields__ if name not in ("history", "space", "conditions")]
+        own = [name for name in self.__dataclass_fields__ if name not in self._apart]
         plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["failures"] = self.failures
@@ -119,7 +142,7 @@ class Outcome(AsJson):
         plain["history"] = [evaluation.to_dict() for evaluation in self.history]
         plain["space"] = [asdict(dimension) for dimension in self.space]
         plain["conditions"] = [{**asdict(condition), "when": sorted(condition.when)} for condition in self.conditions]
-        cleaned: dict[str, Any] = _finite(plain)
+        cleaned: dict[str, Any] = finite(plain)
         return cleaned
 
     def to_frame(self) -> DataFrame:
@@ -193,18 +216,19 @@ class Ranking(AsJson, Generic[R]):
         """A pandas ``DataFrame`` with a row per method (needs pandas)."""
         import pandas
 
-        left_out = ("upper", "lower", "history", "notes", "failures")
+        left_out = ("upper", "lower", "history", "notes", "failures", "front", "senses")
         rows = [{k: v for k, v in row.items() if k not in left_out} for row in self.to_dict()["results"]]
         return pandas.DataFrame(rows)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(map(_finite, value)) if isinstance(value, tuple) else list(map(_finite, value))
+        return tuple(map(finite, value)) if isinstance(value, tuple) else list(map(finite, value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if hasattr(value, "item"):
-        return _finite(value.item())
+        return finite(value.item())
     return value

@@ -19,6 +19,7 @@ from bilevel.contracts.finding import Verdict
 from bilevel.results.outcome import Outcome, Ranking
 from bilevel.results.plots.comparison import plot_comparison
 from bilevel.results.plots.incumbents import as_png
+from bilevel.results.plots.own import plot_own
 from bilevel.results.plots.slices import plot_result
 from bilevel.results.points_table import SORTING, points_table
 from bilevel.results.text import (
@@ -65,20 +66,21 @@ def result_page(result: Outcome, asked: str = "", command: str = "") -> str:
     command : str
         What to type to have it again.
     """
-    return _page(asked or f"{result.method}: {result.verdict}", [*_body(result), _again(command)])
+    return page_of(asked or f"{result.method}: {result.verdict}", [*_body(result), again(command)])
 
 
 def comparison_page(comparison: Ranking[Any], asked: str = "", command: str = "") -> str:
     """The page on a comparison: its table, its picture, and what each method found; arguments as above."""
-    parts = [_table(comparison), _list(footnotes(comparison))]
+    parts = [_table(comparison), as_list(footnotes(comparison))]
     if any(result.history or result.verdict.holds_a_point for result in comparison.results):
-        parts.append(_picture(plot_comparison(comparison.results)))
+        parts.append(picture(plot_comparison(comparison.results)))
     for result in comparison.results:
         parts += [f"<h2>{escape(result.method)}</h2>", *_body(result)]
-    return _page(asked or "Comparison", [*parts, _again(command)])
+    return page_of(asked or "Comparison", [*parts, again(command)])
 
 
-def _page(title: str, parts: Iterable[str]) -> str:
+def page_of(title: str, parts: Iterable[str]) -> str:
+    """A whole page."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style><script>{SORTING}</script>'
     body = "\n".join(filter(None, [f"<h1>{escape(title)}</h1>", *parts]))
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
@@ -86,25 +88,29 @@ def _page(title: str, parts: Iterable[str]) -> str:
 
 def _body(result: Outcome) -> Iterator[str]:
     """What one method found."""
-    yield f"<p>{_verdict(result)}: {escape(meaning_of(result))}</p>"
-    yield _pairs(facts_of(result))
+    yield f"<p>{verdict_span(result)}: {escape(meaning_of(result))}</p>"
+    yield pairs_table(facts_of(result))
     yield from _values("Upper variables", result.upper, UPPER_SHOWN)
     yield from _values("Lower variables", result.lower, LOWER_SHOWN)
     if result.notes:
-        yield f"<h3>Notes</h3>{_list(result.notes)}"
-    reasons = _reasons(result)
+        yield f"<h3>Notes</h3>{as_list(result.notes)}"
+    reasons = reasons_list(result)
     if reasons:
-        yield f"<h3>Points without an answer, or infeasible</h3>{_list(reasons)}"
+        yield f"<h3>Points without an answer, or infeasible</h3>{as_list(reasons)}"
+    for name in result.pictures:
+        yield f"<h3>{escape(name.capitalize())}</h3>{picture(plot_own(result, name), name)}"
     if len(result.history) > 1:
-        yield _picture(plot_result(result))
+        yield picture(plot_result(result))
         yield points_table(result.history)
 
 
-def _verdict(result: Outcome) -> str:
+def verdict_span(result: Outcome) -> str:
+    """The verdict in its colour."""
     return f'<span class="verdict {_COLOUR.get(result.verdict, "none")}">{verdict_word(result)}</span>'
 
 
-def _pairs(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
+def pairs_table(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
+    """Names and values."""
     rows = (f"<tr><th>{escape(name)}</th><td{kind}>{escape(value)}</td></tr>" for name, value in pairs)
     return f"<table>{''.join(rows)}</table>"
 
@@ -112,16 +118,17 @@ def _pairs(pairs: Iterable[tuple[str, str]], kind: str = "") -> str:
 def _values(title: str, values: Mapping[str, Any], limit: int) -> Iterator[str]:
     """Names and values, folded where there are many."""
     if values:
-        table = _pairs(((name, value_text(among(values, v))) for name, v in values.items()), ' class="number"')
+        table = pairs_table(((name, value_text(among(values, v))) for name, v in values.items()), ' class="number"')
         opened = " open" if len(values) <= limit else ""
         yield f"<details{opened}><summary>{title} ({len(values)})</summary>{table}</details>"
 
 
-def _list(lines: Iterable[str]) -> str:
+def as_list(lines: Iterable[str]) -> str:
+    """Lines as a list."""
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def _reasons(result: Outcome) -> list[str]:
+def reasons_list(result: Outcome) -> list[str]:
     """Why points of the history are no candidates, the commonest reasons first."""
     lost = [e for e in result.history if not e.feasible]
     reasons = Counter("an upper constraint is broken" if e.answered else e.message or str(e.status) for e in lost)
@@ -137,15 +144,16 @@ def _table(comparison: Ranking[Any]) -> str:
     for result in comparison.results:
         cells = cells_of(comparison, result)
         numbers = "".join(f'<td class="number">{escape(str(cells[name]))}</td>' for name in COLUMNS)
-        rows.append(f"<tr><td>{escape(result.method)}</td><td>{_verdict(result)}</td>{numbers}</tr>")
+        rows.append(f"<tr><td>{escape(result.method)}</td><td>{verdict_span(result)}</td>{numbers}</tr>")
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
-def _picture(figure: Any) -> str:
-    return f'<p><img alt="the run" src="data:image/png;base64,{base64.b64encode(as_png(figure)).decode()}"></p>'
+def picture(figure: Any, shown: str = "the run") -> str:
+    """A figure, in the page itself."""
+    return f'<p><img alt="{escape(shown)}" src="data:image/png;base64,{base64.b64encode(as_png(figure)).decode()}"></p>'
 
 
-def _again(command: str) -> str:
+def again(command: str) -> str:
     """How to have it again: the command, and the versions it was run with."""
     known = [f"{name} {version}" for name, version in map(_version, _LIBRARIES) if version]
     versions = ", ".join([f"bilevel {__version__}", f"Python {platform.python_version()}", *known])

@@ -31,15 +31,26 @@ function sortBy(head) {
 def points_table(history: Sequence[Evaluation]) -> str:
     """The table, folded."""
     names = list(dict.fromkeys(name for e in history for name in e.upper))
-    heads = ["#", *names, "F", "what became of it"]
-    head = "".join(f'<th class="sorts" onclick="sortBy(this)">{escape(name)}</th>' for name in heads)
-    rows = []
-    for k, e in enumerate(history[:MOST], start=1):
-        cells = [_cell(k), *(_cell(e.upper.get(name)) for name in names), _cell(e.upper_objective)]
-        rows.append(f"<tr>{''.join(cells)}<td>{escape(_became(e))}</td></tr>")
+    rows = [
+        [
+            cell(k),
+            *(cell(e.upper.get(name)) for name in names),
+            cell(e.upper_objective),
+            f"<td>{escape(_became(e))}</td>",
+        ]
+        for k, e in enumerate(history[:MOST], start=1)
+    ]
     more = f", the first {MOST} are listed" if len(history) > MOST else ""
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'<details><summary>Points tried ({len(history)}{more})</summary><div class="wide">{table}</div></details>'
+    table = sortable(["#", *names, "F", "what became of it"], rows)
+    return f"<details><summary>Points tried ({len(history)}{more})</summary>{table}</details>"
+
+
+def sortable(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that a click on a head sorts."""
+    head = "".join(f'<th class="sorts" onclick="sortBy(this)">{escape(name)}</th>' for name in heads)
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
 
 
 def _became(evaluation: Evaluation) -> str:
@@ -54,7 +65,8 @@ def _last_step(evaluation: Evaluation) -> float | None:
     return evaluation.reports[-1][0] if evaluation.reports else None
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A number that sorts as one, or a text."""
     plain = isinstance(value, (str, bool)) or not hasattr(value, "__float__") or value != value
     key = "" if plain else f' data-v="{float(value)!r}"'
     return f'<td class="number"{key}>{escape(number(value))}</td>'

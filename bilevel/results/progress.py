@@ -59,6 +59,11 @@ class ProgressLine(Observer):
         self._seen = len(archive)
         self._update(evaluations=len(archive), incumbent=incumbent, failed=self._failed)
 
+    def at_work(self, busy: int, workers: int) -> None:
+        """Note who is idle."""
+        if workers > 1:
+            self._update(busy=f"{busy}/{workers} busy")
+
     def bounded(self, incumbent: float | None, bound: float | None) -> None:
         """Note the two sides of the gap."""
         self._update(incumbent=incumbent, bound=bound)
@@ -80,7 +85,7 @@ class ProgressLine(Observer):
 
 
 class _State(ProgressColumn):
-    """``gp  34/60 evaluations  2 failed  F 0.123  12 s, about 9 s left``."""
+    """``gp  34/60 evaluations  2 failed  F 0.123  2/2 busy  2.8 a second  12 s, about 9 s left``."""
 
     def __init__(self, method: str, settings: Settings) -> None:
         super().__init__()
@@ -97,6 +102,8 @@ class _State(ProgressColumn):
         for name, key in (("F", "incumbent"), ("bound", "bound")):
             if task.fields.get(key) is not None:
                 parts.append(f"{name} {number(task.fields[key])}")
+        parts += [task.fields["busy"]] if task.fields.get("busy") else []
+        parts += [f"{count / elapsed:.3g} a second"] if count > 1 and elapsed > 1.0 else []
         left = self._left(count, elapsed)
         parts.append(f"{elapsed:.0f} s" + ("" if left is None else f", about {left:.0f} s left"))
         return Text("  ".join(parts), no_wrap=True, overflow="ellipsis")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bilevel.errors import ModelError
 from bilevel.results.outcome import Outcome
 from bilevel.results.page import result_page
+from bilevel.results.plots.own import plot_own
 from bilevel.results.plots.slices import plot_result
 from bilevel.results.text import as_text, in_notebook, result_report
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from rich.console import RenderableType
 
+    from bilevel.results.fronts.front import FrontPoint
     from bilevel.results.plots.incumbents import Figure
 
 
@@ -33,11 +37,33 @@ class Result(Outcome):
     (0.0, 0.0)
     """
 
-    _reader: Callable[[Any], Any] | None = None
+    front: Sequence[FrontPoint] = ()
+    """The nondominated points where the model has several objectives."""
 
-    def read_by(self, reader: Callable[[Any], Any]) -> None:
-        """Take what reads components of the model at the answer."""
-        self._reader = reader
+    front_gap: float | None = None
+    """What is proved of how much of that front may be missing."""
+
+    _reader: Callable[[Any], Any] | None = None
+    _drawn_for: Any = None
+
+    @property
+    def hypervolume(self) -> float | None:
+        """Of the front; None of a single objective."""
+        return None
+
+    def read_by(self, reader: Callable[[Any], Any], model: Any = None) -> None:
+        """Take what reads components of the model at the answer, and the model, which may bring pictures."""
+        self._reader, self._drawn_for = reader, model
+
+    @property
+    def pictures(self) -> Mapping[str, Callable[[Any], None]]:
+        """The model's own, by name."""
+        brought = getattr(self._drawn_for, "pictures", None)
+        if not isinstance(brought, Mapping):
+            return {}
+        return {
+            name: partial(draw, result=self, model=self._drawn_for) for name, draw in brought.items() if callable(draw)
+        }
 
     def __getitem__(self, what: Any) -> Any:
         return self.value(what)
@@ -75,19 +101,30 @@ class Result(Outcome):
         return pandas.DataFrame({name: pandas.Series(value) for name, value in whole.items()})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_reader"}  # it holds the model
+        return {
+            name: value for name, value in self.__dict__.items() if name not in ("_reader", "_drawn_for")
+        }  # it holds the model
+
+    def told(self, asked: str = "") -> RenderableType:
+        """The report for a terminal, under a line that says what was asked."""
+        return result_report(self, asked)
 
     def __str__(self) -> str:
-        return as_text(result_report(self))
+        return as_text(self.told())
 
     def _repr_html_(self) -> str:
         return in_notebook(str(self))
 
-    def plot(self, path: str | Path | None = None, known: float | None = None) -> Figure:
+    def plot(
+        self, what: str | Path | None = None, path: str | Path | None = None, known: float | None = None
+    ) -> Figure:
         """Draw the run: the incumbent, the surrogate with its uncertainty, which variables matter, slices.
 
         Parameters
         ----------
+        what : str, optional
+            The name of a picture that the model brings (``result.pictures``), to be drawn instead; anything else is the
+            path.
         path : str or Path, optional
             Where to write; the ending says the format (``.png``, ``.pdf``, ``.svg``).
         known : float, optional
@@ -98,8 +135,20 @@ class Result(Outcome):
         Figure
             Made without pyplot.
         """
-        return plot_result(self, path, known)
+        if isinstance(what, str) and (what in self.pictures or path is not None):
+            return plot_own(self, what, path)
+        if isinstance(what, str) and "." not in what:
+            return plot_own(self, what)  # which says what there is
+        return plot_result(self, path if what is None else what, known)
 
-    def report(self, path: str | Path) -> None:
-        """Write all that was found as one HTML page, pictures included, that needs nothing else."""
-        Path(path).write_text(result_page(self), encoding="utf-8")
+    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
+        """Write all that was found as one HTML page, pictures included, that needs nothing else.
+
+        Parameters
+        ----------
+        path : str or Path
+            Where to write.
+        asked, command : str
+            What was asked, in one line, and what to type to have it again.
+        """
+        Path(path).write_text(result_page(self, asked, command), encoding="utf-8")

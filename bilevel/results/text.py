@@ -40,7 +40,7 @@ _MEANING = {
     Verdict.UNBOUNDED: "Proved: F has no finite optimum.",
     Verdict.FAILED: "Nothing was found that could be verified; the notes say why.",
 }
-_STOPPED = {
+STOPPED = {
     Termination.OPTIMALITY: "the method reached its own test of optimality",
     Termination.BUDGET: "the evaluations were used up; --budget gives more",
     Termination.TIME_LIMIT: "the time was used up; --time-limit gives more",
@@ -85,7 +85,8 @@ def verdict_word(result: Outcome) -> str:
     return "refused" if result.refused else str(result.verdict)
 
 
-def _verdict(result: Outcome) -> Text:
+def verdict_text(result: Outcome) -> Text:
+    """The same in its colour."""
     return Text(verdict_word(result), _STYLE.get(result.verdict, "bold red"))
 
 
@@ -99,7 +100,7 @@ def result_report(result: Outcome, asked: str = "") -> RenderableType:
     asked : str
         What was asked: the model, the method and its settings, in one line.
     """
-    facts = _grid()
+    facts = two_columns()
     _verdict_row(facts, result)
     for name, value in facts_of(result):
         facts.add_row(name, Text(value, "bold" if name == "F" else ""))
@@ -107,11 +108,11 @@ def result_report(result: Outcome, asked: str = "") -> RenderableType:
     parts += [facts]
     for title, values, limit in (("upper", result.upper, UPPER_SHOWN), ("lower", result.lower, LOWER_SHOWN)):
         parts += ["", *_values(f"{title} variables", values, limit)] if values else []
-    parts += ["", *_listed("notes", result.notes)] if result.notes else []
+    parts += ["", *listed("notes", result.notes)] if result.notes else []
     return Group(*parts)
 
 
-def _grid(justify: JustifyMethod = "left") -> Table:
+def two_columns(justify: JustifyMethod = "left") -> Table:
     """Two columns: what it is, and its value."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="dim", overflow="fold")
@@ -124,7 +125,7 @@ def _indented(grid: Table) -> Padding:
 
 
 def _verdict_row(facts: Table, result: Outcome) -> None:
-    facts.add_row("verdict", _verdict(result))
+    facts.add_row("verdict", verdict_text(result))
     facts.add_row("", meaning_of(result))
 
 
@@ -139,7 +140,7 @@ def meaning_of(result: Outcome) -> str:
 
 def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
     """Names and values of all that a result says in a number or a word, those that are known."""
-    yield "stopped", f"{result.termination}: {_STOPPED[result.termination]}"
+    yield "stopped", f"{result.termination}: {STOPPED[result.termination]}"
     if result.upper_objective is not None:
         error = result.standard_error
         yield "F", number(result.upper_objective) + ("" if error is None else f"   (standard error {_small(error)})")
@@ -155,6 +156,11 @@ def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
     if result.upper_violation is not None:
         yield "violations", f"upper {_small(result.upper_violation)}, lower {_small(result.lower_violation)}"
     yield "convexity", f"of the lower level: {result.convexity}"
+    yield from effort_of(result)
+
+
+def effort_of(result: Outcome) -> Iterator[tuple[str, str]]:
+    """What it took."""
     yield "evaluations", number(result.evaluations)
     failures = result.failures
     if failures:
@@ -183,7 +189,7 @@ def failed_points(failures: Mapping[str, int], tried: int) -> str:
 
 def _values(title: str, values: Mapping[str, Any], limit: int) -> list[RenderableType]:
     """Names and values, the first few where there are many."""
-    grid = _grid("right")
+    grid = two_columns("right")
     for name, value in list(values.items())[:limit]:
         grid.add_row(name, value_text(among(values, value)))
     parts: list[RenderableType] = [Text(title, "dim"), _indented(grid)]
@@ -204,8 +210,9 @@ def among(values: Mapping[str, Any], value: Any) -> Any:
     return 0 if abs(float(value)) <= tolerances.TIE * largest else value
 
 
-def _listed(title: str, lines: Sequence[str]) -> list[RenderableType]:
-    grid = _grid()
+def listed(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    """Lines under a title."""
+    grid = two_columns()
     for line in lines:
         grid.add_row("-", line)
     return [Text(title, "dim"), _indented(grid)]
@@ -214,7 +221,7 @@ def _listed(title: str, lines: Sequence[str]) -> list[RenderableType]:
 COLUMNS = ("F", "f", "bound", "distance", "bilevel gap", "evaluations", "seconds", "stopped")
 _ANSWER, _EFFORT = COLUMNS[:4], COLUMNS[4:]
 # Plain ASCII: the same on a terminal, in a file and in a pipe of any encoding.
-_LINES = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+LINES = box.Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 class _Rows:
@@ -233,7 +240,7 @@ class _Rows:
             yield self._table(_EFFORT)
 
     def _table(self, columns: Sequence[str]) -> Table:
-        table = Table(box=_LINES, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        table = Table(box=LINES, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
         table.add_column("method", no_wrap=True)
         for name in columns:
             table.add_column(name, justify="left" if name in ("verdict", "stopped") else "right", no_wrap=True)
@@ -248,7 +255,7 @@ def cells_of(comparison: Ranking[Any], result: Outcome) -> dict[str, Text | str]
     distance = comparison.distance(result)
     nearly = distance is not None and abs(distance) <= tolerances.TIE * tolerances.scale(comparison.exact or 0.0)
     return {
-        "verdict": _verdict(result),
+        "verdict": verdict_text(result),
         "F": number(result.upper_objective),
         "f": number(result.lower_objective),
         "bound": number(result.bound),
@@ -275,7 +282,7 @@ def comparison_report(comparison: Ranking[Any], asked: str = "") -> RenderableTy
     best = comparison.best
     if best is not None:
         parts += [*_values(f"upper variables of the best point ({best.method})", best.upper, LOWER_SHOWN), ""]
-    return Group(*parts, *_listed("notes", list(footnotes(comparison))))
+    return Group(*parts, *listed("notes", list(footnotes(comparison))))
 
 
 def footnotes(comparison: Ranking[Any]) -> Iterator[str]:

@@ -36,6 +36,7 @@ from bilevel.graphs.compiled import Compiled
 from bilevel.linear_algebra.sparsity import dense
 from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
+from bilevel.programs.units.scaled_program import scaled
 from bilevel.sensitivity.active_constraints import Active, Ends, basic_multipliers, inward, nonnegative
 from bilevel.sensitivity.follower_derivatives import Crossing, derivatives_of
 from bilevel.sensitivity.optimality_system import signed, stacked, system_of
@@ -64,7 +65,9 @@ class Sensitivity:
     """
 
     def __init__(self, program: Program, box: tuple[Array, Array] | None = None) -> None:
-        self._program = program
+        own, written = scaled(program), program.variables
+        self._units = None if own is None else own.units
+        self._program = program = program if own is None else own.program
         everywhere = np.full(program.parameters.numel(), np.inf)
         self._box = (-everywhere, everywhere) if box is None else box
         self._numeric = numeric = (
@@ -80,7 +83,8 @@ class Sensitivity:
         total = ca.dot(v, slope) + ca.dot(w, program.rows)
         if multiplied.numel():
             total += ca.dot(multiplied, along)
-        self.symbols, self.total = (weights, v, w, along), total
+        self.symbols, self._total = (weights, v, w, along), total
+        self.total = total if own is None else ca.substitute(total, program.variables, written / ca.DM(own.units))
         self._mixed: Compiled | None = None
         self._cross: tuple[ca.SX, ca.SX] | Crossing = (slope, weights)
         self._derivatives = derivatives_of(program, slope, weights)
@@ -110,13 +114,15 @@ class Sensitivity:
             What moving answers contribute to the functions' derivatives; and whether they are differentiable there as
             far as can be told: strict complementarity, and a system that is not singular.
         """
+        if self._units is not None:
+            y, slopes = y / self._units, slopes * self._units[:, None]
         active = self._nothing if self._free else self._active(x, y)
         if slopes.shape[1] > len(x):
             motion, regular = self._motion(x, y, active)
             return slopes.T @ motion, regular
         if self._mixed is None:
             p = self._program.parameters
-            self._mixed = Compiled([p, self._program.variables, *self.symbols], [ca.gradient(self.total, p)])
+            self._mixed = Compiled([p, self._program.variables, *self.symbols], [ca.gradient(self._total, p)])
         v, w, regular = self._system.solve(x, y, active, slopes, None)
         found = np.empty((slopes.shape[1], len(x)))
         for k in range(len(found)):
@@ -129,6 +135,8 @@ class Sensitivity:
         With them the function's derivative through y is minus that of :attr:`total` in the parameters, v and w held.
         Last, whether the point is regular.
         """
+        if self._units is not None:
+            y, slope = y / self._units, slope * self._units
         if self._free and not self._program.sparse:
             along = numeric_form(self._program).divided(x, slope) if self._numeric else None
             if along is not None:

@@ -52,6 +52,11 @@ class Evaluation:
         Their derivatives in x, one row per constraint.
     misshapen : bool
         Whether it failed because a response function's answer was of a wrong shape.
+    upper_objectives : dict of float
+        Where the leader has several objectives each of them, by name, in the user's sense; ``upper_objective`` is then
+        NaN, and ``cost`` their sum, each minimised.
+    costs : tuple of float
+        The same, minimised, in the order of the objectives.
     reports : tuple of (float, float)
         ``(step, value)`` as a response function reported them on its way, in the user's sense; or ``(fidelity, F)``.
     repeats : int
@@ -83,6 +88,8 @@ class Evaluation:
     coupling: tuple[float, ...] | None = None
     jacobian: tuple[tuple[float, ...], ...] | None = None
     misshapen: bool = False
+    upper_objectives: dict[str, float] = field(default_factory=dict)
+    costs: tuple[float, ...] = ()
     reports: tuple[tuple[float, float], ...] = ()
     repeats: int = 1
     standard_error: float = math.nan
@@ -108,8 +115,10 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and data frames."""
         plain = asdict(self)
-        for inner in ("cost", "gradient", "coupling", "jacobian", "misshapen", "estimate", "spared"):
+        for inner in ("cost", "gradient", "coupling", "jacobian", "misshapen", "costs", "estimate", "spared"):
             del plain[inner]
+        if not self.upper_objectives:
+            del plain["upper_objectives"]
         plain["status"] = str(self.status)
         plain["feasible"], plain["pruned"] = self.feasible, self.pruned
         return plain

@@ -15,6 +15,8 @@ from bilevel.language.trials.fidelity import full, is_fidelity
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category, list_values, numeric_bounds
 
+_SHOWN = 6  # members of a list in a description
+
 
 @dataclass(frozen=True)
 class Dimension:
@@ -50,6 +52,16 @@ class Dimension:
         if self.integer:
             return self.upper - self.lower + 1
         return 1.0 if self.upper == self.lower else math.inf
+
+    def describe(self) -> str:
+        """The domain in words."""
+        if self.values is None:
+            kind = (
+                "integers" if self.integer else "reals" if self.scale == "linear" else "reals, searched in logarithms"
+            )
+            return f"{kind} in [{self.lower:g}, {self.upper:g}]"
+        shown = ", ".join(map(str, self.values[:_SHOWN])) + (", ..." if len(self.values) > _SHOWN else "")
+        return f"{len(self.values)} {'categories' if self.categorical else 'values'}: {shown}"
 
     def value(self, coordinate: float) -> Any:
         """What the variable takes at a coordinate."""

@@ -7,6 +7,7 @@ integer, the value for a real. Searches see the unit box, where a sequence of K 
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -58,6 +59,12 @@ class Space:
         self._names_of_rows = [c.name for c in problem.x_only]
         self.fidelity = self._fidelity(problem.variables)
         self.start = self._initial(problem.variables)
+
+    def _repr_html_(self) -> str:
+        """The dimensions as a table, for notebooks."""
+        cells = [(d.name, d.describe()) for d in self.dimensions]
+        rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(text)}</td></tr>" for name, text in cells)
+        return f"<table><tr><th>variable</th><th>domain</th></tr>{rows}</table>"
 
     def _place(self, var: Any) -> int:
         if var.name not in self.names:

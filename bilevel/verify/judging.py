@@ -105,7 +105,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
         result.notes += flat_by_sign(compilation, x, y)
     _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
-    result.read_by(ValuesAt(problem, check))
+    result.read_by(ValuesAt(problem, check.upper, check.lower), problem.model)
     problem.leave({**check.upper, **check.lower})
     state_again(result, finding)
     return result if check.noise is None else _noisy(result, check.noise)

@@ -14,7 +14,6 @@ from bilevel.errors import ModelError
 from bilevel.expressions.translation import Translator, evaluator
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.verify.check import Check
 
 _VALUED = (pyo.Var, pyo.Param, pyo.Expression, pyo.Objective, pyo.Constraint)
 
@@ -26,15 +25,15 @@ class ValuesAt:
     ----------
     problem : Problem
         Its model is the one that was solved; fixed variables and Params have the values they have now.
-    check : Check
-        The point.
+    upper, lower : dict
+        The point, by component name; variables that nobody declared may be missing.
     """
 
-    def __init__(self, problem: Problem, check: Check) -> None:
+    def __init__(self, problem: Problem, upper: dict[str, Any], lower: dict[str, Any]) -> None:
         self._model = problem.model
-        self._words = {var.name: check.upper[var.name] for var in problem.variables if is_category(var)}
-        numbers = {id(v): check.upper[v.name] for v in problem.variables if v.name not in self._words}
-        numbers |= {id(v): check.lower[v.name] for v in problem.lower_variables}
+        self._words = {var.name: upper[var.name] for var in problem.variables if is_category(var)}
+        numbers = {id(v): upper[v.name] for v in problem.variables if v.name not in self._words}
+        numbers |= {id(v): lower[v.name] for v in problem.lower_variables if v.name in lower}
         self._evaluate: Translator = evaluator(numbers)
 
     def __call__(self, what: Any) -> Any:

@@ -109,7 +109,7 @@ def gallery() -> str:
     """The page of the models: each docstring, and above them a table of best known values."""
     models = {file.stem: file for file in sorted((ROOT / "models").glob("*.py"))}
     rows = [
-        f"| [`{name}`](#{name}) | {cell(title_of(docstring(file)))} | {best_known(file):.10g} |"
+        f"| [`{name}`](#{name}) | {cell(title_of(docstring(file)))} | {best_known(file)} |"
         for name, file in models.items()
     ]
     page = [
@@ -163,13 +163,15 @@ def docstring(file: Path) -> str:
     return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
 
-def best_known(file: Path) -> float:
-    """``KNOWN["upper_objective"]`` of a model file that is not run."""
+def best_known(file: Path) -> str:
+    """``KNOWN["upper_objective"]`` of a model file that is not run; of several objectives ``KNOWN["front"]``."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == "upper_objective":
-                    return float(ast.literal_eval(value))
+                    return f"{float(ast.literal_eval(value)):.10g}"
+                if isinstance(key, ast.Constant) and key.value == "front":
+                    return "; ".join(f"{name} {best:.6g}" for name, best in ast.literal_eval(value).items())
     raise ValueError(f"{file}: a model of the gallery says KNOWN = {{'upper_objective': ...}}")
 
 

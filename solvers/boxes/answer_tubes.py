@@ -32,11 +32,13 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.errors import RefusedError
+from bilevel.expressions.squares import Square
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.programs.program import Program
 from bilevel.solvers.boxes.hessian_below import Bends, Flags, inverses, scatter
 from bilevel.solvers.boxes.polynomial_answer import PolynomialAnswer
+from bilevel.solvers.boxes.row_models import RowModels
 
 LARGEST = 200  # variables of a follower: dense matrices for every box
 _INFLATED = 1.0 + 1e-4  # what H^-1 may be off by, were H as ill-conditioned as is allowed
@@ -101,14 +103,17 @@ class AnswerTubes:
             self._base[one[~moving], other[~moving]] = fixed[~moving, 0]
         self._places = rows[moving], columns[moving]
         weights = program.weights if program.squares else ca.SX(0, 1)
+        weights = ca.vertcat(weights, *program.loss_weights)
         self._slopes = TaylorGraph(taylor, inputs, ca.vertcat(ca.densify(rest.gradient), weights))
         self._bends = TaylorGraph(taylor, inputs, ca.vertcat(weights, entries[np.flatnonzero(moving).tolist()]))
-        self.quadratic = not ca.depends_on(ca.vertcat(entries, weights), program.variables)
+        self._losses = [RowModels(taylor, term) for term in program.losses]
+        self.quadratic = not program.losses and not ca.depends_on(ca.vertcat(entries, weights), program.variables)
         numbers = ca.Function("rows", [], [ca.densify(program.jacobian)]).call([])[0]
         self.matrix = numbers.full().reshape(program.m, program.n)
         at_zero = ca.substitute(program.rows, program.variables, ca.SX.zeros(program.n, 1))
         self._rows = TaylorGraph(taylor, [program.parameters], at_zero)
-        self._square_places = [_indices(square.places, program.n) for square in program.squares]
+        places_of = [*(square.places for square in program.squares), *(term.places for term in program.losses)]
+        self._places_of = [_indices(places, program.n) for places in places_of]
 
     def __len__(self) -> int:
         return len(self._slopes) * 3 + len(self._bends)
@@ -117,7 +122,8 @@ class AnswerTubes:
     def room(self) -> int:
         """Numbers held per box, roughly."""
         square = (self.program.n + self.program.m) ** 2
-        return max(self._slopes.room, self._bends.room + 10 * square)
+        of_rows = max((loss.room for loss in self._losses), default=0)
+        return max(self._slopes.room, self._bends.room + 10 * square, of_rows)
 
     def __call__(self, x: Array, y: Array) -> Tube:
         """Tubes from answers at the centres.
@@ -139,24 +145,36 @@ class AnswerTubes:
         taylor, n = self.taylor, self.program.n
         found = self._slopes(x, y)
         slopes, weights = found[:, :n], found[:, n:]
-        for k, (square, places) in enumerate(zip(self.program.squares, self._square_places, strict=True)):
-            inner = taylor.mapped(square.factor.hessian, y[:, places])
-            inner = taylor.shifted(inner, square.factor.at_zero[:, None])
+        for k, (term, places) in enumerate(zip(self._terms, self._places_of, strict=True)):
+            if isinstance(term, RowModels):
+                inner = term.slope(y)
+            else:
+                inner = taylor.mapped(term.factor.hessian, y[:, places])
+                inner = taylor.shifted(inner, term.factor.at_zero[:, None])
             slopes[:, places] = taylor.add(slopes[:, places], taylor.multiply(weights[:, k : k + 1], inner))
         return slopes
 
+    @property
+    def _terms(self) -> list[Square | RowModels]:
+        return [*self.program.squares, *self._losses]
+
     def bends(self, x: Array, y: Array) -> Bends:
         """What is known of the Hessian."""
-        squares = self.program.squares
+        terms = self._terms
         found = self._bends(x, y)
-        weights, entries = found[:, : len(squares)], found[:, len(squares) :]
+        weights, entries = found[:, : len(terms)], found[:, len(terms) :]
         middle = np.repeat(self._base[None], found.shape[-1], axis=0)
         scatter(middle, entries[0], self._places)
         lowest = middle.copy()
-        for k, (square, places) in enumerate(zip(squares, self._square_places, strict=True)):
+        least, most = self.taylor.ranges(weights)
+        for k, (term, places) in enumerate(zip(terms, self._places_of, strict=True)):
             where = np.ix_(range(len(middle)), places, places)
-            middle[where] += weights[0, k][:, None, None] * square.factor.hessian
-            lowest[where] += self.taylor.ranges(weights)[0][k][:, None, None] * square.factor.hessian
+            if isinstance(term, RowModels):
+                at, below = term.hessians(y, least[k], most[k])
+            else:
+                at, below = term.factor.hessian[None], least[k][:, None, None] * term.factor.hessian
+            middle[where] += weights[0, k][:, None, None] * at
+            lowest[where] += below
         return Bends(self.taylor, middle, lowest, entries, self._places)
 
     def row_models(self, x: Array, y: Array) -> Array:

@@ -22,6 +22,7 @@ from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.programs.compilation import Compilation
 from bilevel.solvers.boxes.answer_tubes import Tube
+from bilevel.solvers.boxes.row_models import RowModels
 
 
 class LeaderModels:
@@ -49,15 +50,17 @@ class LeaderModels:
         self._taylor = taylor
         rows, self.row_lower, self.row_upper = compilation.rows(compilation.problem.constraints)
         x, y = compilation.x, compilation.all_y
-        self._squares = [square for square in compilation.upper_squares if isinstance(square, Square)]
-        symbols = symbols_of(self._squares)
+        self._terms = [
+            term if isinstance(term, Square) else RowModels(taylor, term) for term in compilation.upper_squares
+        ]
+        symbols = symbols_of(compilation.upper_squares)
         outputs = ca.vertcat(compilation.upper_short, rows)
         jacobian = ca.jacobian(outputs, y)
         self._places = tuple(np.array(k, dtype=int) for k in jacobian.sparsity().get_triplet())
         entries = ca.vertcat(ca.SX(0, 1), *jacobian.nonzeros())
-        weights = ca.densify(ca.jacobian(compilation.upper_short, symbols).T) if self._squares else ca.SX(0, 1)
+        weights = ca.densify(ca.jacobian(compilation.upper_short, symbols).T) if self._terms else ca.SX(0, 1)
         self._values = TaylorGraph(taylor, [x, y, symbols], outputs)
-        if self._values.jumps:
+        if self._values.jumps or any(isinstance(term, RowModels) and term.jumps for term in self._terms):
             raise RefusedError("it holds a step or an if-then-else, across which no derivative bounds a difference")
         self._slopes = TaylorGraph(taylor, [x, y, symbols], ca.vertcat(entries, weights))
         self._n = int(y.numel())
@@ -68,7 +71,8 @@ class LeaderModels:
     @property
     def room(self) -> int:
         """Numbers held per box, roughly."""
-        return max(self._values.room, self._slopes.room)
+        of_rows = max((term.room for term in self._terms if isinstance(term, RowModels)), default=0)
+        return max(self._values.room, self._slopes.room, of_rows)
 
     def __call__(self, x: Array, tubes: Sequence[Tube]) -> Array:
         """Models of F and the rows, shape (size, 1 + m, boxes), whose radius holds what the tubes add."""
@@ -81,17 +85,21 @@ class LeaderModels:
         return found
 
     def _distances(self, y: Array) -> Array:
-        """Models of the squares that F holds, shape (size, squares, boxes)."""
-        taylor = self._taylor
-        found = np.zeros((taylor.size, len(self._squares), y.shape[-1]))
+        """Models of the squares and losses that F holds, shape (size, terms, boxes)."""
+        found = np.zeros((self._taylor.size, len(self._terms), y.shape[-1]))
         with np.errstate(all="ignore"):
-            for k, square in enumerate(self._squares):
-                matrix, target = square.factor.matrix, square.factor.target
-                residual = taylor.shifted(taylor.mapped(matrix, y[:, square.places]), -target[:, None])
-                terms = taylor.multiply(residual, residual)
-                terms[-1] += len(target) * 2.0**-52 * np.abs(terms).sum(axis=0)
-                found[:, k] = terms.sum(axis=1)
+            for k, term in enumerate(self._terms):
+                found[:, k] = term.value(y)[:, 0] if isinstance(term, RowModels) else self._distance(term, y)
         return found
+
+    def _distance(self, square: Square, y: Array) -> Array:
+        taylor = self._taylor
+        matrix, target = square.factor.matrix, square.factor.target
+        residual = taylor.shifted(taylor.mapped(matrix, y[:, square.places]), -target[:, None])
+        terms = taylor.multiply(residual, residual)
+        terms[-1] += len(target) * 2.0**-52 * np.abs(terms).sum(axis=0)
+        total: Array = terms.sum(axis=1)
+        return total
 
     def _slope(self, x: Array, y: Array) -> Array:
         """Models of the derivatives by y on the tubes, shape (size, 1 + m, n, boxes)."""
@@ -100,17 +108,21 @@ class LeaderModels:
         rows, columns = self._places
         slopes = np.zeros((taylor.size, 1 + len(self.row_lower), self._n, found.shape[-1]))
         slopes[:, rows, columns] = found[:, : len(rows)]
-        for k, square in enumerate(self._squares):
+        for k, term in enumerate(self._terms):
             weight = found[:, len(rows) + k : len(rows) + k + 1]
-            self._add_square(square, weight, y, slopes)
+            self._add_term(term, weight, y, slopes)
         return slopes
 
-    def _add_square(self, square: Square, weight: Array, y: Array, slopes: Array) -> None:
-        taylor, factor = self._taylor, square.factor
+    def _add_term(self, term: Square | RowModels, weight: Array, y: Array, slopes: Array) -> None:
+        taylor = self._taylor
         with np.errstate(all="ignore"):
-            inner = taylor.mapped(factor.hessian, y[:, square.places])
-            inner = taylor.multiply(weight, taylor.shifted(inner, factor.at_zero[:, None]))
-            slopes[:, 0, square.places] = taylor.add(slopes[:, 0, square.places], inner)
+            if isinstance(term, RowModels):
+                inner, places = term.slope(y), term.term.places
+            else:
+                places, factor = term.places, term.factor
+                inner = taylor.shifted(taylor.mapped(factor.hessian, y[:, places]), factor.at_zero[:, None])
+            inner = taylor.multiply(weight, inner)
+            slopes[:, 0, places] = taylor.add(slopes[:, 0, places], inner)
 
     def _spread(self, slopes: Array, tubes: Sequence[Tube]) -> Array:
         """How much the outputs can move within the tubes, shape (1 + m, boxes)."""

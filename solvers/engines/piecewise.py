@@ -149,7 +149,7 @@ class _PiecewiseSolver(Solver):
         key = np.round(y[held]).tobytes()
         if key not in self._locals:
             low, high = np.where(held, np.round(y), program.lower), np.where(held, np.round(y), program.upper)
-            free = program.but(lower=low, upper=high, integer=np.zeros_like(held))
+            free = program.but(lower=low, upper=high, integer=np.zeros_like(held)) if held.any() else program
             self._locals[key] = registry.get(Engine, "ipopt")().prepare(free)
         return self._locals[key](parameters, y)
 

@@ -66,7 +66,7 @@ class NearestAnswers:
 
     def add(self, evaluation: Evaluation) -> None:
         """See :class:`Anchors`."""
-        if not evaluation.answered:
+        if not evaluation.answered or not evaluation.lower:  # of a point that others evaluated only F is known
             return
         count = len(self._answers)
         if count == len(self._places):

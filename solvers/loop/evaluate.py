@@ -17,6 +17,7 @@ from bilevel.sensitivity.hypergradient import Gradient
 from bilevel.solvers.loop.granted_gradients import Differentiate
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.batch import Batch
+from bilevel.upper.objectives import Objectives
 from bilevel.upper.space import Space
 
 _MOMENT = 0.02  # seconds for which points are answered before anybody hears of them
@@ -30,6 +31,7 @@ class Evaluate:
         self._response = response
         self._gradient = gradient
         self._sense = response.problem.sense
+        self._objectives = Objectives(response.compilation) if response.problem.objectives else None
         self._followers = response.problem.followers
         self._names = [var.name for var in response.problem.lower_variables]
 
@@ -44,7 +46,7 @@ class Evaluate:
         points, x = points[: len(replies)], x[: len(replies)]
         others = {
             k: self._recorded(Evaluation(first + k, points[k], self._space.values(points[k])), x[k], reply)
-            for k, reply in replies.others.items()
+            for k, reply in (replies.others.items() if self._objectives is None else enumerate(replies))
         }
         stated = self._response.compilation.stated_at(x, replies.lower)
         seconds = (time.perf_counter() - began) / len(points)
@@ -139,6 +141,8 @@ class Evaluate:
             evaluation.upper_objective = self._sense * reply.cost
             evaluation.lower_objective = self._response.compilation.stated(x, reply.lower)
             evaluation.upper_violation = reply.violation
+            if self._objectives is not None:
+                self._objectives.write(evaluation, self._objectives(x, reply.y))
             evaluation.standard_error = reply.error
             if self._gradient is not None:
                 _differentiate(evaluation, self._gradient(x, reply.y))

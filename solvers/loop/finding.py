@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import as_number
@@ -17,34 +18,37 @@ from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space
 
 
-def finding_of(problem: Problem, space: Space, archive: Archive, termination: Termination) -> Finding:
-    """The incumbent as a finding, and what the history proves."""
+def finding_of(
+    problem: Problem, space: Space, archive: Archive, termination: Termination, noisy: bool = False
+) -> Finding:
+    """The incumbent as a finding, and what the history proves: nothing where its values are ``noisy``."""
     best = archive.incumbent
     finding = Finding(termination, Verdict.BEST_FOUND if best is not None else Verdict.FAILED, archive=archive)
     finding.space, finding.conditions = space.dimensions, space.conditions
     if best is not None:
-        finding.upper, finding.lower = best.upper, best.lower
-    if _enumerated(space, archive):
-        finding.termination = Termination.OPTIMALITY
-        if all(e.proved for e in archive.evaluations.singles()):
+        finding.upper, finding.lower = best.upper, best.lower or None
+    open_ = {e.point for e in archive.evaluations.singles() if e.pruned and not e.proved}
+    if _enumerated(space, archive) and not open_:
+        finding.termination = Termination.STALLED if noisy else Termination.OPTIMALITY
+        if not noisy and all(e.proved for e in archive.evaluations.singles()):
             only = "" if all(f.response is None for f in problem.followers) else ", if the function repeats its answers"
             finding.notes.append(
                 f"all {len(archive)} points of the space were evaluated: an enumeration is a proof{only}"
             )
             finding.claim = Verdict.CERTIFIED_GLOBAL if best is not None else Verdict.INFEASIBLE
             finding.bound = None if best is None else best.upper_objective
-    elif best is not None:
-        finding.notes += _neighbourhood(space, archive, best)
+    elif best is not None and not noisy:
+        finding.notes += _neighbourhood(space, archive, best, open_)
     if best is None:
         finding.notes.append(_why_none(archive.evaluations))
     finding.notes += _without_gradient(problem, archive)
     return finding
 
 
-def _neighbourhood(space: Space, archive: Archive, best: Evaluation) -> list[str]:
+def _neighbourhood(space: Space, archive: Archive, best: Evaluation, open_: set[Point]) -> list[str]:
     """Say so where the answer is known to be locally optimal in the discrete variables."""
     near = list(space.neighbours(best.point)) if any(d.integer and d.size > 1 for d in space.dimensions) else []
-    if not near or not all(point in archive for point in near):
+    if not near or not all(point in archive and point not in open_ for point in near):
         return []
     return [f"locally optimal on the lattice: all {len(near)} neighbours of the answer were evaluated"]
 

@@ -5,6 +5,7 @@ An evaluation depends on its point and on the start that goes with it, so who do
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from bilevel import registry
 from bilevel.arrays import Array, Point
 from bilevel.contracts.pool import Pool
 from bilevel.deadline import passed
+from bilevel.errors import OptionError
 from bilevel.language.trials.trial import Terms
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
@@ -27,20 +29,37 @@ from bilevel.upper.archive import Evaluation
 from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
-Arrived = Callable[[Evaluation], None]
+Arrived = Callable[..., None]
 Many = Callable[[list[Point], int], Batch]
 Task = tuple[Point, int, Array | None, Terms | None]
 POOL = "processes"
+_log = logging.getLogger(__name__)
+_SHARE, _APART = 8, 0.05  # of what is known, and seconds: how many outcomes are handed on together
 
 
 class Crew(Protocol):
-    """Evaluates points; outcomes come out in the order in which the points went in."""
+    """Evaluates points; outcomes come out in the order in which the points went in.
+
+    Attributes
+    ----------
+    count : int
+        How many evaluate at once.
+    """
+
+    count: int
 
     def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
         """Take one more point, what its followers start from, and the terms on which it is evaluated."""
 
     def take(self, deadline: float) -> Evaluation | None:
         """The outcome of the oldest point; None where the deadline, on the monotonic clock, comes first."""
+
+    @property
+    def busy(self) -> int:
+        """How many of those who evaluate are at it."""
+
+    def finish(self, deadline: float) -> None:
+        """Give up what nobody has begun, and wait for the rest."""
 
     def finished(self) -> list[Evaluation]:
         """Outcomes that are there and were not taken, in the order of their points."""
@@ -67,31 +86,78 @@ class Alone:
     evaluate : Evaluating
         What evaluates.
     arrived : callable
-        Called with every outcome as soon as it is there.
+        Called with outcomes as soon as they are there.
     many : callable, optional
         Evaluates the first of several points, as many as there is time for before somebody should look up, the very
         first at a place in the history; None where each outcome has to be seen before the next.
+    together : bool
+        Whether outcomes may be handed on several at a time: an eighth of what is known already, and no longer apart
+        than a twentieth of a second. To store one costs about as much as to store a hundred.
     """
 
-    def __init__(self, evaluate: Evaluating, arrived: Arrived, many: Many | None = None) -> None:
-        self._evaluate, self._arrived, self.many = evaluate, arrived, many
+    count = 1
+
+    def __init__(
+        self, evaluate: Evaluating, arrived: Arrived, many: Many | None = None, together: bool = False
+    ) -> None:
+        self._evaluate, self._arrived, self.many, self._together = evaluate, arrived, many, together
         self._waiting: deque[Task] = deque()
+        self._done: deque[Evaluation] = deque()
+        self._known = 0
 
     def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
         self._waiting.append((point, index, start, terms))
 
     def take(self, deadline: float) -> Evaluation | None:
-        evaluation = self._evaluate(*self._waiting.popleft())
-        if evaluation.status is Status.FAILED and passed():
-            return None  # the engine was stopped by the clock: what it would have said is not known
-        self._arrived(evaluation)
-        return evaluation
+        if not self._done:
+            self._work()
+        return self._done.popleft() if self._done else None
+
+    def _work(self) -> None:
+        most = max(1, self._known // _SHARE) if self._together else 1
+        until = time.monotonic() + _APART
+        found: list[Evaluation] = []
+        try:
+            while self._waiting and len(found) < most and (not found or time.monotonic() < until):
+                evaluation = self._evaluate(*self._waiting.popleft())
+                if evaluation.status is Status.FAILED and passed():
+                    return  # the engine was stopped by the clock: what it would have said is not known
+                found.append(evaluation)
+        finally:
+            self._arrived(*found)
+            self._done.extend(found)
+            self._known += len(found)
+
+    @property
+    def busy(self) -> int:
+        return 1
+
+    def finish(self, deadline: float) -> None:
+        """Nothing is begun."""
 
     def finished(self) -> list[Evaluation]:
-        return []
+        return list(self._done)
 
     def close(self) -> None:
         self._evaluate.close()
+
+
+def pool_of(where: Any) -> type[Pool]:
+    """The kind of pool: processes for a number, by the scheme of an address, else an executor's.
+
+    Raises
+    ------
+    OptionError
+        If no pool is called by the scheme.
+    """
+    if isinstance(where, int):
+        return registry.get(Pool, POOL)
+    if not isinstance(where, str):
+        return registry.get(Pool, "executor")
+    kind = registry.find(Pool, where.partition("://")[0])
+    if kind is None or "://" not in where:
+        raise OptionError(f"workers={where!r}: a number of processes, or dask://host:port")
+    return kind
 
 
 class Workers:
@@ -106,8 +172,8 @@ class Workers:
         Handed to each worker.
     space : Space
         Gives a point's values where no worker lived to do so.
-    count : int
-        How many processes.
+    where : int, str or executor
+        How many processes, or where other workers are (:func:`pool_of`).
     gradients : Gradients
         Which evaluations carry dF/dx.
     arrived : callable
@@ -119,12 +185,14 @@ class Workers:
         If the model cannot be handed to another process.
     """
 
-    def __init__(self, problem: Problem, space: Space, count: int, gradients: Gradients, arrived: Arrived) -> None:
-        self._space, self._count, self._arrived = space, count, arrived
+    def __init__(self, problem: Problem, space: Space, where: Any, gradients: Gradients, arrived: Arrived) -> None:
+        kind = pool_of(where)
+        self._space, self.count, self._arrived = space, kind.workers(where), arrived
         self._waiting: deque[Task] = deque()
         self._running: dict[Any, int] = {}
         self._done: dict[int, Evaluation] = {}
-        self._pool = registry.get(Pool, POOL)(problem, gradients, count)
+        self._died: set[int] = set()
+        self._pool = kind(problem, gradients, where)
 
     def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
         self._waiting.append((point, index, start, terms))
@@ -138,18 +206,42 @@ class Workers:
         self._waiting.popleft()
         return self._done.pop(index)
 
+    @property
+    def busy(self) -> int:
+        return min(self.count, sum(not future.done() for future in self._running))
+
+    def finish(self, deadline: float) -> None:
+        for future in list(self._running):
+            if future.cancel():
+                del self._running[future]
+        while self._running and self._collect(deadline):
+            pass
+
     def _collect(self, deadline: float) -> bool:
         """Wait for an outcome; False where the deadline comes first."""
         left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
         ready, _ = wait(self._running, timeout=left, return_when=FIRST_COMPLETED)
-        try:
-            for future in sorted(ready, key=lambda future: self._running[future]):
-                self._keep(future.result())
+        for future in sorted(ready, key=lambda future: self._running[future]):
+            try:
+                evaluation = future.result()
+            except BrokenExecutor as error:
+                if self._pool.together:
+                    self._recover()
+                    return True
+                self._again(self._running.pop(future), error)
+            else:
                 del self._running[future]
-        except BrokenExecutor:
-            self._recover()
-            return True
+                self._keep(evaluation)
         return bool(ready)
+
+    def _again(self, index: int, error: BrokenExecutor) -> None:
+        """A point whose worker died, by another one; failed if that is the second."""
+        task = next(task for task in self._waiting if task[1] == index)
+        if index not in self._died:
+            self._died.add(index)
+            self._running[self._pool.submit(_work, *task)] = index
+        else:
+            self._keep(_dead(self._space, task, error))
 
     def _keep(self, evaluation: Evaluation) -> None:
         self._done[evaluation.index] = evaluation
@@ -166,7 +258,7 @@ class Workers:
             evaluation, alone = tried_alone(alone, self._space, task)
             self._keep(evaluation)
         alone.close()
-        self._pool = alone.anew(self._count)
+        self._pool = alone.anew(self.count)
 
     def finished(self) -> list[Evaluation]:
         for future, _ in list(self._running.items()):
@@ -181,15 +273,19 @@ class Workers:
 
 def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]:
     """One point by a pool of one worker; its outcome, failed where the worker died, and the pool to go on with."""
-    point, index = task[:2]
     try:
         evaluation: Evaluation = pool.submit(_work, *task).result()
         return evaluation, pool
     except BrokenExecutor as error:
-        message = f"the worker process died at this point: {cause_of_death(error)}"
         pool.close()
-        failed = Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
-        return failed, pool.anew(1)
+        return _dead(space, task, error), pool.anew(1)
+
+
+def _dead(space: Space, task: Task, error: BrokenExecutor) -> Evaluation:
+    point, index = task[:2]
+    _log.warning("point %d: its worker died twice", index)
+    message = f"the worker process died at this point: {cause_of_death(error)}"
+    return Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
 
 
 @cache

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bilevel import registry
-from bilevel.contracts.finding import Finding, Verdict
+from bilevel.contracts.finding import Finding
 from bilevel.contracts.pruner import Pruner, named
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
@@ -51,6 +51,8 @@ class Looks:
     ----------
     prunes : bool
         Whether anybody may stop a point.
+    noisy : bool
+        Whether the user says that functions are: nothing is proved of them.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class Looks:
         rungs: tuple[float, ...] = (),
         remarks: Sequence[str] = (),
     ) -> None:
-        self.prunes, self._remarks = pruner is not None, remarks
+        self.prunes, self.noisy, self._remarks = pruner is not None, repeats > 1 or top > 0, remarks
         self._seed, self._repeats, self._top = seed, repeats, top
         self._pruner, self._needed, self._rungs = pruner, needed, rungs
 
@@ -88,15 +90,13 @@ class Looks:
 
     def finalists(self, archive: Archive) -> list[Evaluation]:
         """The points to ask again, the best first."""
+        if not self._top:
+            return []  # nobody has to read the history
         return sorted((e for e in archive if e.feasible), key=lambda e: e.cost)[: self._top]
 
     def settle(self, finding: Finding, again: list[tuple[Evaluation, Evaluation]]) -> None:
-        """Make the best of those that were asked again the answer; of noisy functions nothing is proved."""
+        """Make the best of those that were asked again the answer."""
         finding.notes += self._remarks
-        if self._repeats > 1 or again:
-            finding.claim = Verdict.FAILED if finding.upper is None else Verdict.BEST_FOUND
-            finding.bound = None
-            finding.notes = [note for note in finding.notes if "an enumeration is a proof" not in note]
         standing = [(known, new) for known, new in again if new.feasible]
         if not standing:
             return

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import statistics
+import time
 from collections import deque
 from dataclasses import replace
 
@@ -10,7 +13,6 @@ from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding, Termination
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.search import Search
-from bilevel.contracts.storage import Storage
 from bilevel.deadline import OutOfTime, current, heard, passed
 from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
 from bilevel.programs.answer import Status
@@ -19,31 +21,43 @@ from bilevel.solvers.loop.anchors import Anchors
 from bilevel.solvers.loop.finding import finding_of
 from bilevel.solvers.loop.in_order import Crew, Many
 from bilevel.solvers.loop.looks import AGAIN, Looks
-from bilevel.solvers.pools.interrupts import deaf
+from bilevel.solvers.loop.study import NoStudy
+from bilevel.solvers.pools.interrupts import Stop, deaf, stopping
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.batch import Batch
 from bilevel.upper.space import Space
 
+_log = logging.getLogger(__name__)
 _GRACE = 0.1  # of the time limit, that the verification has to itself
 _ASKED = 3.0  # evaluations: one more, and the two that the verification is worth
+_SLOW, _SLOWER = 1.0, 5.0  # seconds, and times the middle one of the last: an evaluation that others may overtake
+_RECENT = 50  # evaluations that are the last
+_LOOK = 0.1  # seconds between looks for workers that are idle
 _AT_ONCE = 256  # points answered in one call
 _PATIENCE = 1000  # proposals in a row that bring nothing new before a search counts as stalled
 
 
 class Run:
-    """One run of a search: what is out, what is known, and what becomes of it."""
+    """One run of a search: what is out, what is known, and what becomes of it.
+
+    Points are told in the order in which they were asked for. Where evaluations have a limit (``overtakes``) one that
+    takes far longer than the others, and may hang, is overtaken: workers that would wait for it are given more points,
+    which the study remembers, so that the run goes on from it to the last bit all the same.
+    """
 
     def __init__(
         self,
         search: Search,
         space: Space,
         crew: Crew,
-        study: Storage,
+        study: NoStudy,
         anchors: Anchors,
         observer: Observer,
+        overtakes: bool = False,
         many: Many | None = None,
         looks: Looks | None = None,
     ) -> None:
+        self._overtakes = overtakes
         self._search, self._space, self._crew, self._observer = search, space, crew, observer
         self._study, self._anchors, self._many = study, anchors, many
         self._looks = looks or Looks()
@@ -52,15 +66,18 @@ class Run:
         self._replayed = 0
         self._beyond = 0
         self._idle = 0
+        self._stop = Stop()
 
     def until(self, problem: Problem, budget: int, limit: float | None) -> Finding:
         """Run to the end, whichever comes first; an interruption keeps all that was found."""
         grace = math.inf if limit is None else _GRACE * limit
         again: list[tuple[Evaluation, Evaluation]] = []
         try:
-            many = self._many
-            termination = self._loop(budget, grace) if many is None else self._together(budget, grace, many)
-            again = self._again() if termination is not Termination.TIME_LIMIT else []
+            with stopping(self._observer.said) as self._stop:
+                many = self._many
+                termination = self._loop(budget, grace) if many is None else self._together(budget, grace, many)
+                ended = termination in (Termination.TIME_LIMIT, Termination.INTERRUPTED)
+                again = [] if ended else self._again()
         except KeyboardInterrupt:
             termination = Termination.INTERRUPTED
         except OutOfTime:
@@ -71,9 +88,10 @@ class Run:
                 self._keep_what_is_finished()
                 self._crew.close()
                 self._search.close()
+        _log.info("%s ended after %d points: %s", self._search.name, len(self._archive), termination)
         if len(self._archive) == 0 and termination is Termination.STALLED:
             raise SpaceError(_empty(self._space))
-        finding = finding_of(problem, self._space, self._archive, termination)
+        finding = finding_of(problem, self._space, self._archive, termination, self._looks.noisy)
         self._looks.settle(finding, again)
         if self._search.remark:
             finding.notes.append(f"{self._search.name} stopped by itself: {self._search.remark}")
@@ -92,7 +110,10 @@ class Run:
             self._ask(budget)
             if not self._out:
                 return Termination.STALLED
-            evaluation = self._outcome(len(self._archive), until.end)
+            evaluation = None if self._stop.asked else self._oldest(budget, until.end)
+            if evaluation is None and self._stop.asked:
+                self._crew.finish(until.end)
+                return Termination.INTERRUPTED
             if evaluation is None:
                 return Termination.TIME_LIMIT
             self._out.popleft()
@@ -101,6 +122,8 @@ class Run:
             self._anchors.add(evaluation)
             self._looks.add(evaluation)
             self._search.tell(evaluation)
+            _log.debug("point %d: F %s, %s", evaluation.index, evaluation.upper_objective, evaluation.status)
+            self._observer.at_work(self._crew.busy, self._crew.count)
             self._observer.evaluated(self._archive)
             if until.passed or (until.left + grace < _ASKED * evaluation.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
@@ -113,7 +136,7 @@ class Run:
             self._crew.submit(known.point, AGAIN - place, None, self._looks.last_terms(known.index))
         found = []
         for known in best:
-            evaluation = self._crew.take(current().end)
+            evaluation = None if current().passed else self._crew.take(current().end)
             if evaluation is None:
                 break
             found.append((known, replace(evaluation, index=known.index)))
@@ -132,6 +155,8 @@ class Run:
             points = points[len(batch.points) :]
             stopped = [k for k, e in batch.others.items() if e.status is Status.FAILED] if passed() else []
             self._record(batch, min(stopped, default=len(batch.points)))  # what the clock stopped is not known
+            if self._stop.asked:
+                return Termination.INTERRUPTED
             if until.passed or (until.left + grace < _ASKED * batch.seconds and self._archive.incumbent):
                 return Termination.TIME_LIMIT
         return Termination.BUDGET
@@ -164,18 +189,25 @@ class Run:
         """Have as many points out as there may be after so many outcomes."""
         told = len(self._archive)
         while len(self._out) < min(self._study.window(told), budget - told):
+            given = self._study.given(told + len(self._out), self._space, self._is_known)
+            if given is not None:
+                self._send(given)
+                continue
             points = self._search.ask(1)
             if not points or self._idle > _PATIENCE:
                 return
             for point in points:
                 _insist(self._space, self._search, point)
-                if point in self._archive or point in self._out:
+                if self._is_known(point):
                     self._idle += 1
                 else:
                     self._idle = 0
                     self._send(point)
             if self._idle and self._out:
                 return  # it waits for an outcome
+
+    def _is_known(self, point: Point) -> bool:
+        return point in self._archive or point in self._out
 
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)
@@ -189,6 +221,23 @@ class Run:
                 f"the study cannot be continued: point {index} is {self._space.values(stored.point)} there and"
                 f" {self._space.values(point)} here; was it written by another version of this package or of numpy?"
             )
+
+    def _oldest(self, budget: int, end: float) -> Evaluation | None:
+        """The outcome of the oldest point that is out; None where the time is up first."""
+        index = len(self._archive)
+        if not self._overtakes or index in self._study.evaluations:
+            return self._outcome(index, end)
+        known = [evaluation.seconds for evaluation in self._archive.evaluations[-_RECENT:]]
+        due = time.monotonic() + max(_SLOW, _SLOWER * statistics.median(known)) if known else math.inf
+        evaluation = self._outcome(index, min(end, due))
+        while evaluation is None and time.monotonic() < end:
+            more = min(self._crew.count - self._crew.busy, budget - index - len(self._out))
+            if more > 0 and len(self._out) >= self._study.window(index):
+                _log.info("point %d takes long: %d more are sent out", index, more)
+                self._study.widen(index, more)
+                self._ask(budget)
+            evaluation = self._outcome(index, min(end, time.monotonic() + _LOOK))
+        return evaluation
 
     def _outcome(self, index: int, deadline: float) -> Evaluation | None:
         """Of the oldest point that is out: stored, or evaluated now."""
@@ -211,7 +260,7 @@ class Run:
             return
         if not any(known.answered for known in self._archive):
             raise AnswerError(evaluation.message)
-        self._study.add(evaluation)
+        self._study.add([evaluation])
 
     def _keep_what_is_finished(self) -> None:
         """What no search was told, at the end of the history.
@@ -220,7 +269,8 @@ class Run:
         the best of all is reported, however little more was asked for.
         """
         for evaluation in self._crew.finished():
-            self._archive.extend([evaluation])
+            if evaluation.index >= 0:
+                self._archive.extend([evaluation])
         for _, evaluation in sorted(self._study.evaluations.items()):
             if evaluation.point not in self._archive:
                 self._archive.extend([self._as_given(evaluation)])

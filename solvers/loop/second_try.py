@@ -15,7 +15,6 @@ from collections.abc import Callable
 from bilevel import registry
 from bilevel.arrays import Array, Point
 from bilevel.contracts.pool import Pool
-from bilevel.contracts.storage import Storage
 from bilevel.errors import OptionError
 from bilevel.language.trials.trial import Terms
 from bilevel.programs.answer import Status
@@ -23,6 +22,7 @@ from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients
 from bilevel.solvers.loop.in_order import POOL, Task, tried_alone
+from bilevel.solvers.loop.study import NoStudy
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
@@ -40,12 +40,12 @@ class SecondTry:
         Gives a point's values.
     gradients : Gradients
         Which evaluations carry dF/dx.
-    study : Storage
+    study : NoStudy
         Knows that point, and is told of the next.
     """
 
     def __init__(
-        self, evaluate: Evaluate, problem: Problem, space: Space, gradients: Gradients, study: Storage
+        self, evaluate: Evaluate, problem: Problem, space: Space, gradients: Gradients, study: NoStudy
     ) -> None:
         self._evaluate, self._study, self._space = evaluate, study, space
         self._open: Callable[[], Pool] = lambda: registry.get(Pool, POOL)(problem, gradients, 1)

@@ -21,6 +21,7 @@ from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.answering import ranked_engines
 from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
+from bilevel.solvers.rounds.rounder_points import rounder_points
 from bilevel.solvers.single_level.density import refuse_dense
 from bilevel.solvers.single_level.high_point import HighPoint
 
@@ -55,7 +56,7 @@ class _Walk:
     """One run: the high-point problem solved, and the follower's answer at its x."""
 
     def __init__(self, problem: Problem, compilation: Compilation, settings: Settings, observer: Observer) -> None:
-        self._high_point = HighPoint(problem)
+        self._problem, self._high_point = problem, HighPoint(problem)
         self._engine = _engine_for(self._high_point.program)
         self.rounds = Rounds(problem, compilation, settings, observer)
         self.rounds.notes.append("leader and follower want the same: both levels solved as one problem")
@@ -72,7 +73,10 @@ class _Walk:
         if answer.y is None:
             rounds.notes.append(f"no point: {answer.message or answer.status}")
             return Termination.TIME_LIMIT if rounds.left <= 0 else Termination.STALLED
-        rounds.ask(self._high_point.upper_values(answer.y))
+        upper = self._high_point.upper_values(answer.y)
+        rounds.ask(upper)
+        for near in [] if rounds.closed else rounder_points(self._problem, upper):  # an integer answer may jump there
+            rounds.ask(near)
         rounds.report()
         if rounds.closed:
             return Termination.OPTIMALITY

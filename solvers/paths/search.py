@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
@@ -23,28 +24,30 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
-from bilevel.contracts.storage import Storage
-from bilevel.errors import OptionError
+from bilevel.errors import OptionError, RefusedError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.response import Response, warms
 from bilevel.sensitivity.second_order import SecondOrder
 from bilevel.solvers.loop.anchors import LAG, Anchors, NearestAnswers, NoAnchors
+from bilevel.solvers.loop.callbacks import Calling
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
 from bilevel.solvers.loop.identity import identity_of
-from bilevel.solvers.loop.in_order import Alone, Crew, Workers
+from bilevel.solvers.loop.in_order import Alone, Crew, Workers, pool_of
 from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
 from bilevel.solvers.loop.second_try import SecondTry
-from bilevel.solvers.loop.studies import NoStudy, study_at
+from bilevel.solvers.loop.studies import study_at
+from bilevel.solvers.loop.study import NoStudy
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
 _AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
+_STORED = 256  # points out at once where outcomes are stored together
 
 
 @register("search")
@@ -64,27 +67,53 @@ class OuterLoop(Path):
         compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
-        study = study_at(settings.study)
+        where = _where(settings)
+        several = 1 if where is None else pool_of(where).workers(where)
+        study = study_at(settings.study, settings.enqueue)
         try:
             space.start = study.start(space.start)
             # A stored run may be continued for ever, and must not depend on where it stopped: it knows no budget.
             search = _make(space, settings, budget, study)
-            gradients = granted(search, compilation)
+            gradients = granted(search, compilation) if not problem.seeks_front else _several(search, problem)
             _equip(search, compilation, gradients)
             anchors = _anchors(search, compilation, space)
             response = cache(partial(Response, problem, compilation=compilation, warm=False))
             looks = looks_of(problem, response, space, search, settings)
-            study.begin(
-                identity_of(compilation, space, search.name, settings) if settings.study else {},
-                _window(search, settings, anchors, looks),
-            )
+            senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
+            identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
+            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)
             apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
-            crew = _crew(compilation, response, space, settings, gradients, study, apart)
-            many = crew.many if isinstance(crew, Alone) else None
-            run = Run(search, space, crew, study, anchors, observer, many, looks)
-            return run.until(problem, budget, settings.time_limit)
+            crew = _crew(compilation, response, space, where, gradients, study, apart)
+            many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
+            overtakes = search.learns and _limited(problem)
+            if settings.callbacks:
+                named = identity or {"method": search.name, "seed": str(settings.seed)}
+                observer = Calling(settings.callbacks, observer, study, named, space, senses)
+            run = Run(search, space, crew, study, anchors, observer, overtakes, many, looks)
+            finding = run.until(problem, budget, settings.time_limit)
+            finding.notes += notes
+            return finding
         finally:
             study.close()
+
+
+def _several(search: Search, problem: Problem) -> Gradients:
+    """Tell a search of the leader's several objectives; there is no gradient of a front.
+
+    Raises
+    ------
+    RefusedError
+        If it learns and knows one objective alone.
+    """
+    if search.learns and not search.fronts:
+        known = [name for name in registry.catalogue(Search) if _takes_fronts(registry.get(Search, name))]
+        raise RefusedError(f"{search.name} knows one upper objective; use {', '.join(known)}, or an exact method")
+    search.objectives = len(problem.objectives)
+    return Gradients.NONE
+
+
+def _takes_fronts(part: type[Search]) -> bool:
+    return part.fronts or not part.learns
 
 
 def _equip(search: Search, compilation: Compilation, gradients: Gradients) -> None:
@@ -107,11 +136,19 @@ def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
     return NearestAnswers(space, names, 0 if search.learns else LAG)
 
 
-def _window(search: Search, settings: Settings, anchors: Anchors, looks: Looks) -> int:
-    """How many points may be out at once."""
+def _where(settings: Settings) -> Any:
+    """Where workers are: a number of processes, an address, an executor; None where this process evaluates."""
+    if settings.executor is not None:
+        counted = isinstance(settings.workers, int) and settings.workers > 1
+        return settings.executor, settings.workers if counted else None
+    return None if settings.workers == 1 else settings.workers
+
+
+def _window(search: Search, several: int, anchors: Anchors, study: NoStudy, looks: Looks) -> int:
+    """How many points may be out at once; many where they are stored together."""
     if search.learns or looks.prunes:
-        return settings.workers  # what is known of the others stops a point
-    most = _AHEAD * settings.workers
+        return several  # what is known of the others stops a point
+    most = _STORED if several == 1 and study.kept else _AHEAD * several
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
@@ -119,9 +156,9 @@ def _crew(
     compilation: Compilation,
     response: Callable[[], Response],
     space: Space,
-    settings: Settings,
+    where: Any,
     gradients: Gradients,
-    study: Storage,
+    study: NoStudy,
     apart: bool,
 ) -> Crew:
     """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
@@ -129,27 +166,34 @@ def _crew(
     ``apart`` where one must be told before the next is sent out.
     """
     arrived = partial(_store, study)
-    if settings.workers > 1:
-        return Workers(compilation.problem, space, settings.workers, gradients, arrived)
+    if where is not None:
+        return Workers(compilation.problem, space, where, gradients, arrived)
     evaluate = Evaluate(space, response(), differentiator(compilation, gradients))
-    programs = all(follower.response is None for follower in compilation.problem.followers)
-    if programs and settings.study is None and not (apart or gradients):
+    followers = compilation.problem.followers
+    programs = all(follower.response is None for follower in followers)
+    if programs and not (study.kept or apart or gradients):
         return Alone(evaluate, arrived, evaluate.many)
-    if programs or settings.study is None:
-        return Alone(evaluate, arrived)
+    if not study.kept or all(f.response is None or f.block.limits.isolated for f in followers):
+        return Alone(evaluate, arrived, together=study.kept and not apart)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 
 
-def _store(study: Storage, evaluation: Evaluation) -> None:
-    """Store an outcome as soon as it is there, but an answer of a wrong shape only when it is told.
+def _limited(problem: Problem) -> bool:
+    """Whether an evaluation is one that may have to be ended."""
+    return any(f.response is not None and f.block.limits.seconds is not None for f in problem.followers)
+
+
+def _store(study: NoStudy, *evaluations: Evaluation) -> None:
+    """Store outcomes as soon as they are there, but an answer of a wrong shape only when it is told.
 
     Whether it is a failed point or the function's fault hangs on what was told before it.
     """
-    if not evaluation.misshapen and evaluation.index >= 0:
-        study.add(evaluation)
+    found = [evaluation for evaluation in evaluations if not evaluation.misshapen and evaluation.index >= 0]
+    if found:
+        study.add(found)
 
 
-def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Search:
+def _make(space: Space, settings: Settings, budget: int, study: NoStudy) -> Search:
     """The search by name, with the options it takes."""
     name = settings.method
     if registry.find(Search, name) is None:
@@ -165,4 +209,4 @@ def _make(space: Space, settings: Settings, budget: int, study: Storage) -> Sear
         if option not in known:
             raise OptionError(f"{name} has no option {option!r}; it takes {', '.join(known) or 'none'}")
     rng = np.random.default_rng(settings.seed)
-    return part(space, rng, budget if isinstance(study, NoStudy) else None, **options)
+    return part(space, rng, None if study.kept else budget, **options)

@@ -60,6 +60,7 @@ class UpperBoxes(Path):
 
     preference = 0.55
     share = 0.3
+    losses = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation.of(problem)

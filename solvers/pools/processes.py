@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,42 +16,12 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
-from bilevel import registry
-from bilevel.contracts.engine import Engine
 from bilevel.contracts.pool import Pool
-from bilevel.errors import OptionError
-from bilevel.files import model_files
-from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.response import Response
 from bilevel.solvers.pools.interrupts import hearing_late
-
-
-def pack(problem: Problem, extra: Any = None) -> bytes:
-    """All that a worker needs, in bytes: the problem, the user's engines, and whatever goes with them.
-
-    Raises
-    ------
-    OptionError
-        If the model cannot be handed to another process.
-    """
-    import cloudpickle
-
-    modules = model_files.loaded_modules()
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        foreign = [part for part in registry.foreign() if issubclass(part, Engine)]
-        packed: bytes = cloudpickle.dumps((problem.model, str(problem.attitude), extra, foreign, sys.path))
-    except Exception as error:
-        raise OptionError(
-            f"the model cannot be handed to worker processes ({type(error).__name__}: {error}); take workers=1"
-        ) from error
-    finally:
-        for module in modules:
-            cloudpickle.unregister_pickle_by_value(module)
-    return packed
+from bilevel.solvers.pools.parcel import packed, unpacked
 
 
 def executor(parcel: bytes, count: int) -> Any:
@@ -96,13 +65,7 @@ def _watch(parent: int) -> None:
 @cache
 def held() -> tuple[Response, Any]:
     """In a worker: the response of the problem it was given, compiled once, and what came with it."""
-    import cloudpickle
-
-    model, attitude, extra, foreign, path = cloudpickle.loads(_parcels[0])
-    sys.path += [folder for folder in path if folder not in sys.path]
-    registry.admit(foreign)
-    compilation = Compilation(Problem.read(model, attitude))
-    return Response(compilation.problem, compilation=compilation, warm=False), extra
+    return unpacked(_parcels[0])
 
 
 def _do(task: Callable[..., Any], *arguments: Any) -> Any:
@@ -115,12 +78,16 @@ class Processes(Pool):
     """Processes of this machine, one thread each.
 
     Take it when an evaluation takes a tenth of a second or more and there are cores to spare; below that the run's own
-    process, ``workers=1``, is faster.
+    process, ``workers=1``, is faster, and beyond one machine there is ``dask``.
     """
 
-    def __init__(self, problem: Problem, extra: Any, count: int) -> None:
-        self._parcel = pack(problem, extra)
-        self._executor = executor(self._parcel, count)
+    def __init__(self, problem: Problem, extra: Any, where: Any) -> None:
+        self._parcel = packed(problem, extra)
+        self._executor = executor(self._parcel, int(where))
+
+    @classmethod
+    def workers(cls, where: Any) -> int:
+        return int(where)
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
         future: Future[Any] = self._executor.submit(_do, task, *arguments)

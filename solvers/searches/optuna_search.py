@@ -11,6 +11,7 @@ import inspect
 import math
 import sys
 import warnings
+from functools import cached_property
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ class OptunaSearch(Search):
     ``surrogate`` mostly gets further.
     """
 
+    fronts = True
+
     def __init__(
         self, space: Space, rng: np.random.Generator, budget: int | None = None, *, sampler: str = "tpe"
     ) -> None:
@@ -68,10 +71,15 @@ class OptunaSearch(Search):
         self._memory = Memory(encoding)
         self._pool = Pool(encoding, self._memory, rng)
         self._sampler = sampler
-        self._study = _study(_sampler(sampler, int(rng.integers(2**31)), budget))
+        self._made = _sampler(sampler, int(rng.integers(2**31)), budget)
         self._distributions = {d.name: _distribution(d) for d in space.dimensions}
         self._trials: dict[Point, Any] = {}
-        self._values: dict[Point, float] = {}
+        self._values: dict[Point, tuple[float, ...]] = {}
+
+    @cached_property
+    def _study(self) -> Any:
+        """Made when the first point is asked for: how many objectives there are is known by then."""
+        return _study(self._made, self.objectives)
 
     def ask(self, count: int = 1) -> list[Point]:
         return self._memory.gather(count, self._next)
@@ -110,7 +118,8 @@ class OptunaSearch(Search):
             self._tell_pruned(evaluation)
             return
         violation = evaluation.upper_violation if evaluation.answered else 1.0
-        value = evaluation.cost if evaluation.feasible else self._penalty(violation)
+        costs = (evaluation.cost,) if self.objectives == 1 else evaluation.costs
+        value = costs if evaluation.feasible else self._penalty(violation)
         self._values[point] = value
         trial = self._trials.pop(point, None)
         if trial is not None:
@@ -134,17 +143,20 @@ class OptunaSearch(Search):
         own: dict[str, Any] = {"params": values, "distributions": self._distributions, "intermediate_values": curve}
         self._study.add_trial(create_trial(state=TrialState.PRUNED, **own))
 
-    def _penalty(self, violation: float) -> float:
+    def _penalty(self, violation: float) -> tuple[float, ...]:
         """Worse than all that was told: failures and broken constraints are data; a sampler forgets failed trials."""
-        known = [v for v in self._values.values() if math.isfinite(v)] or [0.0]
-        return max(known) + 0.1 * (max(known) - min(known)) + math.log1p(max(violation, 0.0))
+        told = [value for value in self._values.values() if all(map(math.isfinite, value))]
+        found = []
+        for known in zip(*told, strict=True) if told else [(0.0,)] * self.objectives:
+            found.append(max(known) + 0.1 * (max(known) - min(known)) + math.log1p(max(violation, 0.0)))
+        return tuple(found)
 
-    def _add(self, point: Point, value: float) -> None:
+    def _add(self, point: Point, value: tuple[float, ...]) -> None:
         """Show the sampler a point that is not its own."""
         from optuna.trial import create_trial
 
         values = {d.name: _parameter(d, c) for d, c in zip(self.space.dimensions, point, strict=True)}
-        self._study.add_trial(create_trial(params=values, distributions=self._distributions, value=value))
+        self._study.add_trial(create_trial(params=values, distributions=self._distributions, values=value))
 
 
 def _is_known(dimension: Dimension) -> bool:
@@ -174,14 +186,14 @@ def _distribution(dimension: Dimension) -> Any:
     return FloatDistribution(dimension.lower, dimension.upper, log=dimension.scale == "log")
 
 
-def _study(sampler: Any) -> Any:
+def _study(sampler: Any, objectives: int) -> Any:
     """A study in memory, created without a line in the log."""
     import optuna
 
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        study: Any = optuna.create_study(sampler=sampler)
+        study: Any = optuna.create_study(sampler=sampler, directions=["minimize"] * objectives)
     finally:
         optuna.logging.set_verbosity(level)
     study.stop = lambda: None  # a sampler that has tried all asks for it; here it is the space that knows

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 from bilevel.arrays import Point
 from bilevel.contracts.search import Search
@@ -20,6 +21,7 @@ from bilevel.registry import register
 from bilevel.solvers.searches.model_based.acquisition import ACQUISITIONS, Acquisition
 from bilevel.solvers.searches.model_based.category_step import CategoryStep, few_combinations
 from bilevel.solvers.searches.model_based.course import Course, Options
+from bilevel.solvers.searches.model_based.front_course import FrontCourse
 from bilevel.solvers.searches.model_based.gaussian_process_step import GaussianProcessStep
 from bilevel.solvers.searches.model_based.radial_basis_step import RadialBasisStep
 
@@ -41,25 +43,36 @@ class _OnCourse(Search):
         Of the course.
     """
 
+    _trend: ClassVar[bool] = False
+    """Whether the processes of a front have a quadratic trend."""
+
     def __init__(self, space: Space, rng: np.random.Generator, budget: int | None, options: Options) -> None:
         super().__init__(space, rng, budget)
         self._course = Course(space, rng, budget, options, lambda: self.curvature)
         self.welcomes_gradients = self._course.descends
+        self._options = options
+
+    @cached_property
+    def _taken(self) -> Course | FrontCourse:
+        """The course, or that of a front: how many objectives there are is known once the first point is asked for."""
+        if self.objectives == 1:
+            return self._course
+        return FrontCourse(self.space, self.rng, self.budget, self._options, self.objectives, self._trend)
 
     @property
     def stalled(self) -> bool:
         """Whether it stopped because no improvement is to be expected."""
-        return self._course.stalled
+        return self._taken.stalled
 
     @property
     def remark(self) -> str:
-        return self._course.remark
+        return self._taken.remark
 
     def ask(self, count: int = 1) -> list[Point]:
-        return self._course.ask(count)
+        return self._taken.ask(count)
 
     def tell(self, evaluation: Evaluation) -> None:
-        self._course.tell(evaluation)
+        self._taken.tell(evaluation)
 
 
 @register("rbf")
@@ -118,6 +131,8 @@ class GaussianProcessSearch(_OnCourse):
     ``surrogate``, which changes between this model and another, mostly needs fewer evaluations.
     """
 
+    fronts = True
+
     def __init__(
         self,
         space: Space,
@@ -158,6 +173,9 @@ class SurrogateSearch(_OnCourse):
     Take it when an evaluation is dear, from some ten milliseconds on; where evaluations are cheap and smooth,
     ``gradient`` is faster.
     """
+
+    fronts = True
+    _trend = True
 
     def __init__(
         self,

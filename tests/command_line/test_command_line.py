@@ -158,7 +158,7 @@ def test_what_argparse_refuses_is_exit_2(arguments, capsys):
 def test_every_option_arrives(asked, capsys):
     line = "toy --method typed --budget 7 --seed 3 --time-limit 2.5 --complementarity sos1 --engine scip"
     more = "--allow-nonconvex --attitude pessimistic --option width=4 --option name=(1,2) --quiet --set target=2"
-    more += " --workers 2 --study sqlite:///kept.db"
+    more += " --workers 2 --study sqlite:///kept.db --evaluation-time-limit 600 --pruner median --repeats 2 --top 3"
     assert main([*line.split(), *more.split()]) == 0
     settings = asked["typed"]
     assert type(settings.pop("observer")) is Observer
@@ -172,6 +172,13 @@ def test_every_option_arrives(asked, capsys):
         "engine": "scip",
         "workers": 2,
         "study": "sqlite:///kept.db",
+        "executor": None,
+        "enqueue": (),
+        "evaluation_time_limit": 600.0,
+        "callbacks": (),
+        "pruner": "median",
+        "repeats": 2,
+        "top": 3,
         "allow_nonconvex": True,
         "attitude": "pessimistic",
         "width": 4,
@@ -188,7 +195,7 @@ def test_json_has_the_field_names(tmp_path, capsys):
     path = tmp_path / "out.json"
     assert main(["toy", "--method", "random", "--budget", "3", "--json", str(path)]) == 0
     read = json.loads(path.read_text())
-    assert set(read) == {*Result.__dataclass_fields__, "failures"}
+    assert set(read) == {*Result.__dataclass_fields__, "failures", "saved"}
     assert len(read["history"]) == read["evaluations"] == 3
     capsys.readouterr()
     assert main(["toy", "--compare", "random,grid", "--budget", "3", "--json", "-"]) == 0

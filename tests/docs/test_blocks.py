@@ -15,7 +15,7 @@ from pages import PAGES, blocks, shown
 
 from bilevel import registry
 
-OTHERS = {"PAO", "Optuna", "scikit-learn"}
+OTHERS = {"PAO", "Optuna", "scikit-learn", "plotly", "MLflow", "Dask"}
 WITH_CODE = [page for page in PAGES if blocks(page, "python")]
 
 

@@ -10,6 +10,7 @@ from pages import PAGES, ROOT, blocks, inline_code, shown
 
 from bilevel import registry
 from bilevel.command_line.parser import make_parser
+from bilevel.command_line.studies import make_study_parser
 from bilevel.files.model_files import gallery
 
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
@@ -61,6 +62,8 @@ def test_a_command_exists(words):
             return  # a comment alone
         case ["python" | "python3", "-m", "bilevel.solve", *arguments]:
             check_solve(arguments)
+        case ["python" | "python3", "-m", "bilevel.study", *arguments]:
+            make_study_parser().parse_args(arguments)
         case ["python" | "python3", "-m", "bilevel.install_cyipopt"]:
             assert (ROOT / "bilevel" / "install_cyipopt.py").is_file()
         case ["python" | "python3", script, *arguments]:

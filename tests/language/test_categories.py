@@ -69,7 +69,7 @@ def test_a_function_is_given_the_users_own_objects(values, method):
 
 @pytest.mark.parametrize("values", LISTS, ids=str)
 def test_a_study_gives_them_back(values, tmp_path):
-    address = f"sqlite:///{tmp_path}/study.db"
+    address = f"{tmp_path}/study.log"
     first = bilevel.solve(training(values, []), "random", budget=3, study=address)
     second = bilevel.solve(training(values, []), "random", budget=4, study=address)
     assert [e.upper for e in second.history[:3]] == [e.upper for e in first.history]

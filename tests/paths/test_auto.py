@@ -60,8 +60,9 @@ def test_the_observer_hears_the_refusals():
 
 
 def test_a_path_that_came_to_nothing_in_its_share_is_followed_by_the_next(monkeypatch):
-    boxes = registry.get(Path, "upper_boxes")
-    monkeypatch.setattr(boxes, "run", lambda *_: Finding(Termination.TIME_LIMIT, Verdict.FAILED))
+    for name in ("homotopy", "upper_boxes"):
+        part = registry.get(Path, name)
+        monkeypatch.setattr(part, "run", lambda *_: Finding(Termination.TIME_LIMIT, Verdict.FAILED))
     model = pyo.ConcreteModel()
     model.x = pyo.Var(bounds=(0, 4))
     model.lower = LowerLevel()

@@ -162,6 +162,9 @@ def test_a_refit_is_a_program_that_answers_once():
     result = bilevel.solve(model, "kkt")
     assert math.isclose(result.reported["test"], 3.0, rel_tol=1e-5)
     assert result.verdict == "certified_global"
+    single = pyo.TransformationFactory("bilevel.kkt").create_using(model)
+    assert not list(single.component_data_objects(LowerLevel, active=True, descend_into=True))
+    assert model.refit.active
 
 
 def test_what_belongs_to_no_model_is_no_report():

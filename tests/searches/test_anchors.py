@@ -94,11 +94,11 @@ def test_the_start_is_used_and_changes_no_answer(search, budget, first, bounded,
 @pytest.mark.parametrize("search", ["grid", "random", "surrogate", "gradient"])
 def test_a_stopped_study_goes_on_as_if_it_had_not(search, tmp_path):
     budget = 32 if search in ("surrogate", "gradient") else BUDGET
-    whole = solve(search, budget, study=f"{tmp_path}/whole.db")
+    whole = solve(search, budget, study=f"{tmp_path}/whole.log")
     if search in ("random", "surrogate"):  # the others plan for their budget, which a study has not
         assert told(solve(search, budget)) == told(whole)
     for stop in (7, budget - 9):
-        study = f"{tmp_path}/{stop}.db"
+        study = f"{tmp_path}/{stop}.log"
         assert solve(search, budget, study=study, observer=StopAt(stop)).evaluations == stop
         assert told(solve(search, budget, study=study)) == told(whole)
 
@@ -111,7 +111,7 @@ def test_the_number_of_workers_cannot_be_seen(search):
 
 @pytest.mark.slow
 def test_a_search_that_learns_has_one_history_per_number_of_workers(tmp_path):
-    once, study = solve("surrogate", 20, workers=2, study=f"{tmp_path}/whole.db"), f"{tmp_path}/study.db"
+    once, study = solve("surrogate", 20, workers=2, study=f"{tmp_path}/whole.log"), f"{tmp_path}/study.log"
     solve("surrogate", 20, workers=2, study=study, observer=StopAt(9))
     assert told(solve("surrogate", 20, workers=2, study=study)) == told(once)
 

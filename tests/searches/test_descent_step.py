@@ -90,7 +90,7 @@ def test_constraints_over_x_are_kept_and_met_at_the_optimum():
 
 @pytest.mark.parametrize("search", MODELS)
 def test_the_same_seed_gives_the_same_history_in_a_study_cut_in_two(search, tmp_path):
-    study = f"sqlite:///{tmp_path}/study.db"
+    study = f"{tmp_path}/study.log"
     whole = bilevel.solve(smooth(), search, budget=34, seed=3, study=f"{study}#whole")
     bilevel.solve(smooth(), search, budget=17, seed=3, study=f"{study}#cut")
     resumed = bilevel.solve(smooth(), search, budget=34, seed=3, study=f"{study}#cut")

@@ -12,7 +12,7 @@ from bilevel.contracts.search import Search
 from bilevel.errors import RefusedError
 from bilevel.files.model_files import gallery, load_model
 from bilevel.registry import register
-from bilevel.solvers.storages.sqlite import Study
+from bilevel.solvers.loop.studies import study_at
 from bilevel.tolerances import FEASIBILITY
 from bilevel.upper.archive import Evaluation
 
@@ -188,12 +188,12 @@ def test_what_cannot_be_kept_is_said():
 
 
 def test_the_study_keeps_the_constraints_derivatives_to_the_last_bit(tmp_path):
-    whole = bilevel.solve(tolls(2.5), "gradient", budget=40, seed=3, study=f"{tmp_path}/whole.db")
-    bilevel.solve(tolls(2.5), "gradient", budget=40, seed=3, study=f"{tmp_path}/part.db", observer=StopAt(15))
-    resumed = bilevel.solve(tolls(2.5), "gradient", budget=40, seed=3, study=f"{tmp_path}/part.db")
+    whole = bilevel.solve(tolls(2.5), "gradient", budget=40, seed=3, study=f"{tmp_path}/whole.log")
+    bilevel.solve(tolls(2.5), "gradient", budget=40, seed=3, study=f"{tmp_path}/part.log", observer=StopAt(15))
+    resumed = bilevel.solve(tolls(2.5), "gradient", budget=40, seed=3, study=f"{tmp_path}/part.log")
     assert any("15 of" in note for note in resumed.notes)
     assert told(resumed) == told(whole)
-    stored = Study(f"{tmp_path}/part.db")
+    stored = study_at(f"{tmp_path}/part.log")
     assert [repr(stored.evaluations[k].jacobian) for k in range(40)] == [repr(e.jacobian) for e in whole.history]
     assert whole.history[0].coupling is not None
     assert np.shape(whole.history[0].jacobian) == (1, 2)

@@ -18,9 +18,10 @@ import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import ModelError
 from bilevel.response.response import Response
+from bilevel.solvers.loop import study as outer_study
 from bilevel.solvers.loop.granted_gradients import Gradients
+from bilevel.solvers.loop.studies import study_at
 from bilevel.solvers.pools.processes import Processes
-from bilevel.solvers.storages.sqlite import Study
 
 WRONG = [None, (1.0,), "text", {"y": 1.0, "z": 2.0}, {"y": 1j}, {}, {"y": "a"}, {"y": [1.0, 2.0]}, {"y": np.nan}]
 
@@ -40,7 +41,7 @@ def listed(function, count=6, **space):
 
 @pytest.fixture
 def study(tmp_path):
-    return f"sqlite:///{tmp_path}/study.db"
+    return f"{tmp_path}/study.log"
 
 
 # --------------------------------------------------------------------------------------------------- wrong answers
@@ -191,7 +192,7 @@ def test_the_point_under_way_is_tried_by_another_process(dies, study, monkeypatc
     model = listed(lambda x: {"y": float(x["x"])})
     whole = bilevel.solve(model, "random", budget=6, seed=0)
     bilevel.solve(model, "random", budget=2, seed=0, study=study)
-    entered = Study(study)
+    entered = study_at(study)
     entered.enter(2)
     entered.close()
     held = Response(model, warm=False)
@@ -256,14 +257,14 @@ def test_what_ends_without_a_death_is_not_under_way(study):
 
     stopped = bilevel.solve(functional(train), "random", budget=8, seed=0, study=study)
     assert stopped.termination == "interrupted"
-    stored = Study(study)
+    stored = study_at(study)
     assert stored.under_way is None
     stored.close()
     assert bilevel.solve(functional(train), "random", budget=8, seed=0, study=study).evaluations == 8
 
 
 def test_programs_are_not_written_down(study, monkeypatch):
-    monkeypatch.setattr(Study, "enter", lambda self, place: pytest.fail("a write for each point"))
+    monkeypatch.setattr(outer_study.Study, "enter", lambda self, place: pytest.fail("a write for each point"))
     assert bilevel.solve(bilevel.load_model("toy"), "random", budget=5, study=study).evaluations == 5
 
 

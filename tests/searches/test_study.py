@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import signal
-import sqlite3
 import sys
 from pathlib import Path
 
@@ -19,8 +18,11 @@ import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import OptionError, RefusedError, StudyError
 from bilevel.programs.answer import Status
-from bilevel.solvers.storages.sqlite import Study
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.solvers.loop.studies import study_at
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
 
 BUDGET = 22
 SPACE = "mixed"
@@ -35,13 +37,13 @@ def solve(search, study, budget=BUDGET, model=None, seed=4, **more):
 
 @pytest.fixture
 def study(tmp_path):
-    return f"sqlite:///{tmp_path}/study.db"
+    return f"{tmp_path}/study.log"
 
 
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_stopped_run_goes_on_as_if_it_had_not(search, study, tmp_path):
     space = "reals" if search == "gradient" else SPACE
-    whole = solve(search, f"{tmp_path}/whole.db", model=build(space))
+    whole = solve(search, f"{tmp_path}/whole.log", model=build(space))
     stopped = solve(search, study, model=build(space), observer=StopAt(9))
     assert stopped.termination == "interrupted"
     assert stopped.evaluations == 9
@@ -54,7 +56,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(search, study, tmp_path):
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_greater_budget_continues(search, study, tmp_path):
     model = build("constrained")  # the same object: what the first run leaves on it must not matter
-    whole = solve(search, f"{tmp_path}/whole.db", model=build("constrained"))
+    whole = solve(search, f"{tmp_path}/whole.log", model=build("constrained"))
     first = solve(search, study, 7, model=model)
     assert first.evaluations == 7
     again = solve(search, study, model=model)
@@ -121,7 +123,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not(search, study, tmp_path):
     assert run.returncode == -signal.SIGKILL, run.stderr
     resumed = solve(search, study, model=build(space))
     assert any("9 of" in note for note in resumed.notes)
-    assert told(resumed) == told(solve(search, f"{tmp_path}/whole.db", model=build(space)))
+    assert told(resumed) == told(solve(search, f"{tmp_path}/whole.log", model=build(space)))
 
 
 def changed_bounds():
@@ -200,7 +202,7 @@ def test_a_comparison_keeps_a_study_for_each_method(study):
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("postgresql://host/db", "no storage is called postgresql"),
+        ("redis://host/db", "no storage is called redis"),
         ("sqlite:///", "names no file"),
         ("sqlite:////nowhere/at/all/study.db", "create it first"),
     ],
@@ -210,29 +212,34 @@ def test_an_address_that_cannot_be_is_refused(address, words):
         solve("random", address, 3)
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("not a database " * 100)
+@pytest.mark.parametrize("scheme", ["", "sqlite:///"])
+def test_a_file_that_is_something_else_is_refused(scheme, tmp_path):
+    (tmp_path / "notes.txt").write_text("not a study\n" * 100)
     with pytest.raises(StudyError, match=r"notes\.txt"):
-        solve("random", f"{tmp_path}/notes.txt", 3)
+        solve("random", f"{scheme}{tmp_path}/notes.txt", 3)
 
 
 def test_two_runs_do_not_write_to_one_study(study):
     solve("random", study, 3)
-    one, other = Study(study), Study(study)
-    one.add(Evaluation(3, (0.5, 0, 0), {}, status=Status.FAILED))
+    space, both = Space(Compilation(Problem.read(build(SPACE)))), []
+    for _ in range(2):
+        both.append(study_at(study))
+        both[-1].begin(both[-1].identity, 1, space, (1,))
+    one, other = both
+    one.add([Evaluation(3, (0.5, 0, 0), {}, status=Status.FAILED)])
     with pytest.raises(StudyError, match="another run"):
-        other.add(Evaluation(3, (0.25, 1, 0), {}, status=Status.FAILED))
+        other.add([Evaluation(3, (0.25, 1, 0), {}, status=Status.FAILED)])
     one.close()
     other.close()
 
 
 def test_a_stored_point_that_the_search_does_not_ask_for_is_an_error(study):
     solve("random", study, 6)
-    with sqlite3.connect(study.removeprefix("sqlite:///")) as database:
-        row = database.execute("select record from bilevel_evaluations where place = 2").fetchone()
-        record = json.dumps({**json.loads(row[0]), "point": [0.125, 0, 0]})
-        database.execute("update bilevel_evaluations set record = ? where place = 2", (record,))
-    database.close()
+    file = Path(study)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    third = [line["system_attrs"]["bilevel"] for line in lines if "system_attrs" in line][2]
+    third["point"] = [0.125, 0, 0]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(StudyError, match="cannot be continued: point 2"):
         solve("random", study, 6)
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 
 import casadi as ca
 import pytest
@@ -75,6 +76,24 @@ def test_the_bell_waits_for_a_library_that_is_told_the_time_itself():
     with pytest.raises(OutOfTime), within(Deadline.after(0.05)), ringing():
         run()
     assert done == [True]
+
+
+def test_what_nobody_can_pass_on_is_not_printed(capsys):
+    class Nothing:
+        pass
+
+    def swallowing():
+        nothing = Nothing()
+        lingering = weakref.ref(nothing, lambda _: spin(30.0))  # Python swallows what is raised in it, as Cython does
+        del nothing
+        spin(30.0)
+        return lingering
+
+    before = sys.unraisablehook
+    with pytest.raises(OutOfTime), within(Deadline.after(0.05)), ringing():
+        swallowing()
+    assert sys.unraisablehook is before
+    assert not any(capsys.readouterr())
 
 
 def test_there_is_no_bell_in_another_thread_or_where_the_alarm_is_taken():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from typing import Any, assert_type
 
 import numpy as np
+import optuna
 import pyomo.environ as pyo
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import bilevel
+from bilevel.optuna import SurrogateSampler
 
 
 def solving(model: pyo.ConcreteModel) -> None:
@@ -34,6 +37,24 @@ def solving(model: pyo.ConcreteModel) -> None:
     assert_type(result.to_dict(), dict[str, Any])
     assert_type(result.to_json("out.json"), str)
     assert_type(result.plot("run.png", known=0.5), Figure)
+
+
+def the_front(result: bilevel.Result) -> None:
+    assert_type(result.front_gap, float | None)
+    assert_type(result.hypervolume, float | None)
+    point = result.front[0]
+    assert_type(point.upper, dict[str, Any])
+    assert_type(point.upper_objectives, dict[str, float])
+    assert_type(str(point.verdict), str)
+    assert_type(point.bound, float | None)
+
+
+def elsewhere(model: pyo.ConcreteModel, executor: Executor) -> None:
+    bilevel.solve(model, "gp", study="study.log", workers="dask://host:8786", callbacks=[lambda study, trial: None])
+    bilevel.solve(model, "gp", executor=executor, enqueue=[{"x": 1.0}], evaluation_time_limit=600)
+    study = optuna.create_study(sampler=SurrogateSampler(seed=0))
+    assert_type(study, optuna.Study)
+    model.lower = bilevel.LowerLevel(response=lambda x: {"y": 1.0}, time_limit=60, memory_limit="2 GB", isolate=True)
 
 
 def the_history(result: bilevel.Result) -> None:

@@ -140,6 +140,10 @@ class Trial:
         expected = self.terms.expected
         return math.nan if expected is None else expected(self.reports)
 
+    def handed(self) -> tuple[Terms, int, bool]:
+        """What the same trial is made of in another process."""
+        return self.terms, self.seed, self._judged
+
     def again(self, place: int) -> Trial:
         """The same evaluation once more, with another seed: its reports are neither judged nor kept."""
         return Trial(self.terms, self.terms.seeds[place], judged=False)

@@ -49,9 +49,15 @@ def plain(model: BlockData) -> BlockData:
     with _pyomo_unheard():
         if not any(True for _ in foreign(model)) and not any(True for _ in _mendings(model)):
             return model
-        clone = model.clone()
-        _keep_functions(model, clone)
+        clone = cloned(model)
         make_plain(clone)
+    return clone
+
+
+def cloned(model: BlockData) -> BlockData:
+    """A clone with the user's own functions and values."""
+    clone = model.clone()
+    _keep_functions(model, clone)
     return clone
 
 

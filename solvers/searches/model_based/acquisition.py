@@ -31,7 +31,7 @@ _FAR = -1e6
 """Below this z, ``h(z) ~ phi(z) / z^2`` to all digits, and the erfcx form loses them."""
 
 
-def _log_h(z: Array) -> Array:
+def log_h(z: Array) -> Array:
     """``log(phi(z) + z Phi(z))`` to full relative precision for every z."""
     near = np.maximum(z, -1.0)
     plain = np.log(np.exp(-0.5 * near**2 - _HALF_LOG_TWO_PI) + near * np.exp(log_ndtr(near)))
@@ -45,9 +45,9 @@ def _log_h(z: Array) -> Array:
 def log_expected_improvement(mean: Array, deviation: Array, incumbent: float) -> tuple[Array, Array, Array]:
     """Logarithm of the expected improvement and its two derivatives."""
     z = (incumbent - mean) / deviation
-    log_h = _log_h(z)
-    slope = np.exp(log_ndtr(z) - log_h)
-    return np.log(deviation) + log_h, -slope / deviation, (1.0 - z * slope) / deviation
+    log_excess = log_h(z)
+    slope = np.exp(log_ndtr(z) - log_excess)
+    return np.log(deviation) + log_excess, -slope / deviation, (1.0 - z * slope) / deviation
 
 
 def log_improvement_probability(mean: Array, deviation: Array, incumbent: float) -> tuple[Array, Array, Array]:

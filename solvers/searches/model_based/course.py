@@ -58,6 +58,11 @@ def _threads() -> Any:
     return ThreadpoolController()
 
 
+def one_thread() -> Any:
+    """Products of a few hundred rows: threads cost more than they gain, and sum in another order each time."""
+    return _threads().limit(limits=1, user_api="blas")
+
+
 @dataclass(frozen=True)
 class Options:
     """What a user may say about the course.
@@ -84,6 +89,11 @@ class Options:
     least: float = -math.inf
     horizon: int = _HORIZON
     every: int = 3
+
+
+def design_size(options: Options, budget: int | None) -> int:
+    """How many points there are before there is a model."""
+    return options.initial or max(min(_DESIGN, (budget or _HORIZON) // 3), 1)
 
 
 class Course:
@@ -127,7 +137,7 @@ class Course:
         self._options = options
         self._polish = PolishStep(self.pool)
         self._reserve = self._polish.reserve(budget) if budget and options.polish else 0
-        self.first = options.initial or max(min(_DESIGN, (budget or _HORIZON) // 3), 1)
+        self.first = design_size(options, budget)
         self._design = initial_design(self.encoding, self.first, rng)
         self.descends = options.descend and bool(self.encoding.real.any())
         self._descent = DescentStep(self.pool, curvature)
@@ -137,8 +147,7 @@ class Course:
 
     def ask(self, count: int) -> list[Point]:
         """Up to ``count`` new points."""
-        # Products of a few hundred rows: threads cost more than they gain, and sum in another order each time.
-        with _threads().limit(limits=1, user_api="blas"):
+        with one_thread():
             return self.memory.gather(count, lambda: None if self.stalled else self._next())
 
     def tell(self, evaluation: Evaluation) -> None:

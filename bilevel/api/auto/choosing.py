@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bilevel import registry, tolerances
 from bilevel.api.asking import SEARCH_PATH
-from bilevel.api.by_parts import Run, by_parts
+from bilevel.api.auto.by_parts import Run, by_parts
 from bilevel.api.timing import FOR_A_SEARCH, for_exact, left, timed
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
@@ -74,7 +74,7 @@ def _refuse_losses(problem: Problem, method: str) -> None:
     if large:
         raise RefusedError(
             f"{method} takes no losses over rows that are kept as arrays, as {large[0]} is; use a search"
-            " (method='gradient')"
+            " (method='gradient'), or with one to three upper variables 'upper_boxes'"
         )
 
 
@@ -139,14 +139,20 @@ def _first_exact(problem: Problem, settings: Settings, observer: Observer) -> tu
     independent = independent_parts(problem)
     if independent:
         try:
-            return *by_parts(independent, settings, observer, _exactly), []
+            return *by_parts(independent, settings, observer, exactly), []
         except RefusedError as refusal:
             observer.said(f"not part by part: {refusal}")
     return _first_on_the_whole(problem, settings, observer)
 
 
-def _exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
-    """The first exact path that takes a part."""
+def exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str, Finding]:
+    """The first exact path that takes a problem as a whole.
+
+    Raises
+    ------
+    RefusedError
+        If none does.
+    """
     name, finding, refusals = _first_on_the_whole(part, settings, observer)
     if finding is None:
         raise RefusedError("; ".join(refusals))
@@ -162,8 +168,8 @@ def _first_on_the_whole(
     large = Compilation.of(problem).large_losses
     if large:
         parts = [part for part in parts if part.losses]
-        refusals = [f"{large[0]} is kept as arrays"]
-        observer.said(f"no exact path: {refusals[0]}")
+        refusals = [f"{large[0]} is kept as arrays, which few of them take"]
+        observer.said(refusals[0])
     for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
         limit = for_exact(settings, *FOR_A_SEARCH)
         limit = limit if limit is None else part.share * limit

@@ -1,0 +1,1 @@
+"""Several upper objectives solved: exact fronts, searched ones, and several compared."""

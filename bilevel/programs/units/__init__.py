@@ -1,0 +1,1 @@
+"""Programs in units of their own: what engines are given is of magnitude one."""

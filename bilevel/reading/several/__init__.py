@@ -1,0 +1,1 @@
+"""Several upper objectives: the single-objective problems that are made of them."""

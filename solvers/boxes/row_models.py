@@ -1,0 +1,101 @@
+"""Losses over rows of data in Taylor form: one graph of a row, evaluated for all rows and boxes at once.
+
+``sum_i r_i l(x_i'y, t_i)`` has the gradient ``X'(r l')`` and the Hessian ``X' diag(r l'') X``. Nothing is written out:
+the graph is that of one loss and its two derivatives, the rest are products with X. Where every ``l''`` has a range on
+the box, the Hessian is at least ``X' diag(r min l'') X`` in the order of symmetric matrices.
+"""
+
+from __future__ import annotations
+
+import casadi as ca
+import numpy as np
+
+from bilevel.arrays import Array
+from bilevel.errors import RefusedError
+from bilevel.expressions.row_terms import RowTerm
+from bilevel.graphs.taylor import Taylor
+from bilevel.graphs.taylor_graph import TaylorGraph
+
+_MOST_NUMBERS = 2_000_000  # of X: products with it for every batch of boxes
+
+
+class RowModels:
+    """Models of one term.
+
+    Parameters
+    ----------
+    taylor : Taylor
+        The arithmetic.
+    term : RowTerm
+        Its rows weighed by numbers that are not negative.
+
+    Raises
+    ------
+    RefusedError
+        If it is not of this kind, too large, or its loss has no rule in the arithmetic.
+    """
+
+    def __init__(self, taylor: Taylor, term: RowTerm) -> None:
+        if term.weights is not None:
+            raise RefusedError(f"the weights of the rows of {term.name} are variables")
+        if (term.numbers < 0.0).any():
+            raise RefusedError(f"{term.name} holds rows of negative weight")
+        if term.rows.matrix.size > _MOST_NUMBERS:
+            raise RefusedError(f"{term.name} holds more than {_MOST_NUMBERS} numbers")
+        self._taylor, self.term = taylor, term
+        self._matrix, self._weights = np.asarray(term.rows.matrix), term.numbers
+        self._pull = np.ascontiguousarray(self._matrix.T * self._weights)
+        row = ca.SX.sym("row", 2)
+        loss, slope, bend = term.row(row[0], row[1])
+        self._value, self._slope, self._bend = (TaylorGraph(taylor, [row], part) for part in (loss, slope, bend))
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the loss of a row is written with a step."""
+        return self._value.jumps
+
+    @property
+    def room(self) -> int:
+        """Numbers held per box, roughly."""
+        return len(self._weights) * (max(self._value.room, self._slope.room, self._bend.room) + 4 * self._taylor.size)
+
+    def _predictions(self, y: Array) -> Array:
+        """Prediction and target of every row, models of shape (size, 2, rows * boxes)."""
+        z = self._taylor.mapped(self._matrix, y[:, self.term.places])
+        found = np.zeros((self._taylor.size, 2, z.shape[1] * z.shape[2]))
+        found[:, 0] = z.reshape(len(z), -1)
+        found[0, 1] = np.repeat(self.term.rows.target, z.shape[2])
+        return found
+
+    def _of_rows(self, graph: TaylorGraph, y: Array) -> Array:
+        """Models of shape (size, rows, boxes)."""
+        found = graph(self._predictions(y))
+        return found.reshape(self._taylor.size, len(self._weights), y.shape[-1])
+
+    def value(self, y: Array) -> Array:
+        """The term, shape (size, 1, boxes), from models of y, shape (size, n, boxes)."""
+        return self._taylor.mapped(self._weights[None], self._of_rows(self._value, y))
+
+    def slope(self, y: Array) -> Array:
+        """Its gradient in the variables it holds, shape (size, p, boxes)."""
+        return self._taylor.mapped(self._pull, self._of_rows(self._slope, y))
+
+    def hessians(self, y: Array, least: Array, most: Array) -> tuple[Array, Array]:
+        """At the boxes' centres, and below on all of them: both of shape (boxes, p, p).
+
+        The second is of the term times a factor within ``[least, most]``, shape (boxes,), and holds no numbers where
+        that may be negative: then the term is not convex.
+        """
+        bends = self._of_rows(self._bend, y)
+        low = self._taylor.ranges(bends)[0]
+        with np.errstate(all="ignore"):
+            below = low * np.where(low >= 0.0, least, most)
+            below[:, ~(least >= 0.0)] = np.nan
+        return self._formed(bends[0]), self._formed(below)
+
+    def _formed(self, bends: Array) -> Array:
+        """``X' diag(r b) X`` for b of shape (rows, boxes)."""
+        with np.errstate(all="ignore"):
+            weighed = (self._weights[:, None] * bends).T[:, :, None] * self._matrix
+            formed: Array = self._matrix.T @ weighed
+        return formed
