@@ -236,7 +236,7 @@ class Compilation:
         return term.symbol
 
     def _square(self, node: SquaredDistance, w: list[Any]) -> Square | None:
-        return None if len(w) < SMALLEST or not all(map(_is_symbol, w)) else square_of(node.factor, w)
+        return None if len(w) < SMALLEST else square_of(node.factor, w)
 
     def _loss(self, node: RowLosses, operands: list[Any]) -> RowTerm | None:
         """None too where a follower weighs the rows."""
