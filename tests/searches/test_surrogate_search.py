@@ -333,9 +333,9 @@ def test_the_neighbourhood_is_not_claimed_where_a_neighbour_is_missing():
     archive = Archive()
     for k, point in enumerate(points):
         archive.add(Evaluation(k, point, {}, status=Status.OPTIMAL, cost=float(k), upper_violation=0.0))
-    assert _neighbourhood(space, archive, archive.incumbent) == []
+    assert _neighbourhood(space, archive, archive.incumbent, set()) == []
     archive.add(Evaluation(4, (2, 3), {}, status=Status.INFEASIBLE))
-    assert "all 4 neighbours" in _neighbourhood(space, archive, archive.incumbent)[0]
+    assert "all 4 neighbours" in _neighbourhood(space, archive, archive.incumbent, set())[0]
 
 
 @pytest.mark.parametrize("name", MODELS)
