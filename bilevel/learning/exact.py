@@ -20,6 +20,7 @@ from sklearn.base import clone
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Lasso, Ridge
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 
 from bilevel.api.solving import solve
 from bilevel.arrays import Array
@@ -125,21 +126,22 @@ def _taken_apart(estimator: Any) -> tuple[Any, Any, str]:
 
 
 def _fold(folds: FixedFolds, steps: Any, train: Any, held: Any) -> Fold:
-    X, y = folds.data or (None, None)
-    try:
-        matrix, target = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
-    except (TypeError, ValueError):
-        matrix, target = X, np.asarray(y)
-    if target.ndim != 1 or target.dtype.kind != "f":
+    assert folds.data is not None
+    X, y = folds.data
+    target = np.asarray(y)
+    if target.ndim != 1 or target.dtype.kind not in "fiu":
         _refuse(f"y of shape {target.shape} and kind {target.dtype}: one column of numbers is needed")
-    take = X.iloc if hasattr(X, "iloc") and steps is not None else matrix
-    kept, apart = take[train], take[held]
+    target = target.astype(float)
+    kept, apart = _safe_indexing(X, train), _safe_indexing(X, held)
     if steps is not None:
         fitted = clone(steps).fit(kept, target[train])
         kept, apart = fitted.transform(kept), fitted.transform(apart)
-    if hasattr(kept, "toarray"):
-        kept, apart = kept.toarray(), apart.toarray()
-    return Fold(np.asarray(kept, dtype=float), target[train], np.asarray(apart, dtype=float), target[held])
+    return Fold(_numbers(kept), target[train], _numbers(apart), target[held])
+
+
+def _numbers(rows: Any) -> Array:
+    """Rows as a plain array, sparse or labelled ones too."""
+    return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, dtype=float)
 
 
 def _weight(fold: Fold, score: str) -> float:
