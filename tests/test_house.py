@@ -38,6 +38,7 @@ HOMES = {  # of single libraries
         "bilevel/optuna.py",
     ),
     "matplotlib": "bilevel/results/plots/",
+    "sklearn": "bilevel/learning/",
 }
 LAZY = ("optuna", "sqlalchemy", "dask", "matplotlib", "loky", "cloudpickle", "distributed", "cmaes", "pandas")
 
@@ -163,6 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pyomo_entries": {"kkt", "api"},
     "solve": {"api", "command_line"},
     "study": {"command_line"},
+    "learning": {"language", "results", "api"},
     "optuna": {"language", "reading", "programs", "upper", "contracts", "registry"},
     "install_cyipopt": set(),
     "solvers.surrogates": {"contracts", "registry"},
@@ -261,7 +263,9 @@ def test_a_room_says_in_one_line_what_it_is_for(folder):
     tree = ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))
     docstring = ast.get_docstring(tree)
     assert docstring is not None
-    names_only = folder.name in bilevel._ROOMS and all(isinstance(n, ast.ImportFrom) for n in tree.body[1:])
+    names_only = folder.name in (*bilevel._ROOMS, "learning") and all(
+        isinstance(n, ast.ImportFrom) for n in tree.body[1:]
+    )
     assert len(tree.body) == 1 or folder.name == "solvers" or names_only, (
         "a room's __init__ holds its docstring and no statement, unless its names are public as bilevel.<room>.<name>"
     )

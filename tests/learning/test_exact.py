@@ -1,0 +1,79 @@
+"""The best penalty with a proof: beside a fine scan with scikit-learn's own fits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bilevel.errors import RefusedError
+
+pytest.importorskip("sklearn")
+
+from sklearn.datasets import load_diabetes
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import ElasticNet, Lasso, Ridge
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bilevel.learning import BilevelSearchCV
+
+X, y = load_diabetes(return_X_y=True)
+X, y = X[:120], y[:120]
+SPACE = (1e-3, 10.0, "log")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name", "scoring"),
+    [
+        (Ridge(), "alpha", None),
+        (Ridge(fit_intercept=False), "alpha", "neg_mean_squared_error"),
+        (make_pipeline(StandardScaler(), Ridge()), "ridge__alpha", "r2"),
+        (Lasso(tol=1e-12, max_iter=100_000), "alpha", "neg_mean_squared_error"),
+        pytest.param(KernelRidge(kernel="rbf", gamma=5.0), "alpha", None, marks=pytest.mark.slow),
+    ],
+    ids=["ridge", "no intercept", "pipeline", "lasso", "kernel"],
+)
+def test_no_penalty_of_a_scan_is_better(estimator, name, scoring):
+    rows = slice(0, 60 if isinstance(estimator, KernelRidge) else 120)
+    X_, y_ = X[rows], y[rows]
+    cv = KFold(3, shuffle=True, random_state=0)
+    search = BilevelSearchCV(estimator, {name: SPACE}, method="exact", cv=cv, scoring=scoring).fit(X_, y_)
+    assert search.verdict_ == "certified_global"
+    scan = [
+        cross_val_score(estimator.set_params(**{name: a}), X_, y_, cv=cv, scoring=scoring).mean()
+        for a in np.geomspace(*SPACE[:2], 21)
+    ]
+    assert search.best_score_ >= max(scan) - 1e-6 * abs(max(scan))
+    assert search.bound_ == pytest.approx(search.best_score_, rel=1e-5)
+    assert search.bound_ >= search.best_score_ - 1e-6 * abs(search.best_score_)
+    again = cross_val_score(estimator.set_params(**search.best_params_), X_, y_, cv=cv, scoring=scoring).mean()
+    assert again == pytest.approx(search.best_score_, rel=1e-9)  # both are scikit-learn's
+    most = 0.0 if scoring == "neg_mean_squared_error" else 1.0
+    assert most - search.result_.upper_objective == pytest.approx(again, rel=1e-6)  # ours is not
+
+
+def test_an_inexact_fit_of_scikit_learn_is_said():
+    with pytest.warns(UserWarning, match="smaller tol"):
+        BilevelSearchCV(Lasso(tol=0.1), {"alpha": SPACE}, method="exact", cv=3).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "space", "options", "message"),
+    [
+        (ElasticNet(), {"alpha": SPACE}, {}, "ElasticNet is not known .* Ridge, Lasso, KernelRidge is"),
+        (Ridge(), {"alpha": [1, 2]}, {}, "must be a range of reals"),
+        (Ridge(), {"alpha": SPACE, "tol": SPACE}, {}, "one penalty is proved at a time"),
+        (Ridge(), {"tol": SPACE}, {}, "tol is no penalty"),
+        (Ridge(positive=True), {"alpha": SPACE}, {}, "positive=True"),
+        (Ridge(), {"alpha": SPACE}, {"scoring": "neg_mean_absolute_error"}, "not known as a formula"),
+    ],
+)
+def test_what_is_not_known_is_refused(estimator, space, options, message):
+    with pytest.raises(RefusedError, match=message):
+        BilevelSearchCV(estimator, space, method="exact", **options).fit(X, y)
+
+
+def test_weights_are_refused():
+    with pytest.raises(RefusedError, match="sample_weight"):
+        BilevelSearchCV(Ridge(), {"alpha": SPACE}, method="exact").fit(X, y, sample_weight=np.ones(len(y)))
