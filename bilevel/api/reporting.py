@@ -28,8 +28,16 @@ def report(problem: Problem, result: Result) -> None:
             result.notes.append(f"{block.name}, asked for the answer alone, gave none: {complaint}")
             return
     for name, body in expressions.items():
+        result.reported[name] = _value(result, body)
+
+
+def _value(result: Result, body: Any) -> float | None:
+    """By the compiled walk, which looks at a shared Expression once, where it knows every variable."""
+    try:
+        return float(result.value(body))
+    except BilevelError:
         value = pyo.value(body, exception=False)
-        result.reported[name] = None if value is None else float(value)
+        return None if value is None else float(value)
 
 
 def _answer(model: Any, block: Any, upper: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyomo.environ as pyo
-from pyomo.core.expr.visitor import identify_variables
+from pyomo.common.numeric_types import native_types
 
 from bilevel.errors import ModelError
 
@@ -44,13 +44,28 @@ def report_once(what: Any, expression: Any = None) -> None:
     name, body = (what, expression) if isinstance(what, str) else (getattr(what, "name", None), what)
     if body is None or name is None:
         raise ModelError(f"report_once({what!r}): give a component of the model, or a name and an expression")
-    owner = next((var.model() for var in identify_variables(getattr(body, "expr", body), include_fixed=True)), None)
-    if owner is None:
+    first = _first_variable(getattr(body, "expr", body))
+    if first is None:
         raise ModelError(f"report_once({name!r}): the expression mentions no variable, so it belongs to no model")
     if getattr(body, "ctype", None) is pyo.Objective:
         body.deactivate()
         body = body.expr
-    owner.__dict__.setdefault(_NOTE, {})[name] = body
+    first.model().__dict__.setdefault(_NOTE, {})[name] = body
+
+
+def _first_variable(expression: Any) -> Any:
+    """Some variable in it, each shared part looked at once; None where there is none."""
+    seen, stack = set(), [expression]
+    while stack:
+        node = stack.pop()
+        if type(node) in native_types or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.is_variable_type():
+            return node
+        if node.is_expression_type():
+            stack.extend(node.args)
+    return None
 
 
 def reported_of(model: Any) -> dict[str, Any]:
