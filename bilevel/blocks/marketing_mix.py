@@ -29,6 +29,7 @@ from bilevel.blocks.scaling import standardised
 from bilevel.blocks.table import Table
 from bilevel.language.domains import set_scale
 from bilevel.language.lower_level import LowerLevel
+from bilevel.language.trials.once import report_once
 
 _SMALL = 1e-12  # of the outcome: what keeps shares of no effect at all numbers
 
@@ -111,7 +112,7 @@ def marketing_mix(
         follower ``lower`` with coefficients ``b`` (one for each origin, where there are several). Named Expressions in
         the table's units, of the latest origin and over all but the test weeks: ``contribution[c, t]`` (all weeks),
         ``effect[c]``, ``share[c]`` of the effects, ``roas[c]``, ``marginal_roas[c]``; ``nrmse``, ``test_nrmse``
-        (which no choice depends on), ``share_distance`` (of effect shares from spend shares:
+        (evaluated for the answer alone, by ``report_once``), ``share_distance`` (of effect shares from spend shares:
         Robyn's DECOMP.RSSD without its jumps). A constraint on them is a line,
         ``model.floor = pyo.Constraint(expr=model.roas["tv"] >= 0.5)``. ``mix`` is what it was made of.
 
@@ -264,6 +265,7 @@ def _readings(model: Any, shaped: Mapping[str, _Shaped]) -> None:
     rows = range(seen.stop, plan.weeks)
     if len(rows) > 1 and np.ptp(plan.actual[list(rows)]) > 0:
         model.test_nrmse = pyo.Expression(expr=_error(block, rows))
+        report_once(model.test_nrmse)
 
 
 def _shares(model: Any) -> None:

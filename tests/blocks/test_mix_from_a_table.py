@@ -113,7 +113,7 @@ def test_readings_are_those_of_the_expressions_and_survive_a_file(tmp_path):
     pandas.testing.assert_frame_equal(here.channels(), there.channels())
     assert here.channels()["roas"].to_dict() == pytest.approx(result.value(model.roas))
     assert here.error("validation") == pytest.approx(result.upper_objective)
-    assert here.error("test") == pytest.approx(result.value(model.test_nrmse))
+    assert here.error("test") == pytest.approx(result.reported["test_nrmse"])
     weekly = here.contributions()
     assert weekly.sum(axis=1).to_numpy() == pytest.approx(here.fit()["fitted"].to_numpy())
     assert list(weekly.columns) == ["baseline", "price", "trend", "sin1", "cos1", "tv", "search"]
