@@ -3,8 +3,9 @@
     python benchmarks/certified_hpo.py [--limit 60] [--only lasso] [--method auto]
 
 One penalty (lasso with folds, logistic ridge), two (elastic net, ridge in groups, logistic ridge in groups) and three.
-Seconds count from the call of ``solve``: reading, compiling and everything else; the last column is the whole call,
-verification included. Data are drawn with a seed but for diabetes and breast cancer, which are the gallery's.
+Seconds are CPU time from the call of ``solve``: imports, reading, compiling and everything else; the last column is the
+whole call, verification included. 1e-5 is the certificate's own tolerance. Data are drawn with a seed but for diabetes
+and breast cancer, which are the gallery's.
 """
 
 from __future__ import annotations
@@ -114,14 +115,15 @@ class Gaps(Observer):
     """Notes when the gap first was within each limit."""
 
     def __init__(self):
-        self.began, self.reached = time.perf_counter(), {}
+        self.began, self.last, self.reached = time.process_time(), 0.0, {}
 
     def bounded(self, incumbent, bound):
         if incumbent is None or bound is None:
             return
+        self.last = time.process_time() - self.began
         for limit in WITHIN:
             if abs(incumbent - bound) <= limit * abs(incumbent) and limit not in self.reached:
-                self.reached[limit] = time.perf_counter() - self.began
+                self.reached[limit] = time.process_time() - self.began
 
 
 def main():
@@ -136,11 +138,14 @@ def main():
         if args.only not in name:
             continue
         model, gaps = build(), Gaps()
-        began = time.perf_counter()
+        began = time.process_time()
         r = bilevel.solve(model, args.method, time_limit=args.limit, observer=gaps)
-        whole = time.perf_counter() - began
+        whole = time.process_time() - began
+        if r.verdict == "certified_global":
+            gaps.reached.setdefault(WITHIN[-1], gaps.last)
         times = " | ".join(f"{gaps.reached[limit]:.2f}" if limit in gaps.reached else "-" for limit in WITHIN)
-        print(f"| {name} | `{r.method}` | {r.verdict} | {r.upper_objective:.8g} | {times} | {whole:.2f} |", flush=True)
+        value = "-" if r.upper_objective is None else f"{r.upper_objective:.8g}"
+        print(f"| {name} | `{r.method}` | {r.verdict} | {value} | {times} | {whole:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def optunas(name, limit, seed):
             x[each] = suggest(each, low, high, **({"log": True} if kind == "log" else {}))
         return meter(x, trial, optuna.TrialPruned)
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the meter ends a study in the middle of a trial
     sampler = optuna.samplers.TPESampler(seed=seed)
     pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=EPOCHS)
     with contextlib.suppress(KeyboardInterrupt):

@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=60)
     parser.add_argument("--only", type=lambda text: text.split(","))
     asked = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a point without an answer is a failed trial
     regrets: dict[str, list[tuple[float, float]]] = {}
     times: dict[str, list[float]] = {}
     for problem in problems():

@@ -5,7 +5,8 @@
 
 In the split variables |w_j| is u_j + v_j, because the penalty leaves at most one of the two positive. The
 follower's Hessian is singular (u and v may grow together), its optimum still unique. The coefficients are piecewise
-linear in lambda, so that F is piecewise quadratic, with kinks where a coefficient comes or goes.
+linear in lambda, so that F is piecewise quadratic, with kinks where a coefficient comes or goes. ``abs(w)`` says the
+same (``elastic_net.py``).
 
 Diabetes data, split and units as in ``ridge.py``.
 
@@ -33,11 +34,12 @@ KNOWN = {
 DATA = Path(__file__).parent / "data" / "diabetes.csv"
 
 
-def create_model(training=265, validation=89, smallest=1e-3, largest=1.0):
-    """``training`` rows to fit on, the next ``validation`` to judge by; ``smallest`` and ``largest`` penalty."""
-    rows = np.loadtxt(DATA, delimiter=",", skiprows=1)
-    rows = (rows - rows[:training].mean(axis=0)) / rows[:training].std(axis=0)
-    Z, y = rows[:, :-1], rows[:, -1]
+def create_model(features=10, training=265, validation=89, smallest=1e-3, largest=1.0):
+    """``training`` rows to fit on, the next ``validation`` to judge by; ``smallest`` and ``largest`` penalty.
+
+    The first ten of the ``features`` are the measured ones, the next 55 their squares and products, the rest noise.
+    """
+    Z, y = _data(features, training)
     Z_v, y_v = Z[training:][:validation], y[training:][:validation]
 
     model = pyo.ConcreteModel()
@@ -56,3 +58,28 @@ def create_model(training=265, validation=89, smallest=1e-3, largest=1.0):
     )
     model.obj = pyo.Objective(expr=least_squares(Z_v, y_v, w) / len(y_v))
     return model
+
+
+def training_data(features, training):
+    """The rows to fit on."""
+    Z, y = _data(features, training)
+    return Z[:training], y[:training]
+
+
+def _data(features, training):
+    """All rows, in units of the training rows."""
+    rows = np.loadtxt(DATA, delimiter=",", skiprows=1)
+    rows = np.column_stack([_widened(rows[:, :-1], features), rows[:, -1]])
+    rows = (rows - rows[:training].mean(axis=0)) / rows[:training].std(axis=0)
+    return rows[:, :-1], rows[:, -1]
+
+
+def _widened(measured, features):
+    """So many columns."""
+    count = measured.shape[1]
+    centred = measured - measured.mean(axis=0)
+    products = [centred[:, i] * centred[:, j] for i in range(count) for j in range(i, count)]
+    products = [column for column in products if len(np.unique(column)) > 2]  # the square of sex is sex
+    wide = np.column_stack([measured, *products])[:, :features]
+    noise = np.random.default_rng(0).standard_normal((len(measured), max(0, features - wide.shape[1])))
+    return np.hstack([wide, noise])

@@ -349,7 +349,7 @@ def test_the_second_look_is_by_another_engine():
     compilation = Compilation(problem)
     response = Response(problem, compilation=compilation)
     verifier = Verifier(compilation, response)
-    assert verifier._answering["lower"].engines[0] != response.engines["lower"]
+    assert verifier._answering("lower").engines[0] != response.engines["lower"]
 
 
 def test_objectives_in_the_users_sense():
@@ -492,7 +492,7 @@ def test_an_independent_solve_is_asked_for_once_at_each_x():
     compilation = Compilation(problem)
     response, limits = Response(problem, compilation=compilation), []
     verifier = Verifier(compilation, response)
-    real = verifier._answering["lower"]
+    real = verifier._answering("lower")
 
     class Watched:
         program = real.program
@@ -501,7 +501,7 @@ def test_an_independent_solve_is_asked_for_once_at_each_x():
             limits.append(time_limit)
             return real(x, start, time_limit)
 
-    verifier._answering["lower"] = Watched()
+    verifier._engines["lower"] = Watched()
     for x in (1.5, 2.5):
         check = verifier.check({"x": x}, {"lower.y": x - 1e-12})
         assert isinstance(check, Check)
@@ -516,12 +516,12 @@ def test_without_time_for_a_second_opinion_the_first_one_counts_and_nothing_is_p
     verifier = Verifier(compilation, Response(problem, compilation=compilation))
 
     class Late:
-        program = verifier._answering["lower"].program
+        program = verifier._answering("lower").program
 
         def __call__(self, x, start, time_limit):
             return Answer(Status.FAILED, message="the time is up")
 
-    verifier._answering["lower"] = Late()
+    verifier._engines["lower"] = Late()
     with within(Deadline.after(-1.0)):
         fresh = verifier.check({"x": 1.5})
         measured = verifier._measure({"x": 1.5}, {"lower.y": y}, True)

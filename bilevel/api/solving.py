@@ -198,7 +198,13 @@ def _solved_front(model: Any, asked: Settings, observer: Observer) -> Result:
     began = time.perf_counter()
     wishes = {name: value for name, value in asked.options.items() if name in OWN}
     settings = checked(replace(asked, options={n: v for n, v in asked.options.items() if n not in wishes}))
-    with within(whole(settings.time_limit)), _quiet(), from_the_starts(model):
+    with (
+        within(whole(settings.time_limit)),
+        ended_afterwards(),
+        each_evaluation(model, settings.evaluation_time_limit),
+        _quiet(),
+        from_the_starts(model),
+    ):
         end = Deadline.after(settings.time_limit)
         several = SeveralObjectives(model, settings.attitude)
         observer.started(asked.method, settings)

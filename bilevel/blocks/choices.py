@@ -72,7 +72,8 @@ def plan_of(table: Table, columns: Mapping[str, Any], kinds: Mapping[str, Any], 
     for _, judge in folds:
         if np.ptp(actual[list(judge)]) == 0.0:
             raise ModelError(
-                f"column {columns['outcome']!r} does not move from {table.week(judge[0])} on, where it judges"
+                f"column {columns['outcome']!r} is constant in the {len(judge)} validation weeks from"
+                f" {table.week(judge[0])} on; take others by split"
             )
     moved = {name: table.column(name) for name in controls} | _calendar(table, columns, set(media) | set(controls))
     train = len(folds[0][0])

@@ -110,9 +110,10 @@ def marketing_mix(
         Upper variables ``theta[c]``, ``alpha[c]``, ``gamma[c]`` (or those of the kinds chosen) and ``penalty``; a
         follower ``lower`` with coefficients ``b`` (one for each origin, where there are several). Named Expressions in
         the table's units, of the latest origin and over all but the test weeks: ``contribution[c, t]`` (all weeks),
-        ``effect[c]``, ``share[c]`` of the effects, ``roas[c]``, ``marginal_roas[c]``; ``nrmse``, ``test_nrmse``, and
-        ``share_distance`` (of effect shares from spend shares: Robyn's DECOMP.RSSD without its jumps). A constraint on
-        them is a line, ``model.floor = pyo.Constraint(expr=model.roas["tv"] >= 0.5)``. ``mix`` is what it was made of.
+        ``effect[c]``, ``share[c]`` of the effects, ``roas[c]``, ``marginal_roas[c]``; ``nrmse``, ``test_nrmse``
+        (which no choice depends on), ``share_distance`` (of effect shares from spend shares:
+        Robyn's DECOMP.RSSD without its jumps). A constraint on them is a line,
+        ``model.floor = pyo.Constraint(expr=model.roas["tv"] >= 0.5)``. ``mix`` is what it was made of.
 
     Raises
     ------

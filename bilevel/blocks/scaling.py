@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from bilevel.arrays import Array
-from bilevel.blocks.adstock import geometric_adstock
 from bilevel.blocks.column import Column, as_column, entries_of, is_number, named, single, sqrt
 from bilevel.errors import ModelError
 from bilevel.language.formulas import maximum
@@ -93,6 +92,10 @@ def _can_be_peak(flow: tuple[tuple[float, ...], float, float], rows: list[int]) 
     """The rows that attain the largest adstock for some decay in [low, high], and perhaps a few more."""
     spend, low, high = flow
     decays = np.linspace(low, high, _PIECES + 1) if high > low else np.array([low, high])
-    curves = [np.asarray(geometric_adstock(spend, float(decay)))[rows] for decay in decays]
+    carried = np.zeros((len(decays), len(spend)))
+    before = np.zeros(len(decays))
+    for t, x in enumerate(spend):
+        before = carried[:, t] = x + decays * before
+    curves = carried[:, rows]
     found = {int(t) for at_p, at_q in pairwise(curves) for t in np.flatnonzero(at_q >= at_p.max())}
     return [rows[t] for t in sorted(found)]

@@ -8,6 +8,7 @@ CasADi.
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import io
 import shlex
@@ -79,6 +80,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _solve(arguments: argparse.Namespace) -> int:
     """Load, solve or compare, report, write."""
     _insist_on_places(arguments)
+    importlib.import_module("scipy")  # before Pyomo, which imports all of scipy.stats when it sees this happen
     model = load_model(arguments.model, dict(arguments.set))
     if arguments.explain or arguments.write is not None:
         return _look(arguments, model)

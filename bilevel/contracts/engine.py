@@ -75,6 +75,10 @@ class Engine(Part):
     """Whether a start near the answer saves time. Searches then look for one among the points already answered; a
     solver that gets nowhere from it must try its own start before it gives up."""
 
+    specialises: ClassVar[bool] = False
+    """Whether a program that it takes at all is best left to it: how well others suit is then asked only where it
+    refuses, because to say so may cost more than its answer."""
+
     patience: ClassVar[float] = 20.0
     """Seconds that it is given to prove an optimum of a nonconvex program afresh."""
 

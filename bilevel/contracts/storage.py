@@ -77,10 +77,13 @@ class Kept(ABC):
         Of the study.
     attributes : dict
         What this package noted of the study; empty in one that is new, or that others made.
+    under_way : int or None
+        The place that was entered last.
     """
 
     name: str
     attributes: dict[str, Any]
+    under_way: int | None = None
 
     @abstractmethod
     def trials(self) -> Iterable[Trial]:
@@ -93,6 +96,10 @@ class Kept(ABC):
     @abstractmethod
     def note(self, attributes: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
         """Keep this package's attributes of the study, and others that people are shown."""
+
+    @abstractmethod
+    def enter(self, place: int | None) -> None:
+        """Keep the place of the point that is about to be evaluated, None where there is none."""
 
     @abstractmethod
     def write(self, trials: Sequence[Trial]) -> None:

@@ -7,13 +7,14 @@ itself. A symbol stands for each term in the objective.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import casadi as ca
 import numpy as np
 
+from bilevel.expressions.affine_rows import FEWEST
 from bilevel.expressions.sums_of_squares import Factors, SumOfSquares, taken_apart
 
 SMALLEST = 50_000
@@ -22,7 +23,7 @@ SMALLEST = 50_000
 _FULL = 0.1  # of A's entries that are not zero, below which a product of dense matrices is mostly zeros
 _WORTH_KEEPING = 150  # variables from which what is translated already is not thrown away
 
-Translate = Callable[[Any], ca.SX]
+Translate = Callable[[Sequence[Any]], ca.SX]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def gathered(
     number : float
         1, or -1 where the follower maximises.
     translate : callable
-        From Pyomo expressions to symbols.
+        From Pyomo expressions to a column of symbols.
     """
     y = ca.vertcat(*variables.values())
     sums, others = taken_apart(expression, variables.keys(), number)
@@ -101,14 +102,18 @@ def gathered(
         squares += [] if square is None else [square]
     if not squares and len(variables) < _WORTH_KEEPING:
         return None
+    plain = [term for term in others if not term.factors]
+    if len(plain) >= FEWEST:
+        others = [term for term in others if term.factors]
+        total += ca.dot(ca.DM([term.number for term in plain]), translate([term.expression for term in plain]))
     for term in others:
-        total += _product(term.factors, term.number, translate) * translate(term.expression)
+        total += _product(term.factors, term.number, translate) * translate([term.expression])
     return total, tuple(squares)
 
 
 def _rows(found: SumOfSquares, translate: Translate) -> tuple[float, ca.SX]:
     """A scale, and the rows, shape (k, 1), whose squares it multiplies."""
-    rows = ca.vertcat(*map(translate, found.bases))
+    rows = translate(found.bases)
     scales = np.array(found.scales)
     if (scales == scales[0]).all():
         return found.scales[0], rows
@@ -118,7 +123,7 @@ def _rows(found: SumOfSquares, translate: Translate) -> tuple[float, ca.SX]:
 def _product(factors: Factors, number: float, translate: Translate) -> ca.SX:
     weight = ca.SX(number)
     for factor, power in factors:
-        weight = weight * translate(factor) if power > 0 else weight / translate(factor)
+        weight = weight * translate([factor]) if power > 0 else weight / translate([factor])
     return weight
 
 

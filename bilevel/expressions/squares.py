@@ -19,6 +19,8 @@ from bilevel.language.squared_distance import Factor
 SMALLEST = 24
 """Coefficients below which writing a term out costs less than a call of the linear algebra."""
 
+_MOST_OF_A_COMBINATION = 4  # variables of a coefficient, on average, from which w is data of its own
+
 
 class Written(Protocol):
     """A term for which a symbol stands."""
@@ -121,9 +123,26 @@ def within(variables: ca.SX, y: ca.SX) -> slice | list[int] | None:
     return slice(first, first + count) if together else places
 
 
-def square_of(factor: Factor, variables: Sequence[ca.SX]) -> Square:
-    """A term in some variables."""
-    return Square(ca.SX.sym("square"), factor, ca.vertcat(*variables))
+def square_of(factor: Factor, w: Sequence[ca.SX | float]) -> Square | None:
+    """A term in variables, or in affine functions of some with constant coefficients; None for any other w.
+
+    Of ``w = T v + s`` the term is ``||(R T) v - (t - R s)||^2``: a split ``w = u - v`` keeps its data an array.
+    """
+    column = ca.vertcat(*map(ca.SX, w))
+    if all(element.is_symbolic() for element in column.elements()) and len(set(_hashes(column))) == len(w):
+        return Square(ca.SX.sym("square"), factor, column)
+    variables = ca.vertcat(ca.SX(0, 1), *ca.symvar(column))
+    map_of = ca.jacobian(column, variables)
+    if not variables.numel() or map_of.nnz() > _MOST_OF_A_COMBINATION * len(w) or not map_of.is_constant():
+        return None
+    at_zero = ca.Function("at_zero", [variables], [column, map_of])
+    shift, combined = at_zero(ca.DM.zeros(variables.numel()))
+    matrix = np.ascontiguousarray(factor.matrix @ combined.sparse())
+    return Square(ca.SX.sym("square"), Factor(matrix, factor.target - factor.matrix @ shift.full()[:, 0]), variables)
+
+
+def _hashes(column: ca.SX) -> list[int]:
+    return [int(element.element_hash()) for element in column.elements()]
 
 
 def symbols_of(squares: Sequence[Written]) -> ca.SX:

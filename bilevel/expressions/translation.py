@@ -15,6 +15,7 @@ from typing import Any
 import casadi as ca
 import numpy as np
 from pyomo.common.errors import PyomoException
+from pyomo.common.numeric_types import native_numeric_types
 from pyomo.core.expr import numeric_expr as ne
 from pyomo.core.expr import relational_expr as re_
 
@@ -378,6 +379,8 @@ def mentioned(expressions: Iterable[Any]) -> dict[int, Any]:
     stack.reverse()
     while stack:
         node = stack.pop()
+        if node.__class__ is ne.MonomialTermExpression and node.args[0].__class__ in native_numeric_types:
+            node = node.args[1]
         if node.is_expression_type():
             if node.is_named_expression_type():
                 if id(node) in seen:

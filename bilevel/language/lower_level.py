@@ -19,6 +19,8 @@ from pyomo.core.base.block import Block, BlockData
 from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.global_set import UnindexedComponent_index
 
+from bilevel.errors import ModelError
+
 ResponseFunction = Callable[..., Mapping[str, Any]]
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -47,14 +49,14 @@ class Limits:
 
         Raises
         ------
-        ValueError
+        ModelError
             If a limit is none, or stands beside ``isolate=False``.
         """
         limited = seconds is not None or memory is not None
         if limited and isolate is False:
-            raise ValueError("isolate=False: only a process of its own can be ended at a limit; leave isolate out")
+            raise ModelError("isolate=False: only a process of its own can be ended at a limit; leave isolate out")
         if seconds is not None and not float(seconds) > 0.0:
-            raise ValueError(f"time_limit={seconds!r}: seconds above 0 are needed")
+            raise ModelError(f"time_limit={seconds!r}: seconds above 0 are needed")
         return cls(None if seconds is None else float(seconds), _bytes(memory), bool(isolate) or limited)
 
 
@@ -63,7 +65,7 @@ def _bytes(memory: int | str | None) -> int | None:
         return None
     found = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)B?\s*", str(memory), re.IGNORECASE)
     if found is None or not float(found[1]) > 0.0:
-        raise ValueError(f"memory_limit={memory!r}: bytes above 0 are needed, or a text such as '2 GB'")
+        raise ModelError(f"memory_limit={memory!r}: bytes above 0 are needed, or a text such as '2 GB'")
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
@@ -161,7 +163,7 @@ class LowerLevel(Block):
             raise TypeError(f"LowerLevel(response=...) takes a function, not {type(response).__name__}")
         asked = Limits.read(time_limit, memory_limit, isolate)
         if response is None and asked != Limits():
-            raise ValueError("time_limit, memory_limit and isolate are for a follower that is a function: response=...")
+            raise ModelError("time_limit, memory_limit and isolate are for a follower that is a function: response=...")
         self._response = response
         if asked != Limits():
             self._limits = asked

@@ -104,7 +104,9 @@ def own_units(hessian: Array) -> Array | None:
 
 def relative_smallest_eigenvalue(hessian: Array) -> float:
     """Smallest eigenvalue over the largest magnitude; 0 for a zero matrix."""
-    eigenvalues = np.linalg.eigvalsh(hessian)
+    diagonal = hessian.diagonal()
+    apart = np.count_nonzero(hessian) == np.count_nonzero(diagonal)
+    eigenvalues = np.sort(diagonal) if apart else np.linalg.eigvalsh(hessian)
     largest = float(np.abs(eigenvalues).max(initial=0.0))
     return 0.0 if largest == 0.0 else float(eigenvalues[0]) / largest
 

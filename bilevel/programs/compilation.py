@@ -15,10 +15,12 @@ import numpy as np
 
 from bilevel import tolerances
 from bilevel.arrays import Array
+from bilevel.expressions.affine_rows import Columns
 from bilevel.expressions.moving_squares import gathered
 from bilevel.expressions.row_terms import SMALLEST as FEWEST_NUMBERS
 from bilevel.expressions.row_terms import RowTerm, row_term
-from bilevel.expressions.rows import translate, translate_rows
+from bilevel.expressions.rows import column, translate, translate_rows
+from bilevel.expressions.rows_as_data import with_data
 from bilevel.expressions.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
 from bilevel.expressions.translation import to_casadi
 from bilevel.graphs.compiled import Compiled
@@ -61,12 +63,14 @@ class Compilation:
             if not is_category(var):
                 self._symbols[id(var)] = self.x[k]
         for follower in problem.followers:
-            for k, var in enumerate(follower.variables):
-                self._symbols[id(var)] = self.y[follower.name][k]
+            elements = self.y[follower.name].elements()
+            self._symbols |= {id(var): element for var, element in zip(follower.variables, elements, strict=True)}
         if problem.multipliers:
             self.y[MULTIPLIERS] = ca.SX.sym(MULTIPLIERS, len(problem.multipliers))
             for k, multiplier in enumerate(problem.multipliers):
                 self._symbols[id(multiplier.variable)] = self.y[MULTIPLIERS][k]
+        places = {key: place for place, key in enumerate(self._symbols)}
+        self._columns = Columns(ca.vertcat(*self._symbols.values()), places)
         self.squares: list[Square | RowTerm] = []
         self._translate = to_casadi(lambda node: self._symbols.get(id(node)), self._keep)
         self.programs = {f.name: self._program(f) for f in problem.followers if f.objective is not None}
@@ -93,7 +97,8 @@ class Compilation:
     def upper_short(self) -> ca.SX:
         """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
         problem = self.problem
-        return problem.sense * self.short(problem.objective.expr, problem.objective.name)
+        written = with_data(problem.objective.expr, problem.lower_variables)
+        return problem.sense * self.short(written, problem.objective)
 
     @cached_property
     def upper_squares(self) -> list[Square | RowTerm]:
@@ -195,21 +200,21 @@ class Compilation:
 
     def rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
         """Bodies, shape (m, 1), lower and upper bounds, shape (m,), of some constraints."""
-        bodies, lower, upper = translate_rows(self._translate, constraints)
+        bodies, lower, upper = translate_rows(self._translate, constraints, self._columns)
         return write_out(bodies, self.squares), lower, upper
 
-    def symbol(self, expression: Any, owner: str) -> ca.SX:
+    def symbol(self, expression: Any, owner: Any) -> ca.SX:
         """Translate one expression; errors name the component that holds it."""
         return write_out(self._short(expression, owner), self.squares)
 
-    def short(self, expression: Any, owner: str) -> ca.SX:
+    def short(self, expression: Any, owner: Any) -> ca.SX:
         """The same with symbols in the place of :attr:`squares`, but for losses whose rows the leader weighs."""
         short = self._short(expression, owner)
         return write_out(
             short, [term for term in self.squares if isinstance(term, RowTerm) and term.weights is not None]
         )
 
-    def _short(self, expression: Any, owner: str) -> ca.SX:
+    def _short(self, expression: Any, owner: Any) -> ca.SX:
         return translate(self._translate, expression, owner)
 
     @cached_property
@@ -231,7 +236,7 @@ class Compilation:
         return term.symbol
 
     def _square(self, node: SquaredDistance, w: list[Any]) -> Square | None:
-        return None if len(w) < SMALLEST or not all(map(_is_symbol, w)) else square_of(node.factor, w)
+        return None if len(w) < SMALLEST else square_of(node.factor, w)
 
     def _loss(self, node: RowLosses, operands: list[Any]) -> RowTerm | None:
         """None too where a follower weighs the rows."""
@@ -246,9 +251,14 @@ class Compilation:
         objective = follower.objective
         assert objective is not None
         rows, variables = self.rows(follower.constraints), self.y[follower.name]
-        own = {id(var): variables[k] for k, var in enumerate(follower.variables)}
-        apart = gathered(objective.expr, own, self.x, follower.sense, lambda part: self._short(part, objective.name))
-        short, moving = apart or (follower.sense * self._short(objective.expr, objective.name), ())
+        own = {id(var): self._symbols[id(var)] for var in follower.variables}
+
+        def parts(expressions: Sequence[Any]) -> ca.SX:
+            return column(self._translate, expressions, [objective] * len(expressions), self._columns)
+
+        written = with_data(objective.expr, follower.variables)
+        apart = gathered(written, own, self.x, follower.sense, parts)
+        short, moving = apart or (follower.sense * self._short(written, objective), ())
         short, terms = weighed(short, self.squares, variables)
         return program_of(
             follower.variables,

@@ -288,14 +288,25 @@ class Program:
         return ca.Function("graph", [self.parameters, self.variables], outputs, {"cse": True})
 
     @cached_property
+    def _instructions(self) -> ca.Function:
+        """The short objective and the rows, as they stand."""
+        return ca.Function("graph", [self.parameters, self.variables], [self.short, ca.densify(self.rows)])
+
+    @cached_property
+    def operations(self) -> frozenset[int]:
+        """CasADi's numbers of the operations in the objective, terms over data left out, and in the rows."""
+        graph = self.rest._instructions
+        return frozenset(map(graph.instruction_id, range(graph.n_instructions())))
+
+    @cached_property
     def kinked(self) -> bool:
         """Whether a kink or a jump depends on the variables: CasADi's derivatives pass it over."""
         if any(term.kinked for term in self.losses):
             return True
-        graph = ca.Function("graph", [self.parameters, self.variables], [self.rest.short, ca.densify(self.rows)])
-        operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
-        if KINKS.isdisjoint(operations):
+        if KINKS.isdisjoint(self.operations):
             return False
+        graph = self.rest._instructions
+        operations = [graph.instruction_id(k) for k in range(graph.n_instructions())]
         moving: set[int] = set()  # work slots that hold something the variables move
         for k, operation in enumerate(operations):
             if operation == ca.OP_OUTPUT:

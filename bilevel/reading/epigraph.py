@@ -31,6 +31,7 @@ from bilevel.language.squared_distance import SquaredDistance
 
 Ends = Callable[[Any], Interval]
 
+_PLAIN = (int, float, ne.MonomialTermExpression)  # commonest, and without a kink
 _KINKED = (ne.AbsExpression, ne.MaxExpression, ne.MinExpression)
 _DEEPEST = 300  # levels of nesting that are rewritten; recursions of a model's own go deeper, and hold no such terms
 
@@ -89,6 +90,8 @@ def epigraph_of(
     ends : callable
         The range of a variable.
     """
+    if not any(_holds_a_kink(expression) for expression, _ in expressions):
+        return None
     walk = _Walk(variables, ends)
     if not any(walk.kinked(expression) for expression, _ in expressions):
         return None
@@ -256,6 +259,23 @@ class _Walk:
     def _note(self, node: Any, facts: tuple[bool, bool]) -> None:
         self._facts[id(node)] = facts
         self._kept.append(node)
+
+
+def _holds_a_kink(expression: Any) -> bool:
+    """Whether one of :data:`_KINKED` stands anywhere in an expression, in whatever variables."""
+    stack, named = [expression], set[int]()
+    while stack:
+        node = stack.pop()
+        if node.__class__ in _PLAIN or not (hasattr(node, "is_expression_type") and node.is_expression_type()):
+            continue
+        if isinstance(node, _KINKED):
+            return True
+        if node.is_named_expression_type():
+            if id(node) in named:
+                continue
+            named.add(id(node))
+        stack.extend(parts_of(node))
+    return False
 
 
 def _double_of(home: Any) -> tuple[Any, Any]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import networkx as nx
-
 from bilevel.errors import ModelError
 
 if TYPE_CHECKING:
+    import networkx as nx
+
     from bilevel.reading.follower import Follower
 
 
 def dependence(followers: Sequence[Follower]) -> nx.DiGraph:
     """The graph with an edge from a follower to each whose variables it mentions."""
+    import networkx as nx  # late: most models have one follower, and nobody asks
+
     owner = {id(var): follower.name for follower in followers for var in follower.variables}
     graph = nx.DiGraph()
     graph.add_nodes_from(follower.name for follower in followers)
@@ -37,6 +39,10 @@ def refuse_entangled(followers: Sequence[Follower]) -> None:
     ModelError
         Naming the two followers and the variable, and whether they form a game or a chain.
     """
+    if len(followers) < 2:
+        return
+    import networkx as nx
+
     graph = dependence(followers)
     for one, other, variable in graph.edges(data="variable"):
         circular = nx.has_path(graph, other, one)
@@ -55,6 +61,8 @@ def linking_variables(followers: Sequence[Follower]) -> dict[str, list[str]]:
 
 def components_of(nodes: Iterable[int], cliques: Iterable[Iterable[int]]) -> list[set[int]]:
     """What is left apart of some nodes where all members of a clique are joined."""
+    import networkx as nx
+
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(nodes)
     for members in cliques:

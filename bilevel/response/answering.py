@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cached_property
 
 from bilevel import registry, tolerances
 from bilevel.arrays import Array
@@ -26,9 +27,19 @@ def ranked_engines(program: Program) -> list[tuple[float, str]]:
     return sorted(((score, name) for score, name in ranked if score > 0.0), reverse=True)
 
 
+def specialist(program: Program) -> str | None:
+    """The engine made for this kind of program, where there is one."""
+    for name in registry.catalogue(Engine):
+        engine = registry.get(Engine, name)
+        if engine.specialises and engine().suits(program) > 0.0:
+            return name
+    return None
+
+
 def gains_from_a_start(program: Program) -> bool:
     """Whether the engine that suits a program best is faster from a point near its answer."""
-    ranked = ranked_engines(program)
+    special = specialist(program)
+    ranked = [(1.0, special)] if special is not None else ranked_engines(program)
     return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
 
 
@@ -58,6 +69,11 @@ class Answering(Solver):
     avoid : collection of str
         Engines to put last: the verification asks others than those whose answer it checks.
 
+    Attributes
+    ----------
+    first : str
+        The engine that is asked first.
+
     Raises
     ------
     RefusedError
@@ -65,34 +81,54 @@ class Answering(Solver):
     """
 
     def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
-        self.program, self._scaled = program, scaled(program)
-        ranked = ranked_engines(program if self._scaled is None else self._scaled.program)
-        if not ranked and program.losses:
+        self.program, self._avoid, self._scaled = program, avoid, scaled(program)
+        special = specialist(program)
+        self._special = special is not None and special not in avoid
+        self.first = special if special is not None and self._special else self.engines[0]
+        self._solvers: dict[str, Solver] = {}
+        self._first = self._solver(self.first)
+        self.uses = self._first.uses | {self.first}
+
+    @cached_property
+    def _ranked(self) -> list[tuple[float, str]]:
+        ranked = ranked_engines(self.program if self._scaled is None else self._scaled.program)
+        if not ranked and self.program.losses:
             raise RefusedError(
-                f"{program.name} holds {program.losses[0].name}, which newton takes only where all is proved convex, in"
-                " up to some hundred continuous variables; --explain says what is proved"
+                f"{self.program.name} holds {self.program.losses[0].name}, which newton takes only where all is proved"
+                " convex, in up to some hundred continuous variables; --explain says what is proved"
             )
         if not ranked:
             raise RefusedError(
-                f"{program.name} is a {program.describe()} that no engine takes; a function outside SCIP's vocabulary"
-                " together with integer variables is one reason, an if-then-else expression another"
+                f"{self.program.name} is a {self.program.describe()} that no engine takes; a function outside SCIP's"
+                " vocabulary together with integer variables is one reason, an if-then-else expression another"
             )
-        self._proving = proving = [name for score, name in ranked if score > _PROVING]
-        local = [name for score, name in ranked if score <= _PROVING]
-        self.engines = sorted(proving, key=lambda name: name in avoid) + local
-        self._polisher = local[0] if local else None
-        self._solvers: dict[str, Solver] = {}
-        self._first = self._solver(self.engines[0])
-        self.uses = self._first.uses | {self.engines[0]}
+        return ranked
+
+    @cached_property
+    def _proving(self) -> list[str]:
+        return [name for score, name in self._ranked if score > _PROVING]
+
+    @cached_property
+    def _local(self) -> list[str]:
+        return [name for score, name in self._ranked if score <= _PROVING]
+
+    @cached_property
+    def engines(self) -> list[str]:
+        """Those that take the program, in the order in which they are asked."""
+        return sorted(self._proving, key=lambda name: name in self._avoid) + self._local
+
+    @property
+    def _polisher(self) -> str | None:
+        return self._local[0] if self._local else None
 
     @property
     def warms(self) -> bool:
         """Whether the first engine gains from a start."""
-        return registry.get(Engine, self.engines[0]).warms
+        return registry.get(Engine, self.first).warms
 
     def closed_form(self) -> ClosedForm | None:
         """The first engine's answer as a formula, where it has one."""
-        return registry.get(Engine, self.engines[0])().closed_form(self.program)
+        return registry.get(Engine, self.first)().closed_form(self.program)
 
     def many(self, parameters: Array) -> Answers | None:
         """See :class:`bilevel.contracts.engine.Solver`."""
@@ -101,9 +137,8 @@ class Answering(Solver):
     def _solver(self, name: str) -> Solver:
         if name not in self._solvers:
             engine = registry.get(Engine, name)()
-            self._solvers[name] = (
-                engine.prepare(self.program) if self._scaled is None else _InUnits(self._scaled, engine)
-            )
+            units = None if engine.specialises else self._scaled  # special ones have units of their own
+            self._solvers[name] = engine.prepare(self.program) if units is None else _InUnits(units, engine)
         return self._solvers[name]
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
@@ -131,7 +166,7 @@ class Answering(Solver):
 
     def _share(self, time_limit: float | None) -> float | None:
         """Seconds for a global engine: with a deadline ahead some are kept for a local one, whose answer is one too."""
-        if self._polisher is None or not self._proving or current().end == math.inf:
+        if self._special or current().end == math.inf or self._polisher is None or not self._proving:
             return time_limit
         left = limited(time_limit)
         return left if left is None else _GLOBAL_SHARE * left
@@ -139,7 +174,7 @@ class Answering(Solver):
     def _proved_by_another(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
         """The same optimum from an engine that proves it, where there is one; else the answer as it is."""
         for name in self._proving:
-            other = self._solver(name)(parameters, answer.y, time_limit) if name != self.engines[0] else answer
+            other = self._solver(name)(parameters, answer.y, time_limit) if name != self.first else answer
             if other.status is Status.OPTIMAL and other.proved and tolerances.closes(other.objective, answer.objective):
                 return other
         return answer

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from bilevel import tolerances
+from bilevel.arrays import Array
 from bilevel.deadline import OutOfTime
 from bilevel.errors import ModelError, OptionError
 from bilevel.language.trials.argument import trial_argument
@@ -13,6 +15,7 @@ from bilevel.language.trials.handing import WithTrial
 from bilevel.language.trials.trial import current, is_pruned
 from bilevel.programs.answer import Answer, Status
 from bilevel.reading.follower import Follower
+from bilevel.reading.pieces import numeric_bounds
 from bilevel.response.answer_shape import AnswerShape
 from bilevel.response.isolation.trials import tried
 from bilevel.response.isolation.warm import called
@@ -31,9 +34,12 @@ class FunctionAnswering:
         self._trial = trial_argument(self._function, self._index is not None)
         self._there = WithTrial(self._function, self._trial or "")
         self._shape = AnswerShape(follower)
+        ends = (numeric_bounds(var) for var in follower.variables)
+        low, high = zip(*((-np.inf if a is None else a, np.inf if b is None else b) for a, b in ends), strict=True)
+        self._low, self._high = np.array(low, dtype=float), np.array(high, dtype=float)
 
     def __call__(self, upper: dict[str, Any]) -> Answer:
-        """Call the function; what it raises, and a number that is not finite, is a failure of that point.
+        """Call the function; what it raises, a number that is not finite or breaks its bound, is a failed point.
 
         Raises
         ------
@@ -58,7 +64,19 @@ class FunctionAnswering:
             name = self._follower.variables[place].name
             message = f"the response function of {self._follower.name} gave no number for {name}: {y[place]}"
             return Answer(Status.FAILED, y, message=message)
-        return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
+        return self._within_bounds(y)
+
+    def _within_bounds(self, y: Array) -> Answer:
+        """An answer; a failure where it breaks a bound that its variables were declared with."""
+        slack = tolerances.FEASIBILITY * np.maximum(1.0, np.abs(y))
+        outside = (y < self._low - slack) | (y > self._high + slack)
+        if not outside.any():
+            return Answer(Status.OPTIMAL, y, np.nan, np.nan, True)
+        place = int(np.argmax(outside))
+        name = self._follower.variables[place].name
+        ends = f"({self._low[place]:g}, {self._high[place]:g})"
+        said = f"the response function of {self._follower.name} gave {name} = {y[place]:.6g}, outside its bounds {ends}"
+        return Answer(Status.FAILED, y, message=said)
 
     def _isolated(self, arguments: tuple[Any, ...]) -> Any:
         """What the function gave in its own process, or the answer that it failed or was pruned."""

@@ -24,6 +24,7 @@ from bilevel.language.domains import members
 from bilevel.language.trials.trial import current, terms_now
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.l1.recognition import l1_form
 from bilevel.programs.program import Shape
 from bilevel.reading.pieces import as_number, as_value, is_category
 from bilevel.reading.problem import Problem
@@ -111,7 +112,7 @@ class Response:
                 if follower.name in self.programs
                 else FunctionAnswering(follower)
             )
-            self.engines[follower.name] = part.engines[0] if isinstance(part, Answering) else "response"
+            self.engines[follower.name] = part.first if isinstance(part, Answering) else "response"
             self.asked |= part.uses if isinstance(part, Answering) else frozenset()
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
@@ -328,7 +329,10 @@ class Response:
     def _lowered(self, name: str, x: Array, y: Array) -> Array:
         """A follower's answer with his auxiliary variables at the least that his rows allow."""
         program = self.programs.get(name)
-        return program.lowered(x, y)[0] if program is not None and program.tops else y
+        if program is None or not program.tops:
+            return y
+        form = l1_form(program)
+        return program.lowered(x, y)[0] if form is None else form.lowered(y)
 
     @cached_property
     def _agreed(self) -> bool:
@@ -340,7 +344,7 @@ class Response:
     @cached_property
     def _surely_unique(self) -> Collection[str]:
         """Followers whose own variables are proved unique, whatever an engine says of auxiliary ones."""
-        lifted = {name for name, program in self.programs.items() if program.tops}
+        lifted = {name for name, program in self.programs.items() if program.tops and l1_form(program) is None}
         if not lifted:
             return frozenset()
         from bilevel.convexity.uniqueness import not_unique
@@ -399,7 +403,9 @@ def _takes_none(var: Any, upper: dict[str, Any]) -> bool:
 
 def warms(compilation: Compilation) -> bool:
     """Whether any follower's engine gains from a start; known without making one ready."""
-    programs = [p for p in compilation.programs.values() if p.discrete or p.shape is Shape.NONLINEAR]
+    programs = [
+        p for p in compilation.programs.values() if p.discrete or p.squares or p.shape is Shape.NONLINEAR
+    ]  # the others are answered in the time it takes to look for a start
     return bool(programs) and any(map(gains_from_a_start, _with_convexity(compilation).values()))
 
 

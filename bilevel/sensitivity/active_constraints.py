@@ -77,3 +77,12 @@ def nonnegative(matrix: Array, target: Array) -> Array:
     except RuntimeError:  # it walks in circles
         return np.zeros(matrix.shape[1])
     return np.asarray(found, dtype=float)
+
+
+def inward(x: Array, box: tuple[Array, Array]) -> Array:
+    """A direction in x, along no axis, that leaves no bound behind."""
+    direction: Array = np.cos(np.arange(1.0, len(x) + 1.0))
+    low, high = box
+    direction[x <= low] = np.abs(direction[x <= low])
+    direction[x >= high] = -np.abs(direction[x >= high])
+    return direction

@@ -37,7 +37,7 @@ from bilevel.linear_algebra.sparsity import dense
 from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.units.scaled_program import scaled
-from bilevel.sensitivity.active_constraints import Active, Ends, basic_multipliers, nonnegative
+from bilevel.sensitivity.active_constraints import Active, Ends, basic_multipliers, inward, nonnegative
 from bilevel.sensitivity.follower_derivatives import Crossing, derivatives_of
 from bilevel.sensitivity.optimality_system import signed, stacked, system_of
 
@@ -185,7 +185,7 @@ class Sensitivity:
         fixed, sides = self._fixed[places], every[places]
         multipliers, independent = self._system.multipliers(matrix, owners, slope)
         if not independent:
-            gain = self._crossed(x, y, Active(matrix, owners, np.zeros(program.m), False))[1] @ self._inward(x)
+            gain = self._crossed(x, y, Active(matrix, owners, np.zeros(program.m), False))[1] @ inward(x, self._box)
             multipliers = basic_multipliers(matrix, slope, np.where(fixed, 0.0, sides), gain)
         strict = fixed | (np.abs(multipliers) > _WEAK * tolerances.scale(float(np.abs(slope).max(initial=0.0))))
         weights = np.zeros(program.m)
@@ -202,7 +202,7 @@ class Sensitivity:
     def _met(self, x: Array, y: Array, active: Active, weak: Active, sides: Array) -> NDArray[np.bool_]:
         """Which of the weakly active constraints the answer meets as x moves into its box."""
         met = np.zeros(len(sides), dtype=bool)
-        direction = self._inward(x)
+        direction = inward(x, self._box)
         of_slope, of_active = self._crossed(x, y, active)
         moved, _, regular = self._system.solve(
             x, y, active, -(of_slope @ direction)[:, None], -(of_active @ direction)[:, None]
@@ -222,11 +222,3 @@ class Sensitivity:
             rates = nonnegative(factor, solve_triangular(factor, broken[open_], trans="T"))
             met[open_] = rates > 0.0
         return met
-
-    def _inward(self, x: Array) -> Array:
-        """A direction in x, along no axis, that leaves no bound behind."""
-        direction: Array = np.cos(np.arange(1.0, len(x) + 1.0))
-        low, high = self._box
-        direction[x <= low] = np.abs(direction[x <= low])
-        direction[x >= high] = -np.abs(direction[x >= high])
-        return direction

@@ -21,8 +21,10 @@ from bilevel.errors import RefusedError
 from bilevel.expressions.squares import symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.l1.recognition import l1_form
 from bilevel.reading.variables import ends_of
 from bilevel.sensitivity.answer_motion import Sensitivity
+from bilevel.sensitivity.l1_motion import L1Motion
 
 
 @dataclass(slots=True)
@@ -66,12 +68,14 @@ class Hypergradient:
         reason = self.refusal(compilation)
         if reason is not None:
             raise RefusedError(reason)
-        self._parts = []
+        self._parts: list[tuple[slice, Sensitivity | L1Motion]] = []
         offset = 0
         box = ends_of(compilation.problem.variables)
         for follower in compilation.problem.followers:
             program = compilation.programs[follower.name]
-            self._parts.append((slice(offset, offset + program.n), Sensitivity(program, box)))
+            form = l1_form(program)
+            motion = Sensitivity(program, box) if form is None else L1Motion(program, form, box)
+            self._parts.append((slice(offset, offset + program.n), motion))
             offset += program.n
         x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
         upper, symbols = compilation.upper_short, symbols_of(compilation.upper_squares)

@@ -5,8 +5,9 @@ part of an optimal answer. The optimistic leader takes the best one, and where F
 unbounded, at that x already. An engine that is asked for the best of the follower's optima there has no answer, or
 gives its own word for infinity.
 
-F falls without end, as far as numbers tell, where it falls at every step from 1 to near the largest number that any
-solver takes for finite, all constraints of both levels hold at each, and it ends far down.
+F falls without end, as far as numbers tell, where it falls at every step from 1 to far beyond the largest number that
+any solver takes for finite, by no less from step to step, all constraints of both levels hold at each, and it ends far
+down. One that comes to rest falls by less and less, and one that turns back does so at numbers that nobody writes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bilevel.language.attitude import Attitude
 from bilevel.reading.pieces import is_category, numeric_bounds
 from bilevel.reading.problem import Problem
 
-_STEPS = [10.0**k for k in range(0, 19, 2)]
+_STEPS = [10.0**k for k in range(0, 61, 2)]
 _DEEP = -1e6
 _TOGETHER = 5  # variables that are moved together, in 3**5 directions
 _MOST = 50  # that are moved one by one
@@ -52,11 +53,17 @@ def falls_without_end(problem: Problem, upper: dict[str, Any], lower: dict[str, 
 
     for direction in _directions(riders):
         costs = [problem.sense * float(moved(direction, step)(problem.objective.expr)) for step in _STEPS]
-        deep = costs[-1] < _DEEP and all(later < earlier for earlier, later in itertools.pairwise(costs))
-        if deep and all(_holds(problem, moved(direction, step)) for step in _STEPS):
+        if _deep(costs) and all(_holds(problem, moved(direction, step)) for step in _STEPS):
             names = " and ".join(f"{var.name} to {'minus ' if sign < 0 else ''}infinity" for var, sign in direction)
             return f"F falls without end as the follower, to whom it makes no difference, takes {names}"
     return None
+
+
+def _deep(costs: list[float]) -> bool:
+    """Whether they fall, by no less from step to step, far down."""
+    falls = [earlier - later for earlier, later in itertools.pairwise(costs)]
+    faster = all(later >= earlier for earlier, later in itertools.pairwise(falls))
+    return costs[-1] < _DEEP and falls[0] > 0.0 and faster
 
 
 def _holds(problem: Problem, evaluate: Translator) -> bool:

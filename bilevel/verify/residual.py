@@ -39,8 +39,11 @@ class Residual:
         free = program.convex and bool(program.losses) and not program.m and not program.bounded_variables.any()
         return free and not program.discrete and program.without_losses.shape is Shape.QUADRATIC
 
-    def __call__(self, x: Array, y: Array) -> float:
-        """The bound; infinite where the quadratic part is not definite, or something is no number."""
+    def __call__(self, x: Array, y: Array, f: float) -> float:
+        """The bound on what f at y, which is ``f``, exceeds its least by; infinite where nothing is known.
+
+        So where the quadratic part is not definite, or something is no number.
+        """
         slope, hessian = (value.full() for value in self._rest(x, y))
         eigenvalues = np.linalg.eigvalsh(hessian)
         modulus = float(eigenvalues[0]) - len(y) * _EPS * float(np.abs(eigenvalues).max())

@@ -30,8 +30,11 @@ from bilevel.response.answering import Answering
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
 from bilevel.verify.check import Check
+from bilevel.verify.dual_gap import DualGap
 from bilevel.verify.noise import Functions, Noise
 from bilevel.verify.residual import Residual
+
+Excess = Residual | DualGap
 
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
 
@@ -56,13 +59,13 @@ class Verifier:
         self._first: dict[str, float] = {}  # f of each follower, minimised, by the response's own engines
         self._functions = Functions(self.problem, costs)
         self._known: dict[tuple[str, bytes], Answer] = {}  # a point and its candidate are at the same x
-        self._answering = {
-            follower.name: Answering(known_convex(compilation, response.programs[follower.name]), avoid=response.asked)
-            for follower in self.problem.followers
-            if follower.name in response.programs
-        }
-        self._residuals = {
-            name: Residual(program) for name, program in response.programs.items() if Residual.takes(program)
+        self._compilation = compilation
+        self._engines: dict[str, Answering] = {}
+        self._excesses: dict[str, Excess] = {
+            name: kind(program)
+            for kind in (Residual, DualGap)
+            for name, program in response.programs.items()
+            if kind.takes(program)
         }
 
     def check(self, upper: dict[str, Any], candidate: dict[str, Any] | None = None) -> Check | str:
@@ -133,6 +136,13 @@ class Verifier:
         values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
         return values | {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
 
+    def _answering(self, name: str) -> Answering:
+        """The engines asked for a second opinion on a follower, made ready when first needed."""
+        if name not in self._engines:
+            program = known_convex(self._compilation, self._response.programs[name])
+            self._engines[name] = Answering(program, avoid=self._response.asked)
+        return self._engines[name]
+
     def _same(self, fresh: Check, other: Check) -> bool:
         """Whether f is the same, or better at the other point, to the last digits, for every follower."""
         if any(
@@ -162,7 +172,7 @@ class Verifier:
             if not abs(f) < tolerances.INFINITE:
                 complaints.append(f"the objective of {follower.name} is {f:g}, which is no answer")
                 continue
-            best, sure, sharp, complaint = self._by_residual(follower, upper, lower, follower.sense * f)
+            best, sure, sharp, complaint = self._by_excess(follower, upper, lower, follower.sense * f)
             complaints += complaint
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
@@ -188,14 +198,14 @@ class Verifier:
         check.complaints += _complaints(check)
         return check
 
-    def _by_residual(
+    def _by_excess(
         self, follower: Follower, upper: dict[str, Any], lower: dict[str, Any], f: float
     ) -> tuple[float, bool, bool, list[str]]:
-        """As :meth:`_best`, and without solving anything where strong convexity says how far f may be off."""
-        residual = self._residuals.get(follower.name)
-        if residual is not None:
-            y = np.array([lower[var.name] for var in follower.variables])
-            excess = residual(self._response.vector(upper), y)
+        """As :meth:`_best`, and without solving anything where strong convexity or a dual says how far f may be off."""
+        bounded = self._excesses.get(follower.name)
+        if bounded is not None:
+            y = np.array([lower.get(var.name, math.nan) for var in follower.variables])
+            excess = bounded(self._response.vector(upper), y, f)
             if excess <= tolerances.SHARP * tolerances.scale(f):
                 return f - excess, True, True, []
         return self._best(follower, upper, f)
@@ -203,7 +213,7 @@ class Verifier:
     def _best(self, follower: Follower, upper: dict[str, Any], f: float) -> tuple[float, bool, bool, list[str]]:
         """The best f for this x (minimised), whether it is proved and F certain with it, and what went wrong."""
         x, slack = self._response.vector(upper), tolerances.OPTIMALITY * tolerances.scale(f)
-        answering = self._answering[follower.name]
+        answering = self._answering(follower.name)
         answer = self._afresh(follower.name, x)
         if answer.status is Status.OPTIMAL and answer.objective > f + slack:  # no optimum, whatever that engine says
             answer = answering.another(x, answer)
@@ -229,7 +239,7 @@ class Verifier:
         """The independent answer, asked for once at each x."""
         key = name, x.tobytes()
         if key not in self._known:
-            answering = self._answering[name]
+            answering = self._answering(name)
             first = registry.get(Engine, self._response.engines[name])
             longest = _SECOND_OPINION if answering.program.convex else first.second_opinion
             answer = answering(x, None, longest)

@@ -1,8 +1,8 @@
-"""Losses over rows of data in Taylor form: one graph of a row, evaluated for all rows and boxes at once.
+"""Losses over rows of data in Taylor form: one row's rule or graph, evaluated for all rows and boxes at once.
 
 ``sum_i r_i l(x_i'y, t_i)`` has the gradient ``X'(r l')`` and the Hessian ``X' diag(r l'') X``. Nothing is written out:
-the graph is that of one loss and its two derivatives, the rest are products with X. Where every ``l''`` has a range on
-the box, the Hessian is at least ``X' diag(r min l'') X`` in the order of symmetric matrices.
+the rule or graph is that of one loss and its two derivatives, the rest are products with X. Where every ``l''`` has a
+range on the box, the Hessian is at least ``X' diag(r min l'') X`` in the order of symmetric matrices.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from bilevel.errors import RefusedError
 from bilevel.expressions.row_terms import RowTerm
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
+from bilevel.solvers.boxes.loss_rules import RULES
 
 _MOST_NUMBERS = 2_000_000  # of X: products with it for every batch of boxes
 
@@ -45,40 +46,41 @@ class RowModels:
         self._taylor, self.term = taylor, term
         self._matrix, self._weights = np.asarray(term.rows.matrix), term.numbers
         self._pull = np.ascontiguousarray(self._matrix.T * self._weights)
+        named = term.rows.loss.derivatives is not None  # a user's formula may have any name
+        self._rules = RULES.get(term.rows.loss.name) if named else None
         row = ca.SX.sym("row", 2)
-        loss, slope, bend = term.row(row[0], row[1])
-        self._value, self._slope, self._bend = (TaylorGraph(taylor, [row], part) for part in (loss, slope, bend))
+        self._graphs = [TaylorGraph(taylor, [row], part) for part in term.row(row[0], row[1])]
 
     @property
     def jumps(self) -> bool:
         """Whether the loss of a row is written with a step."""
-        return self._value.jumps
+        return self._rules is None and self._graphs[0].jumps
 
     @property
     def room(self) -> int:
         """Numbers held per box, roughly."""
-        return len(self._weights) * (max(self._value.room, self._slope.room, self._bend.room) + 4 * self._taylor.size)
+        return len(self._weights) * (max(graph.room for graph in self._graphs) + 4 * self._taylor.size)
 
-    def _predictions(self, y: Array) -> Array:
-        """Prediction and target of every row, models of shape (size, 2, rows * boxes)."""
-        z = self._taylor.mapped(self._matrix, y[:, self.term.places])
-        found = np.zeros((self._taylor.size, 2, z.shape[1] * z.shape[2]))
-        found[:, 0] = z.reshape(len(z), -1)
-        found[0, 1] = np.repeat(self.term.rows.target, z.shape[2])
-        return found
-
-    def _of_rows(self, graph: TaylorGraph, y: Array) -> Array:
-        """Models of shape (size, rows, boxes)."""
-        found = graph(self._predictions(y))
-        return found.reshape(self._taylor.size, len(self._weights), y.shape[-1])
+    def _of_rows(self, order: int, y: Array) -> Array:
+        """Models of every row's loss, or a derivative of it in the prediction: shape (size, rows, boxes)."""
+        taylor, target = self._taylor, self.term.rows.target[:, None]
+        z = taylor.mapped(self._matrix, y[:, self.term.places])
+        if self._rules is not None:
+            with np.errstate(all="ignore"):
+                found = taylor.composed(taylor.scaled(z, target), self._rules[order])
+            return taylor.scaled(found, target**order)
+        rows = np.zeros((taylor.size, 2, z.shape[1] * z.shape[2]))
+        rows[:, 0] = z.reshape(len(z), -1)
+        rows[0, 1] = np.repeat(target[:, 0], z.shape[2])
+        return self._graphs[order](rows).reshape(z.shape)
 
     def value(self, y: Array) -> Array:
         """The term, shape (size, 1, boxes), from models of y, shape (size, n, boxes)."""
-        return self._taylor.mapped(self._weights[None], self._of_rows(self._value, y))
+        return self._taylor.mapped(self._weights[None], self._of_rows(0, y))
 
     def slope(self, y: Array) -> Array:
         """Its gradient in the variables it holds, shape (size, p, boxes)."""
-        return self._taylor.mapped(self._pull, self._of_rows(self._slope, y))
+        return self._taylor.mapped(self._pull, self._of_rows(1, y))
 
     def hessians(self, y: Array, least: Array, most: Array) -> tuple[Array, Array]:
         """At the boxes' centres, and below on all of them: both of shape (boxes, p, p).
@@ -86,7 +88,7 @@ class RowModels:
         The second is of the term times a factor within ``[least, most]``, shape (boxes,), and holds no numbers where
         that may be negative: then the term is not convex.
         """
-        bends = self._of_rows(self._bend, y)
+        bends = self._of_rows(2, y)
         low = self._taylor.ranges(bends)[0]
         with np.errstate(all="ignore"):
             below = low * np.where(low >= 0.0, least, most)

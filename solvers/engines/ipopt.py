@@ -30,6 +30,7 @@ OPTIONS: dict[str, Any] = {
     "constr_viol_tol": tolerances.ENGINE,
     "acceptable_tol": 1e-7,
     "max_iter": 500,
+    "check_derivatives_for_naninf": "yes",  # MUMPS dies of a Hessian that is no number, and Python with it
     "honor_original_bounds": "yes",
     "print_level": 0,
     "sb": "yes",

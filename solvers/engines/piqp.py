@@ -1,8 +1,8 @@
 """PIQP: large sparse convex quadratic programs with inequalities.
 
 A proximal interior-point method (Schwan, Jiang, Kuhn and Jones 2023, doi 10.1109/CDC49753.2023.10383915). Its answer is
-made exact on the constraints that hold it (:mod:`bilevel.solvers.engines.active_polish`); what it says of infeasibility
-counts where its own multipliers prove it.
+made exact on the constraints that hold it (:mod:`bilevel.solvers.engines.active_sets.active_polish`); what it says of
+infeasibility counts where its own multipliers prove it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
 from bilevel.programs.sparse_form import SparseForm
 from bilevel.registry import register
-from bilevel.solvers.engines.active_polish import Polish
+from bilevel.solvers.engines.active_sets.active_polish import Polish
 
 _FARKAS = 1e-7  # what is left of ``A'm``, relative to the contradiction ``b'm``, where multipliers prove one
 _STATIONARY = 1e-7  # of an answer that is not made exact, relative to the objective's gradient

@@ -62,8 +62,7 @@ class Scip(Engine):
 
 
 def _translatable(program: Program) -> bool:
-    function = program.rest.graph  # squares are in SCIP's vocabulary
-    return all(function.instruction_id(k) in HARMLESS for k in range(function.n_instructions()))
+    return program.operations <= HARMLESS  # squares are in SCIP's vocabulary
 
 
 class ScipSolver(Solver):

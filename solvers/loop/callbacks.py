@@ -32,8 +32,8 @@ class Calling(Observer):
         The run's own, which has begun.
     identity : dict of str to str
         Of the run.
-    space, sense
-        Of its points and of F.
+    space, senses
+        Of its points and of its objectives.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Calling(Observer):
         study: NoStudy,
         identity: Mapping[str, str],
         space: Space,
-        sense: int,
+        senses: Sequence[int],
     ) -> None:
         self._callbacks, self._observer = callbacks, observer
         self._known = set(study.evaluations)
@@ -51,7 +51,7 @@ class Calling(Observer):
         self._writes = not study.kept
         self._own = study if isinstance(study, Study) else Study(_in_memory(identity), "memory")
         if self._writes:
-            self._own.begin(identity, 1, space, sense)
+            self._own.begin(identity, 1, space, senses)
         self._study: Any = self._own.kept_at.study()
 
     def evaluated(self, archive: Archive) -> None:

@@ -35,7 +35,7 @@ def identity_of(compilation: Compilation, space: Space, method: str, settings: S
     parts = {"method": method, "seed": str(settings.seed)}
     parts["options"] = ", ".join(f"{name}={options[name]!r}" for name in sorted(options)) or "none"
     if settings.pruner is not None:
-        parts["pruner"] = str(settings.pruner)
+        parts["pruner"] = _told(settings.pruner)
     if settings.repeats > 1:
         parts["repeats"] = str(settings.repeats)
     parts["attitude"] = str(problem.attitude)
@@ -57,6 +57,14 @@ def identity_of(compilation: Compilation, space: Space, method: str, settings: S
             content += [program.lower, program.upper, program.integer]
         parts[f"the lower level {follower.name}"] = _hash(compilation, content)
     return parts
+
+
+def _told(pruner: Any) -> str:
+    """A pruner's name, or the class of an object with what was asked of it; its address is no part of it."""
+    if isinstance(pruner, str):
+        return pruner
+    plain = {k.lstrip("_"): v for k, v in vars(pruner).items() if isinstance(v, (bool, int, float, str, type(None)))}
+    return f"{type(pruner).__name__}({', '.join(f'{name}={value!r}' for name, value in sorted(plain.items()))})"
 
 
 def _described(dimension: Dimension) -> str:

@@ -90,6 +90,8 @@ class Looks:
 
     def finalists(self, archive: Archive) -> list[Evaluation]:
         """The points to ask again, the best first."""
+        if not self._top:
+            return []  # nobody has to read the history
         return sorted((e for e in archive if e.feasible), key=lambda e: e.cost)[: self._top]
 
     def settle(self, finding: Finding, again: list[tuple[Evaluation, Evaluation]]) -> None:

@@ -7,28 +7,22 @@ asking are the whole state: replayed, the search stands where it stood, generato
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
 from typing import Any
 
 from bilevel.arrays import Point
 from bilevel.contracts.storage import Kept, State, Trial
-from bilevel.errors import SpaceError, StudyError
+from bilevel.errors import StudyError
 from bilevel.programs.answer import Status
+from bilevel.solvers.loop.given_points import point_of
+from bilevel.solvers.loop.records import evaluation_of, plain, record_of, state_of, values_of
 from bilevel.solvers.pools.interrupts import undisturbed
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
 _log = logging.getLogger(__name__)
-_APART = ("upper", "lower")  # fields that stand elsewhere in a trial
-_DEFAULTS = {
-    field.name: field.default if field.default is not MISSING else None
-    for field in fields(Evaluation)
-    if field.name not in _APART
-}
 
 
 class NoStudy:
@@ -61,7 +55,7 @@ class NoStudy:
         """The point the stored run started from, whatever the model holds since; that given in a new study."""
         return given
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, sense: int) -> list[str]:
+    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
         """Enter a new study, or go on with the stored one; what a reader of the result should know.
 
         Parameters
@@ -72,8 +66,8 @@ class NoStudy:
             How many points this run asks for before the first of them is told.
         space : Space
             Of its points.
-        sense : int
-            Of F, -1 where the leader maximises.
+        senses : sequence of int
+            Of each objective above, -1 where it is maximised.
 
         Raises
         ------
@@ -103,7 +97,7 @@ class NoStudy:
         """
         while place not in self._given and self._queue and place > self._last():
             values, number = self._queue.popleft()
-            point = _point(values, space)
+            point = point_of(values, space)
             if not known(point):
                 self._given[place] = point
                 self._placed(place, number)
@@ -151,7 +145,7 @@ class Study(NoStudy):
         self.kept_at, self._shown = kept, shown
         trials = list(kept.trials())
         self._foreign = [trial for trial in trials if trial.record is None]
-        own = [_evaluation(trial) for trial in trials if trial.record is not None]
+        own = [evaluation_of(trial) for trial in trials if trial.record is not None]
         self._stored = {evaluation.index: evaluation for evaluation in own}
         self.evaluations = self._stored
         noted = kept.attributes
@@ -159,7 +153,7 @@ class Study(NoStudy):
         self._start: list[float] | None = noted.get("start")
         self._windows = [(start, window) for start, window in noted.get("windows", [])]
         self._given = {int(place): tuple(point) for place, point in noted.get("given", {}).items()}
-        entered = noted.get("under_way")
+        entered = kept.under_way
         self.under_way = None if entered in self.evaluations else entered
         self._taken = {int(number): place for number, place in noted.get("taken", {}).items()}
         self._waiting: dict[int, int] = {}
@@ -169,13 +163,13 @@ class Study(NoStudy):
             self._start = None if given is None else list(given)
         return None if self._start is None else tuple(self._start)
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, sense: int) -> list[str]:
+    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
         if self.identity:
             self._insist_on(identity)
         self.identity = dict(identity)
-        self._space, self._sense = space, sense
+        self._space, self._senses = space, tuple(senses)
         with undisturbed():
-            self.kept_at.create([sense < 0], space.dimensions)
+            self.kept_at.create([sense < 0 for sense in senses], space.dimensions)
         start = self._known_until()
         if not self._windows or self._windows[-1][1] != window:
             self._windows = [*(w for w in self._windows if w[0] < start), (start, window)]
@@ -203,17 +197,17 @@ class Study(NoStudy):
                 self._queue.append((trial.parameters, trial.number))
             elif trial.state is State.WAITING and place is not None:
                 self._waiting[place] = trial.number
-            elif trial.state is State.COMPLETE and len(trial.values) == 1:
+            elif trial.state is State.COMPLETE and len(trial.values) == len(self._senses) == 1:
                 place = self._last() + 1 if place is None else place
                 self._taken[trial.number] = place
-                self._given[place] = point = _point(trial.parameters, self._space)
+                self._given[place] = point = point_of(trial.parameters, self._space)
                 self._stored[place] = self._taken_over(trial, place, point)
                 done += 1
         return [f"{done} points of the study were evaluated by others: their F is taken as it stands"] if done else []
 
     def _taken_over(self, trial: Trial, place: int, point: Point) -> Evaluation:
         evaluation = Evaluation(place, point, self._space.values(point), status=Status.OPTIMAL)
-        evaluation.upper_objective, evaluation.cost = trial.values[0], self._sense * trial.values[0]
+        evaluation.upper_objective, evaluation.cost = trial.values[0], self._senses[0] * trial.values[0]
         evaluation.upper_violation = max([0.0, *trial.constraints])
         evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
         return evaluation
@@ -221,7 +215,7 @@ class Study(NoStudy):
     def _note(self) -> None:
         given = {str(place): list(point) for place, point in self._given.items()}
         noted: dict[str, Any] = {"identity": self.identity, "start": self._start, "windows": self._windows}
-        noted |= {"given": given, "under_way": self.under_way}
+        noted |= {"given": given}
         noted |= {"taken": {str(number): place for number, place in self._taken.items()}}
         with undisturbed():
             self.kept_at.note(noted, {"method": self.identity.get("method"), "seed": self.identity.get("seed")})
@@ -264,109 +258,28 @@ class Study(NoStudy):
         resting = {c.place for c in space.conditions if point[c.on] not in c.when}
         values = evaluation.upper or space.values(point)
         notes = {"status": str(evaluation.status), "seconds": evaluation.seconds, "seed": seed}
-        notes |= {"lower": evaluation.lower, "lower_objective": _plain(evaluation.lower_objective)}
+        notes |= {"lower": evaluation.lower, "lower_objective": plain(evaluation.lower_objective)}
         notes |= {"reason": evaluation.message} if evaluation.message else {}
         return Trial(
             {name: values[name] for k, name in enumerate(space.names) if k not in resting},
-            _state(evaluation),
-            (evaluation.upper_objective,) if evaluation.answered else (),
+            state_of(evaluation),
+            values_of(evaluation),
             (evaluation.upper_violation,) if evaluation.answered else (),
             ended=now,
             seconds=evaluation.seconds,
             notes=notes,
-            record=_record(evaluation),
+            record=record_of(evaluation),
             reports={int(step): value for step, value in evaluation.reports},
             number=self._waiting.pop(evaluation.index, None),
         )
 
     def enter(self, place: int | None) -> None:
         self.under_way = place
-        self._note()
+        with undisturbed():
+            self.kept_at.enter(place)
 
     def close(self) -> None:
         self.kept_at.close()
-
-
-def _point(values: Mapping[str, Any], space: Space) -> Point:
-    """The point that somebody named, whose inactive coordinates may be left out.
-
-    Raises
-    ------
-    StudyError
-        If it lacks a variable, has one too many, or is not in the space.
-    """
-    unknown = [name for name in values if name not in space.names]
-    if unknown:
-        raise StudyError(f"a given point has {unknown[0]}, which is no upper variable; there are {list(space.names)}")
-    conditional = {c.place for c in space.conditions}
-    missing = [n for k, n in enumerate(space.names) if n not in values and k not in conditional]
-    if missing:
-        raise StudyError(f"a given point has no value for {missing[0]}; it has {dict(values)}")
-    coordinates = []
-    for dimension in space.dimensions:
-        if dimension.name not in values:
-            coordinates.append(dimension.lower)
-            continue
-        value = _own(dimension.values, values[dimension.name])
-        try:
-            coordinates.append(dimension.coordinate(value))
-        except (SpaceError, TypeError, ValueError):
-            raise StudyError(f"a given point has {dimension.name} = {value!r}, which is not in its domain") from None
-        if dimension.values is None and abs(float(value) - coordinates[-1]) > 1e-9 * max(1.0, abs(float(value))):
-            raise StudyError(f"a given point has {dimension.name} = {value!r}, which is outside its bounds")
-    point = space.canonical(tuple(coordinates))
-    if not space.allows(point):
-        raise StudyError(f"a given point breaks an upper constraint over x: {space.values(point)}")
-    return point
-
-
-def _own(members: tuple[Any, ...] | None, value: Any) -> Any:
-    """A category's own value where only its text was stored."""
-    if members is None or value in members:
-        return value
-    return next((member for member in members if str(member) == value), value)
-
-
-def _record(evaluation: Evaluation) -> dict[str, Any]:
-    """What differs from the defaults; floats have all their digits in JSON, and NaN is None."""
-    told = {name: getattr(evaluation, name) for name in _DEFAULTS}
-    return {name: _plain(value) for name, value in told.items() if not _same(value, _DEFAULTS[name])}
-
-
-def _same(value: Any, default: Any) -> bool:
-    both_none = isinstance(value, float) and isinstance(default, float) and math.isnan(value) and math.isnan(default)
-    return both_none or bool(value == default)
-
-
-def _state(evaluation: Evaluation) -> State:
-    if evaluation.answered:
-        return State.COMPLETE
-    return State.PRUNED if evaluation.status is Status.PRUNED else State.FAIL
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else float(value)
-    return value.item() if hasattr(value, "item") else value
-
-
-def _evaluation(trial: Trial) -> Evaluation:
-    assert trial.record is not None
-    known = {name: value for name, value in trial.record.items() if name in _DEFAULTS}
-    found: dict[str, Any] = {name: _frozen(value) for name, value in known.items()}
-    found["status"] = Status(found.get("status", Status.FAILED))
-    return Evaluation(**found, upper={}, lower=dict(trial.notes.get("lower", {})))
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, those within as well; what is no number in them as NaN."""
-    if isinstance(value, list):
-        return tuple(map(_frozen, value))
-    return math.nan if value is None else value
 
 
 def _short(text: str) -> str:

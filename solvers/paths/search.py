@@ -79,15 +79,16 @@ class OuterLoop(Path):
             anchors = _anchors(search, compilation, space)
             response = cache(partial(Response, problem, compilation=compilation, warm=False))
             looks = looks_of(problem, response, space, search, settings)
+            senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
             identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
-            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, problem.sense)
+            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)
             apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
             crew = _crew(compilation, response, space, where, gradients, study, apart)
             many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
             overtakes = search.learns and _limited(problem)
             if settings.callbacks:
                 named = identity or {"method": search.name, "seed": str(settings.seed)}
-                observer = Calling(settings.callbacks, observer, study, named, space, problem.sense)
+                observer = Calling(settings.callbacks, observer, study, named, space, senses)
             run = Run(search, space, crew, study, anchors, observer, overtakes, many, looks)
             finding = run.until(problem, budget, settings.time_limit)
             finding.notes += notes

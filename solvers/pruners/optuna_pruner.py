@@ -7,6 +7,7 @@ noted on the trials it looked at (the rungs they completed) goes with them.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ class OptunaPruner(Pruner):
     """
 
     def __init__(self, sense: int, seed: int = 0, *, kind: Any = "median", **options: Any) -> None:
-        self._pruner = _made(kind, options) if isinstance(kind, str) else kind
+        self._pruner = _made(kind, options) if isinstance(kind, str) else copy.deepcopy(kind)  # they learn
         if not callable(getattr(self._pruner, "prune", None)):
             raise OptionError(f"pruner={kind!r}: it is a name, or an instance of a class in optuna.pruners")
         self._curves = Curves(sense)

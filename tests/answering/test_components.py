@@ -152,7 +152,7 @@ def test_the_verification_asks_others_than_those_inside():
     compilation = Compilation(Problem.read(follower(hand)))
     response = Response(compilation.problem, compilation=compilation)
     assert response.asked == {"components", "daqp"}
-    assert Verifier(compilation, response)._answering["lower"].engines[0] not in response.asked
+    assert Verifier(compilation, response)._answering("lower").engines[0] not in response.asked
 
 
 def test_what_the_leader_shares_with_the_follower_is_that_of_this_x():

@@ -16,10 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+import bilevel
 from bilevel import LowerLevel, registry, tolerances
 from bilevel.contracts.engine import Engine
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Status
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
 from bilevel.response.answering import Answering, ranked_engines
 from bilevel.response.response import Response
 
@@ -305,8 +308,21 @@ def test_every_engine_takes_something(name):
         replace(compiled(smooth(lambda y, x: pyo.exp(y[0]) + y[1] ** 4)), convex=True),
         compiled(follower(Quadratic.of(H=np.eye(50), lower=np.zeros(50)))),
         as_sparse(compiled(follower(Quadratic.of(H=np.eye(2))))),
+        lasso(),
     ]
     assert any(registry.get(Engine, name)().suits(p) > 0 for p in everything)
+
+
+def lasso():
+    rng = np.random.default_rng(0)
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(0.1, 1))
+    m.lower = bilevel.LowerLevel()
+    w = m.lower.w = pyo.Var(range(8))
+    loss = bilevel.least_squares(rng.normal(size=(30, 8)), rng.normal(size=30), w) / 60
+    m.lower.obj = pyo.Objective(expr=loss + m.x * sum(abs(w[k]) for k in w))
+    m.obj = pyo.Objective(expr=m.x)
+    return Compilation.of(Problem.read(m)).programs["lower"]
 
 
 @pytest.mark.parametrize("name", ENGINES)

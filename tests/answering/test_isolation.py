@@ -18,7 +18,7 @@ from left_behind import alive
 
 import bilevel
 from bilevel import LowerLevel
-from bilevel.errors import OptionError
+from bilevel.errors import ModelError, OptionError
 from bilevel.language.lower_level import Limits
 from bilevel.response.isolation import warm
 from bilevel.response.isolation.cell import Cell, Died
@@ -152,11 +152,11 @@ def test_limits_isolate_and_nothing_else_takes_them():
     assert Limits.read(None, None, None) == Limits()
     assert Limits.read(3, None, None) == Limits(3.0, None, True)
     assert Limits.read(None, "1.5 GB", None).memory == 1_500_000_000
-    with pytest.raises(ValueError, match="leave isolate out"):
+    with pytest.raises(ModelError, match="leave isolate out"):
         LowerLevel(response=hanging(), time_limit=3, isolate=False)
-    with pytest.raises(ValueError, match="memory_limit='much'"):
+    with pytest.raises(ModelError, match="memory_limit='much'"):
         LowerLevel(response=hanging(), memory_limit="much")
-    with pytest.raises(ValueError, match="follower that is a function"):
+    with pytest.raises(ModelError, match="follower that is a function"):
         LowerLevel(time_limit=3)
 
 

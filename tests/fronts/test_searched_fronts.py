@@ -95,6 +95,27 @@ def test_a_study_goes_on(tmp_path):
         bilevel.solve(linear(), "gradient", budget=10, study=study)
 
 
+def test_a_study_of_optuna_knows_every_objective(tmp_path):
+    import optuna
+
+    heard = []
+    path = tmp_path / "front.log"
+    found = bilevel.solve(
+        linear(pyo.maximize),
+        "random",
+        budget=4,
+        seed=1,
+        study=str(path),
+        callbacks=[lambda study, trial: heard.append(trial.values)],
+    )
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    (summary,) = optuna.get_all_study_summaries(storage)
+    study = optuna.load_study(study_name=summary.study_name, storage=storage)
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert heard == [list(e.upper_objectives.values()) for e in found.history]
+    assert len(study.best_trials) == len(found.front)
+
+
 @pytest.mark.slow
 def test_workers_find_the_same_front():
     alone = bilevel.solve(linear(), "random", budget=16, seed=1)

@@ -10,7 +10,7 @@ from model_files import GALLERY, NAMES, load
 
 from bilevel import LowerLevel
 
-METHODS = {"joint", "kkt", "grid", "random"}
+METHODS = {"joint", "kkt", "grid", "random", "gradient"}
 
 every_model = pytest.mark.parametrize("name", NAMES)
 

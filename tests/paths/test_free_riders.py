@@ -54,6 +54,8 @@ def test_whatever_the_direction(F, arguments):
         (lambda x, y, z: x - z, (None, 5)),
         (lambda x, y, z: x + z**2, (None, None)),
         (lambda x, y, z: x - 1 / (1 + z), (0, None)),
+        (lambda x, y, z: x + 1e9 * (1 + z) ** -0.02, (0, None)),
+        (lambda x, y, z: x - z + 1e-25 * z**2, (None, None)),
     ],
 )
 def test_an_f_with_an_end_is_not_called_so(F, bounds):

@@ -87,6 +87,18 @@ def test_a_study_goes_on_as_if_it_had_not_stopped(tmp_path):
         bilevel.solve(trained(), "surrogate", budget=16, seed=2, pruner="median", study=f"{tmp_path}/s.db")
 
 
+def test_an_object_of_optunas_is_the_same_pruner_in_the_next_run(tmp_path):
+    def run(budget):
+        pruner = optuna.pruners.SuccessiveHalvingPruner()
+        return bilevel.solve(trained(), "random", budget=budget, seed=2, pruner=pruner, study=f"{tmp_path}/s.db")
+
+    run(6)
+    assert run(9).evaluations == 9
+    theirs = optuna.pruners.SuccessiveHalvingPruner()
+    first, second = (bilevel.solve(trained(), "random", budget=9, seed=2, pruner=theirs) for _ in range(2))
+    assert told(first) == told(second)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("pruner", ["hyperband", "optuna(kind='median')"])
 def test_workers_decide_by_what_was_told_when_a_point_was_sent(pruner):

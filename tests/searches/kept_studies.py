@@ -63,7 +63,7 @@ def postgresql(folder: Path) -> Iterator[str]:
 
     def tool(*command: str) -> None:
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, **as_who)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stderr + done.stdout
 
     data = str(place / "data")
     tool(str(TOOLS / "initdb"), "-D", data, "-A", "trust", "-U", "bilevel", "--no-sync")

@@ -276,3 +276,17 @@ def test_a_worker_that_dies_leaves_no_page_on_the_screen(capfd):
     result = bilevel.solve(model, "grid", budget=6, workers=2)
     assert "died at this point" in next(iter(result.failures))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("bounds", [(0, 20), (None, 20), (-5, 20)])
+def test_an_answer_that_breaks_a_declared_bound_is_a_failed_point(bounds):
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(within=pyo.RangeSet(0, 10))
+    m.low = LowerLevel(response=lambda x: {"y": 3 * x["x"]})
+    m.low.y = pyo.Var(bounds=bounds)
+    m.obj = pyo.Objective(expr=-m.low.y)
+    result = bilevel.solve(m, "grid", budget=11)
+    assert result.upper["x"] == 6.0
+    failed = [e for e in result.history if not e.feasible]
+    assert len(failed) == 4
+    assert "outside its bounds" in failed[0].message

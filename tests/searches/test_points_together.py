@@ -79,7 +79,7 @@ def test_a_history_is_read_like_a_list():
     assert history[-2] is listed[28]
     assert listed[7] in history
     assert history.index(listed[7]) == 7
-    assert pickle.loads(pickle.dumps(history)) == copy.deepcopy(history) == listed
+    assert repr(pickle.loads(pickle.dumps(history))) == repr(copy.deepcopy(history)) == repr(listed)
     with pytest.raises(IndexError):
         history[30]
     assert History() == []

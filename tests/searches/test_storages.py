@@ -17,6 +17,7 @@ from pathlib import Path
 
 import commands
 import optuna
+import pyomo.environ as pyo
 import pytest
 from histories import StopAt, told
 from kept_studies import TOOLS, postgresql, workshop
@@ -250,6 +251,34 @@ def test_points_may_be_given(tmp_path):
         bilevel.solve(workshop(), "rbf", budget=3, enqueue=[{**first, "kind": "elm"}])
     with pytest.raises(StudyError, match="rate = 2"):
         bilevel.solve(workshop(), "rbf", budget=3, enqueue=[{**first, "rate": 2}])
+
+
+def test_several_objectives_and_pruned_points_are_optunas_too(tmp_path):
+    model, address = workshop(), f"{tmp_path}/study.log"
+    model.weight = pyo.Objective(expr=model.lower.weight)
+    whole = bilevel.solve(model, "random", budget=8, seed=2)
+    bilevel.solve(model, "random", budget=5, seed=2, study=address)
+    assert told(bilevel.solve(model, "random", budget=8, seed=2, study=address)) == told(whole)
+    study = optunas(address)
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    for trial, evaluation in zip(study.trials, whole.history, strict=True):
+        assert trial.values == (list(evaluation.upper_objectives.values()) if evaluation.answered else None)
+
+    def reporting(x, trial):
+        for step in range(1, 4):
+            trial.report(1 - x["rate"], step)
+            if trial.should_prune():
+                raise bilevel.TrialPruned
+        return {"loss": x["rate"], "weight": 1.0}
+
+    model, address = workshop(), f"{tmp_path}/pruned.log"
+    model.lower._response = reporting
+    whole = bilevel.solve(model, "random", budget=12, seed=2, pruner="median", study=address)
+    pruned = [e.index for e in whole.history if e.pruned]
+    assert pruned
+    trials = optunas(address).trials
+    assert [trial.number for trial in trials if trial.state is optuna.trial.TrialState.PRUNED] == pruned
+    assert [trial.intermediate_values for trial in trials] == [dict(e.reports) for e in whole.history]
 
 
 def test_a_study_begun_by_optuna_is_taken_over(tmp_path):

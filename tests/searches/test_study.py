@@ -224,7 +224,7 @@ def test_two_runs_do_not_write_to_one_study(study):
     space, both = Space(Compilation(Problem.read(build(SPACE)))), []
     for _ in range(2):
         both.append(study_at(study))
-        both[-1].begin(both[-1].identity, 1, space, 1)
+        both[-1].begin(both[-1].identity, 1, space, (1,))
     one, other = both
     one.add([Evaluation(3, (0.5, 0, 0), {}, status=Status.FAILED)])
     with pytest.raises(StudyError, match="another run"):

@@ -32,6 +32,7 @@ OWN = {
 }
 """The options of exact fronts, whatever the path."""
 _POINTS = 20
+_SECONDS = 600.0  # for an exact front where nobody set a limit
 
 
 def own_options(method: str) -> dict[str, inspect.Parameter]:
@@ -74,7 +75,7 @@ def solve_front(
         with within(until):
             return _of_search(several, enumerated(several, settings, observer), "grid")
     try:
-        with within(until):
+        with within(until), within(Deadline.after(_SECONDS if settings.time_limit is None else None)):
             solve, patient = solver_of(settings.method, path), path is not None
             found = ExactFront(several, solve, settings, observer, points, gap, patient).run()
     except RefusedError as refusal:

@@ -24,6 +24,7 @@ from bilevel.errors import OptionError
 from bilevel.language.lower_level import Limits
 
 _HEAD = 8  # bytes that say how long a frame is
+_START = 60.0  # seconds for what the function's modules import, beside a call's own limit
 _TAIL = 2000  # bytes of output kept
 _SHOWN = 3  # lines of them in a message
 _LOOK = 0.5  # seconds between looks at a process that may have died and left its pipe to another
@@ -90,26 +91,31 @@ class Cell:
         Died
             If the process ended by itself; says how, with the last lines of its output.
         """
+        seconds = self._limits.seconds
         if self._greeting is not None:
             self._send(self._greeting)
             self._greeting = None
-            (kind, what), _ = self._receive(current())
-            if kind == "failed":
-                return kind, what[0], False
+            found = self._before(None if seconds is None else seconds + _START, "its process took too long to start")
+            if found[0][0] == "failed":
+                return "failed", self._with_output(found[0][1][0]), False
         self._tail = b""
         self._send(arguments)
         self.used += 1
-        seconds = self._limits.seconds
-        mine = Deadline.after(seconds)
-        until = min(mine, current(), key=lambda deadline: deadline.end)
-        found = self._receive(until)
-        if found is None:
-            late = "" if until is not mine else f"it took longer than the {seconds:g} s that an evaluation may take"
-            return "failed", self._with_output(late or "the time of the whole run was up"), False
-        (kind, what), spoiled = found
+        (kind, what), spoiled = self._before(
+            seconds, f"it took longer than the {seconds or 0:g} s that an evaluation may take"
+        )
         if kind == "failed":
             return kind, self._with_output(what[0]), not spoiled
         return kind, what, not spoiled
+
+    def _before(self, seconds: float | None, late: str) -> Any:
+        """One message; of the clock, ``late`` or the run's own time, where that comes first."""
+        mine = Deadline.after(seconds)
+        until = min(mine, current(), key=lambda deadline: deadline.end)
+        found = self._receive(until)
+        if found is not None:
+            return found
+        return ("failed", (late if until is mine else "the time of the whole run was up", False)), True
 
     def _send(self, message: Any) -> None:
         packed = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)

@@ -31,9 +31,9 @@ class FrontResult(FrontOutcome, Result):
     >>> model.second = pyo.Objective(expr=model.lower.y, sense=pyo.maximize)
     >>> result = bilevel.solve(model, "kkt", points=5)
     >>> print(result.verdict, len(result.front), round(result.front_gap, 2))
-    certified_global 5 0.13
+    certified_global 5 0.25
     >>> sorted(round(point.upper_objectives["second"], 2) for point in result.front)
-    [0.0, 2.5, 5.0, 7.5, 10.0]
+    [0.0, 2.5, 3.75, 4.37, 5.0]
     """
 
     @property

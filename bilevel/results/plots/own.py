@@ -41,7 +41,7 @@ def plot_own(result: Outcome, name: str, path: str | Path | None = None) -> Figu
     if name not in result.pictures:
         known = ", ".join(result.pictures) or "none, or the model was solved in another process"
         raise OptionError(f"the model has no picture {name!r}; it has {known}")
-    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
+    figure = Figure(figsize=(9, 5), dpi=90, layout="constrained")
     result.pictures[name](figure)
     if path is not None:
         figure.savefig(path)

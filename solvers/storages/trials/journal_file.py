@@ -22,6 +22,7 @@ from bilevel.errors import StudyError
 from bilevel.solvers.storages.trials.distributions import distribution_of, internal, told_by
 from bilevel.solvers.storages.trials.through_optuna import (
     CONSTRAINTS,
+    ENTERED,
     OWN,
     another,
     clearly,
@@ -88,6 +89,9 @@ class JournalFile(Kept):
         lines += [{"op_code": _NOTE_SHOWN, **study, "user_attr": {key: value}} for key, value in shown.items()]
         self._append(lines)
         self.attributes = dict(attributes)
+
+    def enter(self, place: int | None) -> None:
+        self._append([{"op_code": _NOTE, "study_id": self._id, "system_attr": {ENTERED: place}}])
 
     def write(self, trials: Sequence[Trial]) -> None:
         new = [trial for trial in trials if trial.number is None]
@@ -187,6 +191,8 @@ class JournalFile(Kept):
             self._id, self.attributes, self._trials = None, {}, []
         elif operation == _NOTE and OWN in line["system_attr"]:
             self.attributes = line["system_attr"][OWN]
+        elif operation == _NOTE and ENTERED in line["system_attr"]:
+            self.under_way = line["system_attr"][ENTERED]
         elif operation == _CREATE_TRIAL:
             self._trials.append(_trial(line, len(self._trials)))
 

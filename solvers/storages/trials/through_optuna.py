@@ -13,6 +13,9 @@ from bilevel.errors import StudyError, first_line
 from bilevel.solvers.storages.trials.distributions import distribution_of, stored_value, told_by
 from bilevel.upper.dimension import Dimension
 
+ENTERED = "bilevel:under_way"
+"""Under which a study's system attributes hold the place that was entered last."""
+
 OWN = "bilevel"
 """Under which a study's and a trial's system attributes hold what is this package's."""
 
@@ -39,7 +42,8 @@ class ThroughOptuna(Kept):
         with clearly(shown):
             found = {study.study_name: study for study in storage.get_all_studies()}.get(name)
             self._id: int | None = None if found is None else found._study_id
-            self.attributes = {} if found is None else dict(found.system_attrs.get(OWN, {}))
+            noted = {} if found is None else found.system_attrs
+            self.attributes, self.under_way = dict(noted.get(OWN, {})), noted.get(ENTERED)
 
     def trials(self) -> Iterable[Trial]:
         if self._id is None:
@@ -61,6 +65,10 @@ class ThroughOptuna(Kept):
             for key, value in shown.items():
                 self._storage.set_study_user_attr(self._id, key, value)
         self.attributes = dict(attributes)
+
+    def enter(self, place: int | None) -> None:
+        with clearly(self._shown):
+            self._storage.set_study_system_attr(self._id, ENTERED, place)
 
     def write(self, trials: Sequence[Trial]) -> None:
         with clearly(self._shown):
