@@ -33,6 +33,7 @@ from bilevel.results.result import Result
 
 _SCORES = ("r2", "neg_mean_squared_error")
 _INSTEAD = "method='auto' searches without a proof"
+_SECONDS = 60.0  # of the exact path, where no limit is given
 _MOST_ROWS = 400  # of a kernel's fold: as many coefficients, in dense matrices
 
 
@@ -83,9 +84,10 @@ def solve_exactly(
     model.training_ = LowerLevel(range(len(rows)))
     losses = [_weight(f, score) * follower(model.training_[k], f, penalty, estimator) for k, f in enumerate(rows)]
     model.loss_ = pyo.Objective(expr=sum(losses) / len(rows))
-    result = solve(model, path, time_limit=search.time_limit, seed=search._seed())
+    limit = _SECONDS if search.time_limit is None else search.time_limit
+    result = solve(model, path, time_limit=limit, seed=search._seed())
     if result.upper_objective is None:
-        _refuse(f"no penalty was found: {result.verdict}")
+        _refuse(f"no proof was found within {limit:g} seconds; a larger time_limit or a narrower range may help")
     most = 1.0 if score == "r2" else 0.0
     bound = None if result.bound is None else most - result.bound
     value = name.value(result.upper[penalty.name])
@@ -186,14 +188,23 @@ def _ridge(block: Any, fold: Fold, penalty: Any, estimator: Any) -> Any:
 
 
 def _lasso(block: Any, fold: Fold, penalty: Any, estimator: Any) -> Any:
+    """In units of the columns' and the target's spread, without which the path's steps are hard to tell apart."""
     fold = _centred(fold, estimator)
+    spread, unit = _spread(fold.X), float(_spread(fold.y))
     columns = range(fold.X.shape[1])
     u = block.u = pyo.Var(columns, bounds=(0, None), initialize=0.0)
     v = block.v = pyo.Var(columns, bounds=(0, None), initialize=0.0)
     w = [u[j] - v[j] for j in columns]
-    error = least_squares(fold.X, fold.y, w) / (2 * len(fold.y))
-    block.loss = pyo.Objective(expr=error + penalty * sum(u[j] + v[j] for j in columns))
-    return least_squares(fold.X_held, fold.y_held, w)
+    error = least_squares(fold.X / spread, fold.y / unit, w) / (2 * len(fold.y))
+    size = sum((u[j] + v[j]) / float(spread[j] * unit) for j in columns)
+    block.loss = pyo.Objective(expr=error + penalty * size)
+    return unit**2 * least_squares(fold.X_held / spread, fold.y_held / unit, w)
+
+
+def _spread(rows: Array) -> Array:
+    """The root mean square of each column; 1 of one that is zero."""
+    found: Array = np.sqrt((rows**2).mean(axis=0))
+    return np.where(found > 0.0, found, 1.0)
 
 
 def _kernel_ridge(block: Any, fold: Fold, penalty: Any, estimator: Any) -> Any:

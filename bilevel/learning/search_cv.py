@@ -54,7 +54,7 @@ class BilevelSearchCV(BaseSearchCV):
     random_state : int, RandomState or None
         Of every random choice of the search; the same number, the same candidates.
     time_limit : float, optional
-        Seconds of the search.
+        Seconds of the search; 60 of the exact method where nothing is said.
 
     Attributes
     ----------

