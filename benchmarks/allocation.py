@@ -150,7 +150,8 @@ def measured(seed):
     seconds = time.perf_counter() - began
     task = Task(fit, spend, model)
     proved = (result.bound or np.nan) + task.total
-    rows = {"bilevel": (result.upper_objective + task.total, seconds, str(result.verdict))}
+    found = np.nan if result.upper_objective is None else result.upper_objective + task.total
+    rows = {"bilevel": (found, seconds, str(result.verdict))}
     ways = {
         "slsqp, equal split": lambda: slsqp(task, task.fitted(np.full(len(task.now), 1.0))),
         "slsqp, current plan": lambda: slsqp(task, task.now),

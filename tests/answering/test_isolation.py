@@ -110,7 +110,7 @@ def test_what_a_function_started_ends_with_it_and_the_run_with_its_limit():
     )
     assert result.termination == "time_limit"
     assert all("longer than the 0.4 s" in e.message for e in result.history)
-    assert 1 <= len(result.history) <= 15
+    assert len(result.history) <= 15
     assert time.monotonic() - began < 60
     assert not [p for p in psutil.Process().children(recursive=True) if alive(p) and p.name() == "sleep"]
 
