@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 
 import pytest
 from pages import PAGES, ROOT, blocks, inline_code, shown
@@ -72,6 +73,10 @@ def test_a_command_exists(words):
             check_make(arguments)
         case ["pip", "install", "."]:
             assert (ROOT / "pyproject.toml").is_file()
+        case ["pip", "install", ours] if ours.startswith("bilevel-toolkit["):
+            extra = ours.partition("[")[2].rstrip("]")
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+            assert extra in project["optional-dependencies"]
         case _:
             pytest.fail(f"nobody checks {shlex.join(words)}: say here how")
 

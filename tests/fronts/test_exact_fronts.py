@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from cases import integers, linear, linear_costs, three
+from front_cases import integers, linear, linear_costs, three
 
 import bilevel
 from bilevel.errors import ModelError, OptionError
@@ -68,6 +68,7 @@ def test_every_point_has_its_own_values_and_violations(front):
         assert point.bilevel_gap <= 1e-6
 
 
+@pytest.mark.slow
 def test_a_front_of_few_points_is_found_whole():
     found = bilevel.solve(integers(), "kkt")
     assert [point.upper["x"] for point in found.front] == pytest.approx([3, 4, 5, 6, 7])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from cases import integers, linear, linear_costs, three
+from front_cases import integers, linear, linear_costs, three
 
 import bilevel
 from bilevel.errors import OptionError, RefusedError

@@ -7,7 +7,7 @@ import pickle
 
 import pyomo.environ as pyo
 import pytest
-from cases import linear, three
+from front_cases import linear, three
 
 import bilevel
 from bilevel.command_line.main import main
