@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import casadi as ca
@@ -29,6 +28,7 @@ from bilevel.convexity.losses import not_convex
 from bilevel.convexity.qualification import Slater
 from bilevel.convexity.refutation import Sampling
 from bilevel.convexity.subject import Subject
+from bilevel.expressions.summands import summands
 from bilevel.graphs.intervals import Graph
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.follower import Follower
@@ -164,7 +164,7 @@ class Examination:
 
     def _open_part(self, function: ca.SX) -> ca.SX | None:
         """The sum of the terms that are quadratic or not known to be convex; None where that is all of them."""
-        terms = ca.vertsplit(ca.cse(ca.vertcat(*_summands(function))))
+        terms = ca.vertsplit(ca.cse(ca.vertcat(*(factor * term for term, factor in summands(function)))))
         graph = Graph(self._of.x, self._of.y, ca.vertcat(*terms))
         shapes = curvatures(graph, graph.enclose(self._of.x_box, self._of.y_box))
         kept = [t for t, shape in zip(terms, shapes, strict=True) if shape.quadratic or not shape.convex]
@@ -188,21 +188,3 @@ class Examination:
         if Slater(self._of, curved).found():
             return True, "a Slater point exists for every x"
         return False, f"but no Slater point strictly inside {program.row_names[curved[0]]} is in sight for every x"
-
-
-def _summands(function: ca.SX) -> Iterator[ca.SX]:
-    """The terms whose sum is a function, through sums, differences and constant factors."""
-    stack = [(function, 1.0)]
-    while stack:
-        node, factor = stack.pop()
-        op = node.op()
-        if op in (ca.OP_ADD, ca.OP_SUB):
-            stack += [(node.dep(1), factor if op == ca.OP_ADD else -factor), (node.dep(0), factor)]
-        elif op in (ca.OP_NEG, ca.OP_TWICE):
-            stack.append((node.dep(0), factor * (-1 if op == ca.OP_NEG else 2)))
-        elif op == ca.OP_MUL and node.dep(0).is_constant():
-            stack.append((node.dep(1), factor * float(node.dep(0))))
-        elif op == ca.OP_DIV and node.dep(1).is_constant():
-            stack.append((node.dep(0), factor / float(node.dep(1))))
-        else:
-            yield factor * node

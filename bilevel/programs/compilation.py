@@ -140,21 +140,7 @@ class Compilation:
     def upper_program(self) -> Program:
         """F as a function of the followers' variables, all of them free: for its quadratic form, say."""
         short, terms = weighed(self.upper_short, self.upper_squares, self.all_y)
-        count = int(self.all_y.numel())
-        return Program(
-            name="F",
-            parameters=self.x,
-            variables=self.all_y,
-            objective=short,
-            squares=tuple(term for term in terms if isinstance(term, Square)),
-            losses=tuple(term for term in terms if isinstance(term, RowTerm)),
-            rows=ca.SX(0, 1),
-            row_lower=np.zeros(0),
-            row_upper=np.zeros(0),
-            lower=np.full(count, -math.inf),
-            upper=np.full(count, math.inf),
-            integer=np.zeros(count, dtype=bool),
-        )
+        return free_program("F", self.x, self.all_y, short, terms)
 
     def stated(self, x: Array, lower: Sequence[float]) -> tuple[float, ...]:
         """The followers' objectives as they were written, at values of what they go by."""
@@ -273,6 +259,39 @@ class Compilation:
             moving=moving,
             tops=_tops(follower),
         )
+
+
+def free_program(
+    name: str, parameters: ca.SX, variables: ca.SX, short: ca.SX, terms: Sequence[Square | RowTerm]
+) -> Program:
+    """The program of a function alone: no rows, and no bounds on its variables.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    parameters, variables : SX of shape (p, 1), (n, 1)
+        Symbols.
+    short : SX scalar
+        The function, with symbols in the place of its large terms over data.
+    terms : sequence of Square or RowTerm
+        These, as :func:`~bilevel.expressions.squares.weighed` gives them.
+    """
+    count = int(variables.numel())
+    return Program(
+        name=name,
+        parameters=parameters,
+        variables=variables,
+        objective=short,
+        squares=tuple(term for term in terms if isinstance(term, Square)),
+        losses=tuple(term for term in terms if isinstance(term, RowTerm)),
+        rows=ca.SX(0, 1),
+        row_lower=np.zeros(0),
+        row_upper=np.zeros(0),
+        lower=np.full(count, -math.inf),
+        upper=np.full(count, math.inf),
+        integer=np.zeros(count, dtype=bool),
+    )
 
 
 def program_of(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from bilevel.arrays import Array
 from bilevel.expressions.squares import SMALLEST
+from bilevel.expressions.summands import summands
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.l1.form import Curvatures, L1Form, Tops
 from bilevel.programs.program import Program, Shape
@@ -128,20 +129,7 @@ def _data(program: Program) -> _Data | None:
 
 
 def _constant_summands(entry: ca.SX) -> float:
-    """The sum of the constant terms of a sum, through differences and constant factors."""
-    stack, total = [(entry, 1.0)], 0.0
-    while stack:
-        node, factor = stack.pop()
-        op = node.op()
-        if op in (ca.OP_ADD, ca.OP_SUB):
-            stack += [(node.dep(1), factor if op == ca.OP_ADD else -factor), (node.dep(0), factor)]
-        elif op in (ca.OP_NEG, ca.OP_TWICE):
-            stack.append((node.dep(0), factor * (-1 if op == ca.OP_NEG else 2)))
-        elif op == ca.OP_MUL and node.dep(0).is_constant():
-            stack.append((node.dep(1), factor * float(node.dep(0))))
-        elif node.is_constant():
-            total += factor * float(node)
-    return total
+    return sum((factor * float(term) for term, factor in summands(entry) if term.is_constant()), 0.0)
 
 
 def _above(program: Program, data: _Data, limits: tuple[Array, Array]) -> Tops | None:

@@ -22,12 +22,13 @@ from bilevel.arrays import Array
 from bilevel.convexity.known import surely_convex
 from bilevel.errors import RefusedError
 from bilevel.expressions.row_terms import RowTerm
-from bilevel.expressions.squares import Square, weighed
+from bilevel.expressions.squares import weighed
+from bilevel.expressions.summands import summands
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import Graph
 from bilevel.programs.answer import Status
-from bilevel.programs.compilation import Compilation
-from bilevel.programs.program import Program, Shape
+from bilevel.programs.compilation import Compilation, free_program
+from bilevel.programs.program import Shape
 from bilevel.reading.variables import ends_of
 from bilevel.response.answering import Answering
 
@@ -81,7 +82,7 @@ class PartsOfF:
         self._box = self._boxes(problem)
         sums: dict[str, ca.SX] = {}
         known = {s.element_hash() for s in compilation.x.elements()}
-        for term, factor in terms_of(compilation.upper_short):
+        for term, factor in summands(compilation.upper_short):
             speaks = {s.element_hash() for s in ca.symvar(term)} - known
             names = {owners.get(s, "") for s in speaks}
             if len(names) > 1 or "" in names:
@@ -133,21 +134,7 @@ class PartsOfF:
         if ca.depends_on(body, self._x):
             return -math.inf
         short, terms = weighed(body, compilation.squares, y)
-        count = int(y.numel())
-        program = Program(
-            name=f"F in {name}",
-            parameters=self._x,
-            variables=y,
-            objective=short,
-            squares=tuple(term for term in terms if isinstance(term, Square)),
-            losses=tuple(term for term in terms if isinstance(term, RowTerm)),
-            rows=ca.SX(0, 1),
-            row_lower=np.zeros(0),
-            row_upper=np.zeros(0),
-            lower=np.full(count, -math.inf),
-            upper=np.full(count, math.inf),
-            integer=np.zeros(count, dtype=bool),
-        )
+        program = free_program(f"F in {name}", self._x, y, short, terms)
         if program.shape is not Shape.QUADRATIC or not surely_convex(program):
             return -math.inf
         answer = Answering(program)(np.zeros(int(self._x.numel())))
@@ -171,28 +158,3 @@ class PartsOfF:
         for k, square in part.squares:
             whole[self._count + k] = square.value(y)
         return float(np.ravel(part.compiled(x, whole)[0])[0])
-
-
-def terms_of(expression: ca.SX) -> list[tuple[ca.SX, float]]:
-    """The terms of a sum with constant factors."""
-    found, stack = [], [(ca.SX(expression), 1.0)]
-    while stack:
-        node, factor = stack.pop()
-        if node.is_constant() or node.is_symbolic():
-            found.append((node, factor))
-        elif node.is_op(ca.OP_ADD) or node.is_op(ca.OP_SUB):
-            sign = -1.0 if node.is_op(ca.OP_SUB) else 1.0
-            stack += [(node.dep(1), sign * factor), (node.dep(0), factor)]
-        elif node.is_op(ca.OP_NEG):
-            stack.append((node.dep(0), -factor))
-        elif node.is_op(ca.OP_TWICE):
-            stack.append((node.dep(0), 2.0 * factor))
-        elif node.is_op(ca.OP_MUL) and node.dep(0).is_constant():
-            stack.append((node.dep(1), factor * float(node.dep(0))))
-        elif node.is_op(ca.OP_MUL) and node.dep(1).is_constant():
-            stack.append((node.dep(0), factor * float(node.dep(1))))
-        elif node.is_op(ca.OP_DIV) and node.dep(1).is_constant():
-            stack.append((node.dep(0), factor / float(node.dep(1))))
-        else:
-            found.append((node, factor))
-    return found
