@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import casadi as ca
 import numpy as np
@@ -25,6 +25,8 @@ from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.steepness import spread_of
 from bilevel.linear_algebra.sparsity import few_nonzeros
 from bilevel.programs.loss_sum import LossSum
+
+T = TypeVar("T")
 
 SPARSE_FROM = 150
 """Variables from which sparse matrices are faster than dense ones of the same size."""
@@ -110,6 +112,13 @@ class Program:
                 raise AttributeError(name)
             self.__dict__[name] = write_out(self.short, [*self.squares, *self.moving, *self.losses])
             return self.__dict__[name]
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What was made of this program once, shared with the copy that says more of it."""
+        forms: dict[str, Any] = self.__dict__.setdefault("_forms", {})
+        if name not in forms:
+            forms[name] = make()
+        return cast(T, forms[name])
 
     def but(self, **changes: Any) -> Program:
         """A copy with other fields."""
@@ -357,10 +366,7 @@ class Program:
     @property
     def loss_sum(self) -> LossSum:
         """The losses over rows as numbers, shared with copies that say more of the program."""
-        forms = self.__dict__.setdefault("_forms", {})
-        if "losses" not in forms:
-            forms["losses"] = LossSum(self.parameters, self.losses, self.loss_weights)
-        return cast(LossSum, forms["losses"])
+        return self.kept("losses", lambda: LossSum(self.parameters, self.losses, self.loss_weights))
 
     def violation(self, parameters: Array, y: Array) -> float:
         """Largest violation of a bound, a row or an integrality at a point, relative to ``max(1, |bound|)``."""

@@ -85,10 +85,7 @@ class SmoothForm:
 
 def smooth_form(program: Program) -> SmoothForm:
     """The form of a program; who asks again is given the same, which holds the numbers of whoever called it last."""
-    forms: dict[str, SmoothForm] = program.__dict__.setdefault("_forms", {})
-    if "smooth" not in forms:
-        forms["smooth"] = SmoothForm(program)
-    return forms["smooth"]
+    return program.kept("smooth", lambda: SmoothForm(program))
 
 
 _Values = tuple[float, Array, Array, Array, Array]

@@ -255,15 +255,6 @@ class _Callbacks:
         return self._hessian_structure
 
 
-def _callbacks_of(program: Program) -> _Callbacks:
-    """Made once and kept with the program: whoever solves it next, to break a tie or to look again, finds them."""
-    kept: dict[str, Any] = program.__dict__.setdefault("_forms", {})
-    if "ipopt" not in kept:
-        kept["ipopt"] = _Callbacks(program)
-    callbacks: _Callbacks = kept["ipopt"]
-    return callbacks
-
-
 def _nonzeros(matrix: ca.SX) -> ca.SX:
     return ca.vertcat(*matrix.nonzeros()) if matrix.nnz() else ca.SX(0, 1)
 
@@ -278,7 +269,8 @@ class _CyipoptSolver(_IpoptSolver):
         super().__init__(program)
         import cyipopt
 
-        self._callbacks = _callbacks_of(program)
+        # Kept with the program: whoever solves it next, to break a tie or to look again, finds them.
+        self._callbacks = program.kept("ipopt", lambda: _Callbacks(program))
         self._limited = False
         infinite = 2e19
         self._solver = cyipopt.Problem(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import casadi as ca
 import numpy as np
@@ -52,7 +51,7 @@ class Piecewise(Engine):
             return 0.0
         if program.loose.any():
             return 0.0
-        parts = _parts(program)
+        parts = program.kept("separable", lambda: _parts(program))
         return 0.56 if parts is not None and 0 < sum(len(part.curved) for part in parts) <= _CURVES else 0.0
 
     def prepare(self, program: Program) -> Solver:
@@ -61,17 +60,12 @@ class Piecewise(Engine):
 
 def _parts(program: Program) -> list[Separable] | None:
     """Rows, then the objective, taken apart with the parameters as further variables; None where they do not."""
-    kept: dict[str, Any] = program.__dict__.setdefault("_forms", {})
-    if "separable" not in kept:
-        symbols = ca.vertcat(program.variables, program.parameters)
-        try:
-            kept["separable"] = taken_apart(
-                ca.Function("whole", [symbols], [ca.densify(program.rows), program.objective], {"cse": True})
-            )
-        except (NotSeparableError, ArithmeticError):
-            kept["separable"] = None
-    parts: list[Separable] | None = kept["separable"]
-    return parts
+    symbols = ca.vertcat(program.variables, program.parameters)
+    whole = ca.Function("whole", [symbols], [ca.densify(program.rows), program.objective], {"cse": True})
+    try:
+        return taken_apart(whole)
+    except (NotSeparableError, ArithmeticError):
+        return None
 
 
 def _at(part: Separable, parameters: Array, n: int) -> Separable:
@@ -135,7 +129,7 @@ class _PiecewiseSolver(Solver):
         return run.answer()
 
     def _functions(self, parameters: Array) -> list[Separable]:
-        parts = _parts(self._program)
+        parts = self._program.kept("separable", lambda: _parts(self._program))
         if parts is not None:
             try:
                 return [_at(part, parameters, self._program.n) for part in parts]
