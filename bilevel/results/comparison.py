@@ -14,7 +14,8 @@ from bilevel.results.outcome import Ranking
 from bilevel.results.page import comparison_page
 from bilevel.results.plots.comparison import plot_comparison
 from bilevel.results.result import Result
-from bilevel.results.text import as_text, comparison_report, in_notebook
+from bilevel.results.shown import Shown
+from bilevel.results.text import comparison_report
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bilevel.results.plots.incumbents import Figure
 
 
-class Comparison(Ranking[Result]):
+class Comparison(Ranking[Result], Shown):
     """What several methods found on one model, with what shows it."""
 
     def plot(self, path: str | Path | None = None) -> Figure:
@@ -33,20 +34,6 @@ class Comparison(Ranking[Result]):
         """The report for a terminal, under a line that says what was asked."""
         return comparison_report(self, asked)
 
-    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
-        """Write all that was found as one HTML page, pictures included, that needs nothing else.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to write.
-        asked, command : str
-            What was asked, in one line, and what to type to have it again.
-        """
-        Path(path).write_text(comparison_page(self, asked, command), encoding="utf-8")
-
-    def __str__(self) -> str:
-        return as_text(self.told())
-
-    def _repr_html_(self) -> str:
-        return in_notebook(str(self))
+    def page(self, asked: str = "", command: str = "") -> str:
+        """The HTML page."""
+        return comparison_page(self, asked, command)

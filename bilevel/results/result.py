@@ -12,7 +12,8 @@ from bilevel.results.outcome import Outcome
 from bilevel.results.page import result_page
 from bilevel.results.plots.own import plot_own
 from bilevel.results.plots.slices import plot_result
-from bilevel.results.text import as_text, in_notebook, result_report
+from bilevel.results.shown import Shown
+from bilevel.results.text import result_report
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bilevel.results.plots.incumbents import Figure
 
 
-class Result(Outcome):
+class Result(Outcome, Shown):
     """The outcome of one run, with what shows it.
 
     Examples
@@ -109,12 +110,6 @@ class Result(Outcome):
         """The report for a terminal, under a line that says what was asked."""
         return result_report(self, asked)
 
-    def __str__(self) -> str:
-        return as_text(self.told())
-
-    def _repr_html_(self) -> str:
-        return in_notebook(str(self))
-
     def plot(
         self, what: str | Path | None = None, path: str | Path | None = None, known: float | None = None
     ) -> Figure:
@@ -141,14 +136,6 @@ class Result(Outcome):
             return plot_own(self, what)  # which says what there is
         return plot_result(self, path if what is None else what, known)
 
-    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
-        """Write all that was found as one HTML page, pictures included, that needs nothing else.
-
-        Parameters
-        ----------
-        path : str or Path
-            Where to write.
-        asked, command : str
-            What was asked, in one line, and what to type to have it again.
-        """
-        Path(path).write_text(result_page(self, asked, command), encoding="utf-8")
+    def page(self, asked: str = "", command: str = "") -> str:
+        """The HTML page."""
+        return result_page(self, asked, command)

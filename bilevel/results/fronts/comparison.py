@@ -93,14 +93,14 @@ class FrontComparison(Comparison):
         parts: list[RenderableType] = [Text(asked, "bold"), ""] if asked else []
         return Group(*parts, table, "", *listed("notes", list(self._footnotes())))
 
-    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
-        """Write all fronts as one HTML page; arguments as for one result."""
+    def page(self, asked: str = "", command: str = "") -> str:
+        """All fronts as one HTML page."""
         rows = [[cell(r.method), f"<td>{verdict_span(r)}</td>", *map(cell, self._cells(r))] for r in self.results]
         parts = [sortable(["method", "verdict", *_COLUMNS], rows), as_list(self._footnotes())]
         parts += [picture(self.plot())] if self.fronts else []
         for result in self.fronts:
             parts += [f"<h2>{escape(result.method)}</h2>", *front_body(result)]
-        Path(path).write_text(page_of(asked or "Comparison", [*parts, again(command)]), encoding="utf-8")
+        return page_of(asked or "Comparison", [*parts, again(command)])
 
     def _cells(self, result: Result) -> list[Any]:
         volume = self.hypervolumes.get(result.method)

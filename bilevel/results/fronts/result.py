@@ -91,6 +91,6 @@ class FrontResult(FrontOutcome, Result):
         """
         return plot_front(self, what if path is None else path)
 
-    def report(self, path: str | Path, asked: str = "", command: str = "") -> None:
-        """Write the front as one HTML page; arguments as for any result."""
-        Path(path).write_text(front_page(self, asked, command), encoding="utf-8")
+    def page(self, asked: str = "", command: str = "") -> str:
+        """The HTML page."""
+        return front_page(self, asked, command)
