@@ -169,15 +169,7 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
         return _solved_front(model, asked, observer)
     settings = checked(asked)
     trial = Trial(Terms(seeds=seeds_at_last(settings)))
-    with (
-        within(whole(settings.time_limit)),
-        ended_afterwards(),
-        each_evaluation(model, settings.evaluation_time_limit),
-        _quiet(),
-        from_the_starts(model),
-        under(trial),
-    ):
-        end = Deadline.after(settings.time_limit)
+    with _under_way(model, settings) as end, under(trial):
         problem = Problem.read(model, settings.attitude)
         observer.started(asked.method, settings)
         try:
@@ -198,14 +190,7 @@ def _solved_front(model: Any, asked: Settings, observer: Observer) -> Result:
     began = time.perf_counter()
     wishes = {name: value for name, value in asked.options.items() if name in OWN}
     settings = checked(replace(asked, options={n: v for n, v in asked.options.items() if n not in wishes}))
-    with (
-        within(whole(settings.time_limit)),
-        ended_afterwards(),
-        each_evaluation(model, settings.evaluation_time_limit),
-        _quiet(),
-        from_the_starts(model),
-    ):
-        end = Deadline.after(settings.time_limit)
+    with _under_way(model, settings) as end:
         several = SeveralObjectives(model, settings.attitude)
         observer.started(asked.method, settings)
         try:
@@ -215,6 +200,19 @@ def _solved_front(model: Any, asked: Settings, observer: Observer) -> Result:
             observer.finished(asked.method)
     result.seconds = time.perf_counter() - began
     return result
+
+
+@contextmanager
+def _under_way(model: Any, settings: Settings) -> Iterator[Deadline]:
+    """What holds for the whole of a run: its limits, its processes, its silence, its start; when it has to end."""
+    with (
+        within(whole(settings.time_limit)),
+        ended_afterwards(),
+        each_evaluation(model, settings.evaluation_time_limit),
+        _quiet(),
+        from_the_starts(model),
+    ):
+        yield Deadline.after(settings.time_limit)
 
 
 @contextmanager
