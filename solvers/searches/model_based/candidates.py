@@ -1,16 +1,19 @@
-"""Candidates by dynamic coordinate search: perturb few coordinates of good points, fewer as the budget runs out.
+"""Candidates by dynamic coordinate search, and what a climb makes of the best of them.
 
-DYCORS (Regis and Shoemaker 2013, Engineering Optimization 45): each coordinate of the incumbent moves with a
-probability that falls from min(20/d, 1) like 1 - log n / log N. In many dimensions these local candidates are what
-finds improvements. Here all lie on the lattice from the start: rounding a continuous optimum afterwards is clearly
-worse.
+DYCORS (Regis and Shoemaker 2013, Engineering Optimization 45) perturbs few coordinates of good points, fewer as the
+budget runs out: each coordinate of the incumbent moves with a probability that falls from min(20/d, 1) like
+1 - log n / log N. In many dimensions these local candidates are what finds improvements. Here all lie on the lattice
+from the start: rounding a continuous optimum afterwards is clearly worse.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from bilevel.arrays import Array
 from bilevel.solvers.searches.model_based.encoding import Encoding, Mask
@@ -118,3 +121,42 @@ def neighbours(encoding: Encoding, unit: Array, reach: int) -> Array:
                 row[k] = level / last
                 rows.append(row)
     return encoding.canonical(np.array(rows).reshape(len(rows), len(encoding)))
+
+
+def climbed(
+    encoding: Encoding,
+    starts: Array,
+    real: NDArray[np.int_],
+    columns: NDArray[np.int_],
+    slope: Callable[[Array], tuple[float, Array]],
+    iterations: int,
+) -> Array:
+    """One L-BFGS over the continuous coordinates of all starts together: their sum has a maximum where each has.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        Of the space.
+    starts : ndarray of shape (k, number of dimensions)
+        In the unit box.
+    real, columns : ndarray of int
+        The continuous coordinates, and where they stand among the features.
+    slope : callable
+        What is to be large at one row of features, and its gradient there.
+    iterations : int
+        At most.
+    """
+    features = encoding.features(starts)
+    shape = (len(starts), len(real))
+
+    def loss(flat: Array) -> tuple[float, Array]:
+        features[:, columns] = flat.reshape(shape)
+        parts = [slope(row) for row in features]
+        return -sum(value for value, _ in parts), -np.concatenate([each[columns] for _, each in parts])
+
+    bounds = [(0.0, 1.0)] * (shape[0] * shape[1])
+    start = starts[:, real].ravel()
+    found = minimize(loss, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": iterations})
+    ends = starts.copy()
+    ends[:, real] = np.clip(found.x.reshape(shape), 0.0, 1.0)
+    return ends

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import minimize
 
 from bilevel.arrays import Array, Point
 from bilevel.solvers.searches.model_based.acquisition import Acquisition, log_improvement_probability
-from bilevel.solvers.searches.model_based.candidates import neighbours
+from bilevel.solvers.searches.model_based.candidates import climbed, neighbours
 from bilevel.solvers.searches.model_based.pool import Pool
 from bilevel.solvers.surrogates.gaussian_process import GaussianProcess
 
@@ -155,21 +154,7 @@ class GaussianProcessStep:
         return units, scores
 
     def _climbed(self, starts: Array) -> Array:
-        """One L-BFGS over the continuous coordinates of all starts together: their sum has a maximum where each has."""
-        features = self._pool.encoding.features(starts)
-        shape = (len(starts), len(self._real))
-
-        def loss(flat: Array) -> tuple[float, Array]:
-            features[:, self._columns] = flat.reshape(shape)
-            parts = [self._slope(row) for row in features]
-            return -sum(value for value, _ in parts), -np.concatenate([slope[self._columns] for _, slope in parts])
-
-        bounds = [(0.0, 1.0)] * (shape[0] * shape[1])
-        start = starts[:, self._real].ravel()
-        found = minimize(loss, start, method="L-BFGS-B", jac=True, bounds=bounds, options={"maxiter": _ITERATIONS})
-        climbed = starts.copy()
-        climbed[:, self._real] = np.clip(found.x.reshape(shape), 0.0, 1.0)
-        return climbed
+        return climbed(self._pool.encoding, starts, self._real, self._columns, self._slope, _ITERATIONS)
 
     def _slope(self, row: Array) -> tuple[float, Array]:
         """The acquisition at one point's features, and its gradient."""
