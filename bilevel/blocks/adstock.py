@@ -32,6 +32,7 @@ from bilevel.blocks.column import (
     is_number,
     log,
     named,
+    positive_of,
     range_of,
     scalar_of,
 )
@@ -145,11 +146,7 @@ def weibull_adstock(
     >>> weibull_adstock([1, 0, 0, 0], 2.0, 3.0, length=4, normalised=False).round(3).tolist()
     [0.361, 1.0, 0.705, 0.0]
     """
-    power, weeks = scalar_of(shape, "weibull_adstock(shape)"), scalar_of(scale, "weibull_adstock(scale)")
-    for value, name in ((power, "shape"), (weeks, "scale")):
-        limits = range_of(value)
-        if limits is not None and limits[0] <= 0:
-            raise ModelError(f"weibull_adstock({name}): its least value is {limits[0]:g}; it must be positive")
+    power, weeks = positive_of(shape, "weibull_adstock(shape)"), positive_of(scale, "weibull_adstock(scale)")
     count = _whole(length)
     if kind == "pdf":
         weights = _density_weights(power, weeks, count)

@@ -175,3 +175,18 @@ def range_of(value: Any) -> tuple[float, float] | None:
         return float(value), float(value)
     low, high = getattr(value, "bounds", (None, None)) if hasattr(value, "is_variable_type") else (None, None)
     return None if low is None or high is None else (float(low), float(high))
+
+
+def positive_of(value: Any, called: str) -> Any:
+    """A number or an expression whose least value, where that is known, is positive.
+
+    Raises
+    ------
+    ModelError
+        If it is not.
+    """
+    number = scalar_of(value, called)
+    limits = range_of(number)
+    if limits is not None and limits[0] <= 0:
+        raise ModelError(f"{called}: its least value is {limits[0]:g}; it must be positive")
+    return number

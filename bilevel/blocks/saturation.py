@@ -31,8 +31,7 @@ from bilevel.blocks.column import (
     is_number,
     log,
     named,
-    range_of,
-    scalar_of,
+    positive_of,
     tanh,
 )
 from bilevel.errors import ModelError
@@ -62,7 +61,7 @@ def hill(carried: Any, exponent: Any, half: Any) -> Column | Array:
     [0.0, 0.5, 0.8]
     """
     entries = _entries(carried, "hill")
-    power, point = _positive(exponent, "hill(exponent)"), _positive(half, "hill(half)")
+    power, point = positive_of(exponent, "hill(exponent)"), positive_of(half, "hill(half)")
     log_half = named(log(point))
     rows = [
         0.0 if is_none(entry) else 1 / (1 + exp(-power * (log(_above_zero(entry)) - log_half))) for entry in entries
@@ -86,9 +85,8 @@ def logistic(carried: Any, rate: Any) -> Column | Array:
     >>> logistic([0, 1, 2], 1.0).round(4).tolist()
     [0.0, 0.4621, 0.7616]
     """
-    speed = named(_positive(rate, "logistic(rate)") / 2)
-    rows = [0.0 if is_none(entry) else tanh(speed * entry) for entry in _entries(carried, "logistic")]
-    return as_column(rows, of=carried)
+    speed = named(positive_of(rate, "logistic(rate)") / 2)
+    return _felt(carried, "logistic", lambda entry: tanh(speed * entry))
 
 
 def michaelis_menten(carried: Any, half: Any) -> Column | Array:
@@ -107,9 +105,8 @@ def michaelis_menten(carried: Any, half: Any) -> Column | Array:
     >>> michaelis_menten([0, 50, 150], 50).tolist()
     [0.0, 0.5, 0.75]
     """
-    point = _positive(half, "michaelis_menten(half)")
-    rows = [0.0 if is_none(entry) else entry / (entry + point) for entry in _entries(carried, "michaelis_menten")]
-    return as_column(rows, of=carried)
+    point = positive_of(half, "michaelis_menten(half)")
+    return _felt(carried, "michaelis_menten", lambda entry: entry / (entry + point))
 
 
 def tanh_saturation(carried: Any, scale: Any) -> Column | Array:
@@ -129,9 +126,8 @@ def tanh_saturation(carried: Any, scale: Any) -> Column | Array:
     >>> tanh_saturation([0, 50, 100], 50).round(4).tolist()
     [0.0, 0.7616, 0.964]
     """
-    point = _positive(scale, "tanh_saturation(scale)")
-    rows = [0.0 if is_none(entry) else tanh(entry / point) for entry in _entries(carried, "tanh_saturation")]
-    return as_column(rows, of=carried)
+    point = positive_of(scale, "tanh_saturation(scale)")
+    return _felt(carried, "tanh_saturation", lambda entry: tanh(entry / point))
 
 
 def root(carried: Any, exponent: Any) -> Column | Array:
@@ -150,9 +146,8 @@ def root(carried: Any, exponent: Any) -> Column | Array:
     >>> root([0, 4, 9], 0.5).round(12).tolist()
     [0.0, 2.0, 3.0]
     """
-    power = _positive(exponent, "root(exponent)")
-    rows = [0.0 if is_none(entry) else exp(power * log(_above_zero(entry))) for entry in _entries(carried, "root")]
-    return as_column(rows, of=carried)
+    power = positive_of(exponent, "root(exponent)")
+    return _felt(carried, "root", lambda entry: exp(power * log(_above_zero(entry))))
 
 
 class Curve(NamedTuple):
@@ -174,6 +169,12 @@ CURVES = {
 """By name; the parameters are handed on in the order of their names here, ``gamma`` in the units of A."""
 
 
+def _felt(carried: Any, called: str, of_one: Callable[[Any], Any]) -> Column | Array:
+    """What each entry of a column comes to; the number 0 where nothing is carried."""
+    rows = [0.0 if is_none(entry) else of_one(entry) for entry in _entries(carried, called)]
+    return as_column(rows, of=carried)
+
+
 def _entries(carried: Any, called: str) -> list[Any]:
     entries = entries_of(carried, f"{called}(carried)")
     for t, entry in enumerate(entries):
@@ -184,11 +185,3 @@ def _entries(carried: Any, called: str) -> list[Any]:
 
 def _above_zero(entry: Any) -> Any:
     return entry if is_number(entry) else entry + TINY
-
-
-def _positive(value: Any, called: str) -> Any:
-    number = scalar_of(value, called)
-    limits = range_of(number)
-    if limits is not None and limits[0] <= 0:
-        raise ModelError(f"{called}: its least value is {limits[0]:g}; it must be positive")
-    return number
