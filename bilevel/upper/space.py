@@ -145,6 +145,8 @@ class Space:
 
     def from_units(self, units: Array) -> list[Point]:
         """The points nearest to several places in the unit box, shape (n, number of dimensions)."""
+        if not self.dimensions:
+            return [()] * len(units)  # the one point, as often as it is asked for
         columns = [d.from_units(column) for d, column in zip(self.dimensions, units.T, strict=True)]
         return [self.canonical(point) for point in zip(*columns, strict=True)]
 

@@ -5,7 +5,6 @@ Bergstra and Bengio (2012), *Random search for hyper-parameter optimization*; Ow
 
 from __future__ import annotations
 
-from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,9 +93,7 @@ class RandomSearch(Search):
         return []
 
     def _drawn(self, blocks: Iterator[NDArray[np.float64]]) -> Iterator[Point]:
-        """The points of blocks of the unit box, before constraints are asked; without variables there is the one."""
-        if not self.space.dimensions:
-            yield from repeat(())
+        """The points of blocks of the unit box, before constraints are asked."""
         for block in blocks:
             yield from self.space.from_units(self._spread(block))
 
