@@ -79,11 +79,9 @@ class Engine(Part):
     """Whether a program that it takes at all is best left to it: how well others suit is then asked only where it
     refuses, because to say so may cost more than its answer."""
 
-    patience: ClassVar[float] = 20.0
-    """Seconds that it is given to prove an optimum of a nonconvex program afresh."""
-
     second_opinion: ClassVar[float] = 20.0
-    """Seconds that another engine's word on such optima is worth before it is asked itself once more."""
+    """Seconds that another engine's word on its proved optima of nonconvex programs is worth; where that is less than a
+    proof is given, it is asked itself once more."""
 
     @abstractmethod
     def suits(self, program: Program) -> float:

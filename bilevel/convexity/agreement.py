@@ -24,11 +24,23 @@ Weights = dict[Any, float]
 """Of what is not a sum, by what it is made of; under None a constant."""
 
 
-def agreement_of(compilation: Compilation) -> dict[str, float] | None:
-    """The weight of each follower's objective in F, none negative; None where the levels do not agree.
+_KEPT = "_agreement"
 
-    Decided on the formulas, term by term: terms are the same where they are built alike.
+
+def agreement_of(compilation: Compilation) -> dict[str, float] | None:
+    """The weight of each follower's objective in F, all positive; None where the levels do not agree.
+
+    Decided on the formulas, term by term: terms are the same where they are built alike. Found once, and kept with the
+    compilation.
     """
+    kept = compilation.__dict__
+    if _KEPT not in kept:
+        kept[_KEPT] = _found(compilation)
+    found: dict[str, float] | None = kept[_KEPT]
+    return found
+
+
+def _found(compilation: Compilation) -> dict[str, float] | None:
     problem, programs = compilation.problem, compilation.programs
     if problem.multipliers or any(name not in programs for name in compilation.y):
         return None

@@ -36,6 +36,7 @@ from bilevel.verify.residual import Residual
 
 Excess = Residual | DualGap
 
+_PROOF = 20.0  # seconds for one follower solved afresh
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
 
 
@@ -243,10 +244,8 @@ class Verifier:
             first = registry.get(Engine, self._response.engines[name])
             longest = _SECOND_OPINION if answering.program.convex else first.second_opinion
             answer = answering(x, None, longest)
-            if (
-                not answer.proved and first.second_opinion < first.patience
-            ):  # no second opinion in that time: the first one's, afresh
-                answer = answering.by(first.name, x, answer.y, first.patience)
+            if not answer.proved and first.second_opinion < _PROOF:  # none in that time: the first one's word, afresh
+                answer = answering.by(first.name, x, answer.y, _PROOF)
             self._known[key] = answer
         return self._known[key]
 
