@@ -31,6 +31,9 @@ T = TypeVar("T")
 SPARSE_FROM = 150
 """Variables from which sparse matrices are faster than dense ones of the same size."""
 
+_LARGE_GRAPH = 1_000_000  # variables times nodes of the gradient
+_DENSE = 0.25  # share of a Hessian that is not zero
+
 
 class Shape(StrEnum):
     """The algebraic class of a program in its variables."""
@@ -227,12 +230,28 @@ class Program:
         """Hessian of the objective in the variables, shape (n, n), sparse."""
         if self.losses:
             return ca.jacobian(self.gradient, self.variables, {"symmetric": True})
-        total = ca.jacobian(self.rest.gradient, self.variables, {"symmetric": True})
+        total = self._curvature_of_rest
         for k, square in enumerate(self.squares):
             total = total + self.weights[k] * self._scattered(square.places, ca.DM(square.factor.hessian))
         for k, term in enumerate(self.moving):
             total = total + self.moving_weights[k] * self._scattered(term.places, term.curvature)
         return total
+
+    @property
+    def _curvature_of_rest(self) -> ca.SX:
+        """The Hessian of what is left without the squares: column by column in numbers, where it is large and constant.
+
+        A symbolic Jacobian walks over the graph once per colour, and a dense Hessian has as many colours as columns.
+        """
+        gradient = self.rest.gradient
+        large = self.n * ca.n_nodes(gradient) > _LARGE_GRAPH
+        if large and ca.jacobian_sparsity(gradient, self.variables).nnz() > _DENSE * self.n**2:
+            way = ca.SX.sym("way", self.n)
+            along = ca.jtimes(gradient, self.variables, way)
+            if not ca.depends_on(along, ca.vertcat(self.variables, self.parameters)):
+                columns = ca.Function("along", [way], [ca.densify(along)])(np.eye(self.n)).full()
+                return ca.SX(ca.sparsify(ca.DM(0.5 * (columns + columns.T))))
+        return ca.jacobian(gradient, self.variables, {"symmetric": True})
 
     def _scattered(self, places: slice | list[int], block: ca.DM | ca.SX) -> ca.DM | ca.SX:
         """A block in the rows and columns of some variables, shape (n, n)."""
