@@ -88,7 +88,9 @@ class RowTerm:
 
     @property
     def kinked(self) -> bool:
-        """Whether the loss may have no derivative somewhere: where it is a user's formula with a piece in it."""
+        """Whether the loss may have no derivative somewhere: the largest of lines, or a user's formula with a piece."""
+        if self.rows.loss.lines is not None:
+            return True
         operations = (self.row.instruction_id(k) for k in range(self.row.n_instructions()))
         return self.rows.loss.derivatives is None and not KINKS.isdisjoint(operations)
 

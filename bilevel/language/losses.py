@@ -19,6 +19,7 @@ from bilevel.arrays import Array
 from bilevel.errors import ModelError
 
 Derivatives = tuple[Array, Array, Array]
+Line = tuple[Array, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,9 @@ class Loss:
         Whether it has a second derivative everywhere, as far as is known.
     refusal : callable
         What is wrong with targets, shape (n,), or nothing.
+    lines : callable or None
+        ``lines(t)`` of targets, shape (n,), where the loss is the largest of lines ``offset - slope z``: offset and
+        slope of each, shapes (n,); where there are three the last is zero, and the others nowhere both above it.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Loss:
     convex: bool = False
     smooth: bool = True
     refusal: Callable[[Array], str] = lambda t: ""
+    lines: Callable[[Array], tuple[Line, ...]] | None = None
 
     @cached_property
     def template(self) -> Template:
@@ -131,6 +136,45 @@ def _smooth_hinge_row(z: Any, t: Any) -> Any:
     return Expr_if(IF=short >= 1.0, THEN=short - 0.5, ELSE=0.5 * MaxExpression([0.0, short]) ** 2)
 
 
+def _of_lines(lines: Callable[[Array], tuple[Line, ...]], z: Array, t: Array) -> Derivatives:
+    """The largest of the lines; at a kink the slope of the first."""
+    found = lines(t)
+    values = np.array([offset - slope * z for offset, slope in found])
+    top = values.argmax(axis=0)[None]
+    slopes = np.array([slope for _, slope in found])
+    return np.take_along_axis(values, top, 0)[0], -np.take_along_axis(slopes, top, 0)[0], np.zeros(len(z))
+
+
+def _hinge_lines(t: Array) -> tuple[Line, ...]:
+    return (np.ones(len(t)), t), (np.zeros(len(t)), np.zeros(len(t)))
+
+
+def _pinball_lines(t: Array, quantile: float) -> tuple[Line, ...]:
+    over, under = np.full(len(t), quantile), np.full(len(t), quantile - 1.0)
+    return (over * t, over), (under * t, under)
+
+
+def _tube_lines(t: Array, epsilon: float) -> tuple[Line, ...]:
+    one, none = np.ones(len(t)), np.zeros(len(t))
+    return (t - epsilon, one), (-t - epsilon, -one), (none, none)
+
+
+def _hinge_row(z: Any, t: Any) -> Any:
+    return MaxExpression([0.0, 1.0 - t * z])
+
+
+def _pinball_row(z: Any, t: Any, quantile: float) -> Any:
+    return MaxExpression([quantile * (t - z), (quantile - 1.0) * (t - z)])
+
+
+def _tube_row(z: Any, t: Any, epsilon: float) -> Any:
+    return MaxExpression([0.0, t - z - epsilon, z - t - epsilon])
+
+
+def _anything(t: Array) -> str:
+    return ""
+
+
 def _of_two_classes(t: Array) -> str:
     if np.isin(t, (-1.0, 1.0)).all():
         return ""
@@ -154,14 +198,32 @@ _PLAIN = {
 }
 
 
-def loss_named(loss: Any, delta: float) -> Loss:
+def _bent(name: str, row: Callable[..., Any], lines: Callable[..., tuple[Line, ...]], **parameters: float) -> Loss:
+    """The largest of some lines."""
+    of_targets = partial(lines, **parameters)
+    refusal = _of_two_classes if name == "hinge" else _anything
+    known = partial(_of_lines, of_targets)
+    return Loss(name, partial(row, **parameters), known, True, False, refusal, of_targets)
+
+
+def loss_named(loss: Any, delta: float, quantile: float = 0.5, epsilon: float = 0.1) -> Loss:
     """A loss by its name, or made of a user's formula.
 
     Raises
     ------
     ModelError
-        If there is none, or ``delta`` is no width.
+        If there is none, ``delta`` or ``epsilon`` is no width, or ``quantile`` none.
     """
+    if loss == "hinge":
+        return _bent("hinge", _hinge_row, _hinge_lines)
+    if loss == "pinball":
+        if not 0.0 < quantile < 1.0:
+            raise ModelError(f"rows_of('pinball', ...): quantile is {quantile}; it must be between 0 and 1")
+        return _bent("pinball", _pinball_row, _pinball_lines, quantile=float(quantile))
+    if loss == "epsilon_insensitive":
+        if not 0.0 <= epsilon < np.inf:
+            raise ModelError(f"rows_of('epsilon_insensitive', ...): epsilon is {epsilon}; it must not be negative")
+        return _bent("epsilon_insensitive", _tube_row, _tube_lines, epsilon=float(epsilon))
     if callable(loss):
         return Loss(str(getattr(loss, "__name__", "formula")), loss)
     if loss == "huber":
@@ -170,6 +232,6 @@ def loss_named(loss: Any, delta: float) -> Loss:
         row, derivatives = partial(_huber_row, delta=float(delta)), partial(_huber, delta=float(delta))
         return Loss("huber", row, derivatives, convex=True, smooth=False)
     if loss not in _PLAIN:
-        names = ", ".join(sorted([*_PLAIN, "huber"]))
+        names = ", ".join(sorted([*_PLAIN, "epsilon_insensitive", "hinge", "huber", "pinball"]))
         raise ModelError(f"rows_of({loss!r}, ...): the losses are {names}, or a function (prediction, target)")
     return _PLAIN[loss]

@@ -45,6 +45,11 @@ class Rows:
         return self
 
     @property
+    def bent(self) -> bool:
+        """Whether they have kinks, for which a few rows get variables of their own."""
+        return self.loss.lines is not None and bool(self.matrix.size <= _LARGEST_EXPRESSION)
+
+    @property
     def may_be_written(self) -> bool:
         """Whether they are few enough to be written out one by one."""
         return bool(self.matrix.size <= LARGEST)
@@ -113,7 +118,17 @@ class RowLosses(DataTerm):
         return _written(rows.loss, rows.matrix.tolist(), w, rows.target.tolist(), weights)
 
 
-def rows_of(loss: Any, X: Any, w: Any, y: Any, weights: Any = None, *, delta: float = 1.0) -> NumericValue:
+def rows_of(
+    loss: Any,
+    X: Any,
+    w: Any,
+    y: Any,
+    weights: Any = None,
+    *,
+    delta: float = 1.0,
+    quantile: float = 0.5,
+    epsilon: float = 0.1,
+) -> NumericValue:
     """``sum_i weights_i loss(X_i w, y_i)`` as a Pyomo expression, whose data stay arrays.
 
     What :func:`bilevel.least_squares` is to squares, for losses whose curvature moves with w. Values, gradients
@@ -125,8 +140,11 @@ def rows_of(loss: Any, X: Any, w: Any, y: Any, weights: Any = None, *, delta: fl
     loss : str or callable
         ``"logistic"``, ``log(1 + exp(-y z))`` with classes y in {-1, 1}; ``"poisson"``, ``exp(z) - y z`` with counts
         y >= 0; ``"huber"``, ``(z - y)^2 / 2`` within ``delta`` and linear outside; ``"squared_hinge"``,
-        ``max(0, 1 - y z)^2``, and ``"smooth_hinge"``, its half that goes on as a line, with classes in {-1, 1}. Or a
-        function ``(prediction, target)`` that gives a Pyomo expression.
+        ``max(0, 1 - y z)^2``, and ``"smooth_hinge"``, its half that goes on as a line, with classes in {-1, 1}. With
+        a kink, for followers that are support vector machines, quantile regressions or tubes: ``"hinge"``,
+        ``max(0, 1 - y z)``; ``"pinball"``, ``quantile max(y - z, 0) + (1 - quantile) max(z - y, 0)``;
+        ``"epsilon_insensitive"``, ``max(0, |z - y| - epsilon)``. Or a function ``(prediction, target)`` that gives a
+        Pyomo expression.
     X : array_like, shape (n, p)
         Numbers, or Pyomo expressions; a column of ones gives an intercept.
     w : indexed pyomo Var or sequence of p expressions
@@ -135,8 +153,8 @@ def rows_of(loss: Any, X: Any, w: Any, y: Any, weights: Any = None, *, delta: fl
         Numbers.
     weights : array_like of shape (n,) or indexed pyomo Var, optional
         What each row counts, 1 unless given: numbers, upper variables or functions of them.
-    delta : float
-        Of ``"huber"``.
+    delta, quantile, epsilon : float
+        Of ``"huber"``, ``"pinball"`` and ``"epsilon_insensitive"``.
 
     Raises
     ------
@@ -157,7 +175,7 @@ def rows_of(loss: Any, X: Any, w: Any, y: Any, weights: Any = None, *, delta: fl
     >>> bool(np.isclose(pyo.value(loss), np.log1p(np.exp(-y * (X @ [0.5, 0.5]))).sum()))
     True
     """
-    kind, coefficients = loss_named(loss, delta), _listed(w)
+    kind, coefficients = loss_named(loss, delta, quantile, epsilon), _listed(w)
     matrix, target = np.asarray(X), np.asarray(y)
     count = None if weights is None else _listed(weights)
     if (

@@ -102,3 +102,21 @@ class ClosedForm:
     y: Any
     objective: Any
     margin: Any
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Face:
+    """All optima of a program, by one of them: ``y + directions t`` wherever ``low <= rows t <= high``.
+
+    Attributes
+    ----------
+    directions : ndarray of shape (n, k)
+        None of them zero, k is 0 where the optimum is the only one.
+    rows : ndarray of shape (m, k)
+    low, high : ndarray of shape (m,)
+    """
+
+    directions: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]

@@ -27,6 +27,7 @@ from pyomo.core.expr import numeric_expr as ne
 from bilevel.errors import BilevelError
 from bilevel.expressions.translation import mentioned, parts_of, to_casadi
 from bilevel.graphs.intervals import ENTIRE, Graph, Interval
+from bilevel.language.row_losses import RowLosses
 from bilevel.language.squared_distance import SquaredDistance
 
 Ends = Callable[[Any], Interval]
@@ -160,7 +161,7 @@ class _Walk:
         if isinstance(node, ne.UnaryFunctionExpression) and node.getname() == "exp" and sign > 0:
             return pyo.exp(self(args[0], 1))
         if node.is_named_expression_type() and not isinstance(node, SquaredDistance):
-            return self(args[0], sign)
+            return self(args[0], sign)  # of losses over few rows what they are written out
         raise _KeptError
 
     def _absolute(self, inside: Any, sign: int) -> Any:
@@ -245,7 +246,7 @@ class _Walk:
             if not node.is_expression_type():
                 self._note(node, (id(node) in self._own, False))
                 continue
-            children = [arg for arg in parts_of(node) if hasattr(arg, "is_expression_type")]
+            children = [arg for arg in _inside(node) if hasattr(arg, "is_expression_type")]
             if left:
                 known = [self._facts[id(arg)] for arg in children]
                 moves = any(moving for moving, _ in known)
@@ -274,8 +275,13 @@ def _holds_a_kink(expression: Any) -> bool:
             if id(node) in named:
                 continue
             named.add(id(node))
-        stack.extend(parts_of(node))
+        stack.extend(_inside(node))
     return False
+
+
+def _inside(node: Any) -> tuple[Any, ...]:
+    """What a node is made of; losses with kinks over few rows as what they are written out."""
+    return tuple(node.args) if isinstance(node, RowLosses) and node.rows.bent else parts_of(node)
 
 
 def _double_of(home: Any) -> tuple[Any, Any]:

@@ -81,13 +81,18 @@ class Answering(Solver):
     """
 
     def __init__(self, program: Program, avoid: Collection[str] = ()) -> None:
-        self.program, self._avoid, self._scaled = program, avoid, scaled(program)
+        self.program, self._avoid = program, avoid
         special = specialist(program)
         self._special = special is not None and special not in avoid
         self.first = special if special is not None and self._special else self.engines[0]
         self._solvers: dict[str, Solver] = {}
         self._first = self._solver(self.first)
         self.uses = self._first.uses | {self.first}
+
+    @cached_property
+    def _scaled(self) -> ScaledProgram | None:
+        """The program in units of its own, where it needs them."""
+        return scaled(self.program)
 
     @cached_property
     def _ranked(self) -> list[tuple[float, str]]:

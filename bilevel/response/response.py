@@ -24,8 +24,9 @@ from bilevel.language.domains import members
 from bilevel.language.trials.trial import current, terms_now
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.hinges.recognition import hinge_form
 from bilevel.programs.l1.recognition import l1_form
-from bilevel.programs.program import Shape
+from bilevel.programs.program import Program, Shape
 from bilevel.reading.pieces import as_number, as_value, is_category
 from bilevel.reading.problem import Problem
 from bilevel.response.answering import Answering, gains_from_a_start
@@ -332,7 +333,10 @@ class Response:
         if program is None or not program.tops:
             return y
         form = l1_form(program)
-        return program.lowered(x, y)[0] if form is None else form.lowered(y)
+        if form is not None:
+            return form.lowered(y)
+        hinges = hinge_form(program)
+        return program.lowered(x, y)[0] if hinges is None else hinges.lowered(x, y)
 
     @cached_property
     def _agreed(self) -> bool:
@@ -344,7 +348,7 @@ class Response:
     @cached_property
     def _surely_unique(self) -> Collection[str]:
         """Followers whose own variables are proved unique, whatever an engine says of auxiliary ones."""
-        lifted = {name for name, program in self.programs.items() if program.tops and l1_form(program) is None}
+        lifted = {name for name, program in self.programs.items() if program.tops and not _at_its_least(program)}
         if not lifted:
             return frozenset()
         from bilevel.convexity.uniqueness import not_unique
@@ -395,6 +399,11 @@ class Response:
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""
         return dict(zip(self._names, y.tolist(), strict=True))
+
+
+def _at_its_least(program: Program) -> bool:
+    """Whether the engine for its kind knows of auxiliary variables whether they are the only ones."""
+    return l1_form(program) is not None or hinge_form(program) is not None
 
 
 def _takes_none(var: Any, upper: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import casadi as ca
 import numpy as np
@@ -24,6 +25,7 @@ from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.response.answering import Answering
+from bilevel.response.faces.affine_choice import AffineChoice
 from bilevel.response.optimal_face import OptimalFace
 
 Choice = Callable[[Array, Array], Answer]
@@ -48,12 +50,23 @@ class BestForLeader:
     """
 
     def __init__(self, compilation: Compilation, tied: Sequence[str]) -> None:
-        self._face = OptimalFace(compilation, tied)
-        rows = compilation.rows(compilation.problem.coupling)
-        self._answering = Answering(self._face.program(compilation.upper_objective, *rows))
+        self._compilation, self._tied = compilation, tied
+        self._affine = AffineChoice(compilation, tied)
+
+    @cached_property
+    def _face(self) -> OptimalFace:
+        return OptimalFace(self._compilation, self._tied)
+
+    @cached_property
+    def _answering(self) -> Answering:
+        rows = self._compilation.rows(self._compilation.problem.coupling)
+        return Answering(self._face.program(self._compilation.upper_objective, *rows))
 
     def __call__(self, x: Array, y: Array) -> Answer:
         """The leader's best choice at x, given answers y of all followers; ``Answer.y`` stacks the tied ones'."""
+        chosen = self._affine(x, y, SECONDS) if self._affine.known else None
+        if chosen is not None:
+            return chosen
         slack = tolerances.TIE if self._face.exact else tolerances.FINE_TIE
         return _settled(self._face, self._answering, self._face.parameters(x, y, slack), x, y)
 

@@ -21,10 +21,15 @@ from bilevel.errors import RefusedError
 from bilevel.expressions.squares import symbols_of
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.compilation import Compilation
+from bilevel.programs.hinges.recognition import hinge_form
 from bilevel.programs.l1.recognition import l1_form
+from bilevel.programs.program import Program
 from bilevel.reading.variables import ends_of
 from bilevel.sensitivity.answer_motion import Sensitivity
+from bilevel.sensitivity.hinge_motion import HingeMotion
 from bilevel.sensitivity.l1_motion import L1Motion
+
+Motion = Sensitivity | L1Motion | HingeMotion
 
 
 @dataclass(slots=True)
@@ -68,14 +73,12 @@ class Hypergradient:
         reason = self.refusal(compilation)
         if reason is not None:
             raise RefusedError(reason)
-        self._parts: list[tuple[slice, Sensitivity | L1Motion]] = []
+        self._parts: list[tuple[slice, Motion]] = []
         offset = 0
         box = ends_of(compilation.problem.variables)
         for follower in compilation.problem.followers:
             program = compilation.programs[follower.name]
-            form = l1_form(program)
-            motion = Sensitivity(program, box) if form is None else L1Motion(program, form, box)
-            self._parts.append((slice(offset, offset + program.n), motion))
+            self._parts.append((slice(offset, offset + program.n), _motion(program, box)))
             offset += program.n
         x, y, self._squares = compilation.x, compilation.all_y, compilation.upper_squares
         upper, symbols = compilation.upper_short, symbols_of(compilation.upper_squares)
@@ -137,6 +140,15 @@ class Hypergradient:
             total += through
             smooth = smooth and regular
         return Gradient(total[0], smooth, rows, total[1:])
+
+
+def _motion(program: Program, box: tuple[Array, Array]) -> Motion:
+    """How a follower's answer moves, by what he is."""
+    form = l1_form(program)
+    if form is not None:
+        return L1Motion(program, form, box)
+    hinges = hinge_form(program)
+    return Sensitivity(program, box) if hinges is None else HingeMotion(program, hinges)
 
 
 class _Coupling:

@@ -2,9 +2,9 @@
 
 Without constraints steps are ``H d = -g`` by Cholesky's factorization, shortened until f falls (Boyd and Vandenberghe
 2004, *Convex Optimization*, 9.5); with bounds or rows each step is a convex quadratic program
-(:mod:`bilevel.solvers.engines.newton_rows`). How far the optimum is off is measured as that method's theory does, by
-``d'Hd``, in which neither the units of y nor those of f count. Where it is not sure of its answer (f falls for ever,
-has no value at the start, or is too flat for a Newton step to say where its optimum is) it refuses.
+(:mod:`bilevel.solvers.engines.smooth.newton_rows`). How far the optimum is off is measured as that method's theory
+does, by ``d'Hd``, in which neither the units of y nor those of f count. Where it is not sure of its answer (f falls for
+ever, has no value at the start, or is too flat for a Newton step to say where its optimum is) it refuses.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bilevel.deadline import passed
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program, Shape
 from bilevel.registry import register
-from bilevel.solvers.engines.newton_rows import RowsSolver
-from bilevel.solvers.engines.newton_steps import (
+from bilevel.solvers.engines.smooth.newton_rows import RowsSolver
+from bilevel.solvers.engines.smooth.newton_steps import (
     DESCENT,
     ITERATIONS,
     NewtonSolver,

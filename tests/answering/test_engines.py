@@ -311,6 +311,7 @@ def test_every_engine_takes_something(name):
         compiled(follower(Quadratic.of(H=np.eye(50), lower=np.zeros(50)))),
         as_sparse(compiled(follower(Quadratic.of(H=np.eye(2))))),
         lasso(),
+        machine(),
     ]
     assert any(registry.get(Engine, name)().suits(p) > 0 for p in everything)
 
@@ -325,6 +326,18 @@ def lasso():
     m.lower.obj = pyo.Objective(expr=loss + m.x * sum(abs(w[k]) for k in w))
     m.obj = pyo.Objective(expr=m.x)
     return Compilation.of(Problem.read(m)).programs["lower"]
+
+
+def machine():
+    m = pyo.ConcreteModel()
+    m.x = pyo.Var(bounds=(0.1, 1))
+    m.lower = bilevel.LowerLevel()
+    m.lower.w = pyo.Var()
+    m.lower.s = pyo.Var(range(30), bounds=(0, None))
+    m.lower.rows = pyo.Constraint(range(30), rule=lambda b, i: b.s[i] >= 1.0 - 0.1 * i * b.w)
+    m.lower.obj = pyo.Objective(expr=m.lower.w**2 + m.x * sum(m.lower.s[i] for i in range(30)))
+    m.obj = pyo.Objective(expr=m.x)
+    return compiled(m)
 
 
 @pytest.mark.parametrize("name", ENGINES)

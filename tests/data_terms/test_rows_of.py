@@ -248,7 +248,7 @@ def test_weights_that_are_numbers_clones_and_pickles():
 
 
 BAD = [
-    (("hinge", data("logistic")[0], data("logistic")[1]), "the losses are huber, logistic"),
+    (("sharp", data("logistic")[0], data("logistic")[1]), "the losses are epsilon_insensitive, hinge, huber"),
     (("logistic", data("logistic")[0], (data("logistic")[1] + 1) / 2), r"2 \* y - 1"),
     (("poisson", data("poisson")[0], -1 - data("poisson")[1]), "must not be negative"),
     (("huber", data("huber")[0], data("huber")[1][:-1]), "they must be"),

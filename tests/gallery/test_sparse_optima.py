@@ -1,9 +1,10 @@
-"""The gallery's followers with an l1 term or weighted rows, answered by scikit-learn instead."""
+"""The gallery's followers with an l1 term, hinges or weighted rows, answered by scikit-learn instead."""
 
 import numpy as np
 import pytest
 from model_files import diabetes, load
-from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, QuantileRegressor
+from sklearn.svm import SVC
 
 import bilevel
 
@@ -62,3 +63,29 @@ def test_hyper_cleaning_finds_rows_with_a_wrong_label():
     wanted = LogisticRegression(C=1.0 / (100 * 0.01), fit_intercept=False, tol=1e-10, max_iter=10**5)
     wanted.fit(X[used], y[used], sample_weight=weights[used])
     assert list(result.lower.values()) == pytest.approx(wanted.coef_[0], abs=1e-4)
+
+
+def test_a_support_vector_machine_is_that_of_scikit_learn():
+    module = load("svm")
+    response = bilevel.Response(module.create_model())
+    assert set(response.engines.values()) == {"hinges"}
+    X, y = module.breast_cancer(285)
+    apart = np.arange(285) % 3 == 0
+    for malignant, benign in ((0.05, 0.05), (1.0, 0.2)):
+        wanted = SVC(kernel="linear", class_weight={-1: malignant, 1: benign}, tol=1e-11).fit(X[~apart], y[~apart])
+        reply = response(np.array([malignant, benign]))
+        assert reply.y[:30] == pytest.approx(wanted.coef_[0], abs=1e-6)
+        assert reply.y[30] == pytest.approx(wanted.intercept_[0], abs=1e-6)
+    best = response(np.array([0.033566286570782804, 0.030161824579357524]))
+    assert best.cost == pytest.approx(module.KNOWN["upper_objective"], rel=1e-7)
+
+
+def test_quantile_regression_is_that_of_scikit_learn():
+    module = load("quantile")
+    X, y, _, _ = module.diabetes(265, 89)
+    response = bilevel.Response(module.create_model())
+    for penalty in (0.01, 0.1):
+        wanted = QuantileRegressor(quantile=0.9, alpha=penalty, fit_intercept=True, solver="highs").fit(X, y)
+        reply = response({"penalty": penalty})
+        assert reply.y[:10] == pytest.approx(wanted.coef_, abs=1e-6)
+        assert reply.y[10] == pytest.approx(wanted.intercept_, abs=1e-6)

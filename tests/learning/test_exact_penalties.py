@@ -11,10 +11,11 @@ pytest.importorskip("sklearn")
 
 from sklearn.datasets import load_diabetes
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import ElasticNet, Lasso, Ridge
+from sklearn.linear_model import BayesianRidge, ElasticNet, Lasso, Ridge
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR, LinearSVR
 
 from bilevel.learning import BilevelSearchCV
 
@@ -30,9 +31,10 @@ SPACE = (1e-3, 10.0, "log")
         (Ridge(fit_intercept=False), "alpha", "neg_mean_squared_error"),
         (make_pipeline(StandardScaler(), Ridge()), "ridge__alpha", "r2"),
         (Lasso(tol=1e-12, max_iter=100_000), "alpha", "neg_mean_squared_error"),
+        (Lasso(tol=1e-12, max_iter=100_000, positive=True), "alpha", None),
         (KernelRidge(kernel="rbf", gamma=5.0), "alpha", None),
     ],
-    ids=["ridge", "no intercept", "pipeline", "lasso", "kernel"],
+    ids=["ridge", "no intercept", "pipeline", "lasso", "not negative", "kernel"],
 )
 def test_no_penalty_of_a_scan_is_better(estimator, name, scoring):
     rows = slice(0, 60 if isinstance(estimator, KernelRidge) else 120)
@@ -53,6 +55,29 @@ def test_no_penalty_of_a_scan_is_better(estimator, name, scoring):
     assert most - search.result_.upper_objective == pytest.approx(again, rel=1e-6)  # ours is not
 
 
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (ElasticNet(tol=1e-12, max_iter=100_000), "alpha"),
+        (LinearSVR(epsilon=0.2, tol=1e-10, max_iter=1_000_000, random_state=0), "C"),
+    ],
+    ids=["elastic net", "tube"],
+)
+def test_in_units_of_the_columns_as_well(estimator, name):
+    rng = np.random.default_rng(0)
+    X_ = rng.normal(size=(60, 4))
+    y_ = X_[:, 0] - X_[:, 1] + 0.5 * rng.normal(size=60)
+    cv, space = KFold(3), (1e-2, 1.0, "log")
+    search = BilevelSearchCV(estimator, {name: space}, method="exact", cv=cv).fit(X_, y_)
+    assert search.verdict_ == "certified_global"
+    scan = [
+        cross_val_score(estimator.set_params(**{name: a}), X_, y_, cv=cv).mean() for a in np.geomspace(*space[:2], 9)
+    ]
+    assert search.best_score_ >= max(scan) - 1e-6
+    assert search.bound_ == pytest.approx(search.best_score_, rel=1e-5)
+    assert 1.0 - search.result_.upper_objective == pytest.approx(search.best_score_, rel=1e-6)
+
+
 def test_an_inexact_fit_of_scikit_learn_is_said():
     with pytest.warns(UserWarning, match="smaller tol"):
         BilevelSearchCV(Lasso(tol=0.1), {"alpha": SPACE}, method="exact", cv=3).fit(X, y)
@@ -61,7 +86,9 @@ def test_an_inexact_fit_of_scikit_learn_is_said():
 @pytest.mark.parametrize(
     ("estimator", "space", "options", "message"),
     [
-        (ElasticNet(), {"alpha": SPACE}, {}, "ElasticNet is not known .* Ridge, Lasso, KernelRidge is"),
+        (BayesianRidge(), {"alpha_1": SPACE}, {}, "BayesianRidge is not known .* Ridge, Lasso, ElasticNet"),
+        (SVR(), {"C": SPACE}, {}, "kernel='rbf' is not known"),
+        (LinearSVR(loss="squared_epsilon_insensitive"), {"C": SPACE}, {}, "loss='squared_epsilon"),
         (Ridge(), {"alpha": [1, 2]}, {}, "must be a range of reals"),
         (Ridge(), {"alpha": SPACE, "tol": SPACE}, {}, "one penalty is proved at a time"),
         (Ridge(), {"tol": SPACE}, {}, "tol is no penalty"),

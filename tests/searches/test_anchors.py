@@ -14,7 +14,8 @@ from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
-from bilevel.solvers.engines import newton, newton_rows
+from bilevel.solvers.engines import newton
+from bilevel.solvers.engines.smooth import newton_rows
 from bilevel.solvers.loop.anchors import LAG, NearestAnswers, NoAnchors
 from bilevel.solvers.paths import search as outer_loop
 from bilevel.upper.archive import Evaluation

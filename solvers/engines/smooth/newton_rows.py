@@ -24,7 +24,7 @@ from bilevel.deadline import passed
 from bilevel.linear_algebra.definiteness import SPREAD
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.program import Program
-from bilevel.solvers.engines.newton_steps import (
+from bilevel.solvers.engines.smooth.newton_steps import (
     DESCENT,
     ITERATIONS,
     NewtonSolver,

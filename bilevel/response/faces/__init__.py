@@ -1,0 +1,1 @@
+"""Ties broken in the set of optima itself, in as many variables as it has dimensions."""
