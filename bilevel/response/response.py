@@ -116,7 +116,7 @@ class Response:
             self.asked |= part.uses if isinstance(part, Answering) else frozenset()
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
-        self._names = [var.name for var in self.problem.lower_variables]
+        self._names = list(self.problem.lower_names)
         self._y = np.zeros(len(self._names))
         self._remembered: dict[bytes, Reply] = {}
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None

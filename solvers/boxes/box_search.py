@@ -30,6 +30,7 @@ from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_cutting import BoxCutting
 from bilevel.solvers.boxes.box_minimum import box_minimum
 from bilevel.solvers.boxes.hessian_below import Flags
+from bilevel.solvers.boxes.kinked_tubes import KinkedTubes
 from bilevel.solvers.boxes.leader_models import LeaderModels
 
 _BATCH = 256
@@ -49,7 +50,7 @@ class BoxSearch:
         Of the problem.
     taylor : Taylor
         The arithmetic.
-    tubes : sequence of AnswerTubes
+    tubes : sequence of AnswerTubes or KinkedTubes
         One per follower, in the problem's order.
     leader : LeaderModels
         F and G.
@@ -74,7 +75,7 @@ class BoxSearch:
         self,
         compilation: Compilation,
         taylor: Taylor,
-        tubes: Sequence[AnswerTubes],
+        tubes: Sequence[AnswerTubes | KinkedTubes],
         leader: LeaderModels,
         observer: Observer,
         limit: float,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import casadi as ca
 import numpy as np
@@ -35,13 +36,15 @@ from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.response import Response
+from bilevel.solvers.homotopy.common_factor import without_factor
 from bilevel.solvers.homotopy.followed_program import Followed, Numbers, followed, numbers_of
 from bilevel.solvers.homotopy.leader_along import AnswerPath, LeaderAlong, Optimum
 from bilevel.solvers.homotopy.optimality_check import OptimalityCheck
 from bilevel.solvers.homotopy.other_optima import OtherOptima
 from bilevel.solvers.homotopy.parametric_program import ParametricProgram
-from bilevel.solvers.homotopy.path_following import PathFollowing
+from bilevel.solvers.homotopy.path_following import PathFollowing, Piece
 from bilevel.solvers.homotopy.penalty_axis import PenaltyAxis, penalty_axis
+from bilevel.solvers.libraries.one_thread import one_thread
 from bilevel.upper.archive import Archive
 
 _PATIENCE = 20.0  # seconds it may keep other exact paths waiting where none was named
@@ -65,7 +68,7 @@ class Homotopy(Path):
         limit = settings.time_limit
         if settings.method == "auto":
             limit = _PATIENCE if limit is None else min(limit, _PATIENCE)
-        with within(Deadline.after(limit)):
+        with within(Deadline.after(limit)), one_thread():
             try:
                 return _found(compilation, axis, numbers, observer)
             except OutOfTime:
@@ -109,7 +112,7 @@ def _found(compilation: Compilation, axis: PenaltyAxis, numbers: Sequence[Number
         Termination.OPTIMALITY,
         Verdict.CERTIFIED_GLOBAL if compilation.closes(best.value, bound) else Verdict.BEST_FOUND,
         upper={variable.name: x_of(best.s)},
-        lower=dict(zip((v.name for v in problem.lower_variables), best.y.tolist(), strict=True)),
+        lower=dict(zip(problem.lower_names, best.y.tolist(), strict=True)),
         bound=problem.sense * bound,
         archive=Archive(),
         convexity="proved",
@@ -119,9 +122,19 @@ def _found(compilation: Compilation, axis: PenaltyAxis, numbers: Sequence[Number
 
 def _checked(line: ParametricProgram, name: str) -> OptimalityCheck:
     try:
-        return OptimalityCheck(line, PathFollowing(line).pieces())
+        return OptimalityCheck(line, _pieces(line))
     except RefusedError as refusal:
         raise RefusedError(f"{name}: {refusal}") from None
+
+
+def _pieces(line: ParametricProgram) -> list[Piece]:
+    """The path, from its other end where too much happens at once on this way."""
+    try:
+        return PathFollowing(line).pieces()
+    except RefusedError as refusal:
+        with suppress(RefusedError):
+            return [piece.mirrored for piece in reversed(PathFollowing(line.between(1.0, 0.0)).pieces())]
+        raise refusal
 
 
 def _reached(compilation: Compilation, elsewhere: Optimum, x: float, best: Optimum) -> Optimum:
@@ -163,7 +176,11 @@ def _read(compilation: Compilation) -> tuple[PenaltyAxis, list[Numbers]]:
             f"what moves with {variable.name} is not affine in it, nor in one monotone function of it such as"
             f" 10**{variable.name}"
         )
-    return axis, numbers
+    count = len(axis.constants) - sum(part.moving.numel() for part in numbers)
+    nothing = np.zeros(count, dtype=bool)
+    bends = np.concatenate([*(part.bends for part in numbers), nothing])
+    slopes = np.concatenate([*(part.slopes for part in numbers), nothing])
+    return without_factor(axis, bends, slopes, variable.name), numbers
 
 
 def _coefficients(upper: Program) -> ca.SX:
