@@ -2,7 +2,8 @@
 
 The lasso, the elastic net with a fixed ridge, the support vector machine in C, quantile regression and least squares
 with bounds are parametric quadratic programs: a constant Hessian, costs and limits of rows affine in the penalty, or in
-a monotone function of it such as ``10**x``. Their answers are piecewise linear in it (Osborne, Presnell and Turlach
+a monotone function of it such as ``10**x``. So are those in which it multiplies all of the Hessian, a ridge under a
+hinge or a pinball loss, once it is divided out (:mod:`bilevel.solvers.homotopy.common_factor`). Their answers are piecewise linear in it (Osborne, Presnell and Turlach
 2000; Efron et al. 2004; Rosset and Zhu 2007, "Piecewise linear regularized solution paths", *Annals of Statistics*
 35), and F, quadratic in them, is a polynomial on every piece: its global minimum is a comparison of finitely many
 numbers.
@@ -55,7 +56,7 @@ class Homotopy(Path):
     """One penalty over lassos, support vector machines and other followers piecewise linear in it: the whole path.
 
     Take it when one upper variable moves the costs or limits of quadratic followers and not their Hessians; where it
-    moves the Hessians, as in ridge regression, ``rational`` is its like.
+    moves the Hessians, as in ridge regression, ``rational`` is its like, and ``upper_boxes`` where there are kinks.
     """
 
     preference = 0.85
