@@ -237,6 +237,11 @@ class Response:
             isinstance(part, Answering) and part.many(none) is not None for _, _, part in self._parts
         )
 
+    @property
+    def warms(self) -> bool:
+        """Whether points are answered one by one, and some engine gains from an answer nearby."""
+        return self._express is None and any(self._warms) and not self._stacks
+
     def _rows(self, points: Any) -> Array:
         """Upper points as an array, one per row."""
         if not isinstance(points, np.ndarray):

@@ -3,10 +3,10 @@
 The lasso, the elastic net with a fixed ridge, the support vector machine in C, quantile regression and least squares
 with bounds are parametric quadratic programs: a constant Hessian, costs and limits of rows affine in the penalty, or in
 a monotone function of it such as ``10**x``. So are those in which it multiplies all of the Hessian, a ridge under a
-hinge or a pinball loss, once it is divided out (:mod:`bilevel.solvers.homotopy.common_factor`). Their answers are piecewise linear in it (Osborne, Presnell and Turlach
-2000; Efron et al. 2004; Rosset and Zhu 2007, "Piecewise linear regularized solution paths", *Annals of Statistics*
-35), and F, quadratic in them, is a polynomial on every piece: its global minimum is a comparison of finitely many
-numbers.
+hinge or a pinball loss, once it is divided out (:mod:`bilevel.solvers.homotopy.common_factor`). Their answers are
+piecewise linear in it (Osborne, Presnell and Turlach 2000; Efron et al. 2004; Rosset and Zhu 2007, "Piecewise linear
+regularized solution paths", *Annals of Statistics* 35), and F, quadratic in them, is a polynomial on every piece: its
+global minimum is a comparison of finitely many numbers.
 
 What the bound is worth: the optimality conditions are linear on a piece, and are computed anew at both of its ends from
 the program alone (:mod:`bilevel.solvers.homotopy.optimality_check`). Where a follower has other optima besides, F is
@@ -60,7 +60,7 @@ class Homotopy(Path):
     """
 
     preference = 0.85
-    share = 0.3
+    share = 0.5  # what it takes is seldom closed by others
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation.of(problem)
