@@ -30,8 +30,9 @@ from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
-from bilevel.deadline import Deadline, OutOfTime, heard, within
+from bilevel.deadline import Deadline, OutOfTime, current, heard, within
 from bilevel.errors import RefusedError
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
@@ -48,6 +49,8 @@ from bilevel.solvers.homotopy.penalty_axis import PenaltyAxis, penalty_axis
 from bilevel.solvers.libraries.one_thread import one_thread
 from bilevel.upper.archive import Archive
 
+_FOR_POINTS = 0.3  # of the time, for a point where the path is too long for it, and its verification
+_FEW = 64  # points then
 _PATIENCE = 20.0  # seconds it may keep other exact paths waiting where none was named
 
 
@@ -65,10 +68,11 @@ class Homotopy(Path):
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation.of(problem)
         axis, numbers = _read(compilation)
-        (variable,) = problem.variables
         limit = settings.time_limit
         if settings.method == "auto":
             limit = _PATIENCE if limit is None else min(limit, _PATIENCE)
+        elif limit is not None:
+            limit = (1.0 - _FOR_POINTS) * min(limit, current().left)
         with within(Deadline.after(limit)), one_thread():
             try:
                 return _found(compilation, axis, numbers, observer)
@@ -76,9 +80,26 @@ class Homotopy(Path):
                 heard()
         if settings.method == "auto":
             raise RefusedError(f"the path did not end within {limit:.3g} seconds; method='homotopy' goes on longer")
-        return Finding(
-            Termination.TIME_LIMIT, Verdict.FAILED, notes=[f"the path in {variable.name} is longer than that"]
-        )
+        return _looked_around(compilation, axis)
+
+
+def _looked_around(compilation: Compilation, axis: PenaltyAxis) -> Finding:
+    """The best of a few points between the ends, from the middle on, where the path is too long for the time."""
+    (variable,) = compilation.problem.variables
+    response, best = Response(compilation.problem, compilation=compilation), math.inf
+    note = f"the path in {variable.name} is longer than that; the point is the best of a few"
+    found = Finding(Termination.TIME_LIMIT, Verdict.FAILED, archive=Archive(), notes=[note])
+    first, last = axis.range
+    until = 0.5 * current().left
+    for k in range(1, _FEW):
+        share = int(f"{k:b}"[::-1], 2) / 2 ** k.bit_length()  # 1/2, 1/4, 3/4, 1/8, ... (van der Corput 1935)
+        x = axis.back(first + share * (last - first))
+        reply = response.tried(np.array([x]))
+        if reply.status is Status.OPTIMAL and reply.violation <= 0.0 and reply.cost < best:
+            best, found.upper, found.claim = reply.cost, {variable.name: x}, Verdict.BEST_FOUND
+        if current().left < until:
+            break
+    return found
 
 
 def _found(compilation: Compilation, axis: PenaltyAxis, numbers: Sequence[Numbers], observer: Observer) -> Finding:

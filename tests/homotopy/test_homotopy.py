@@ -276,3 +276,16 @@ def test_the_least_of_a_cubic_is_below_all_its_values(c):
 def test_auto_takes_it_where_a_penalty_moves_a_kink():
     result = bilevel.solve(build.lasso())
     assert (result.method, result.verdict) == ("homotopy", "certified_global")
+
+
+def test_a_path_too_long_for_its_time_leaves_a_point(monkeypatch):
+    from bilevel.deadline import OutOfTime
+    from bilevel.solvers.homotopy.path_following import PathFollowing
+
+    def never(self):
+        raise OutOfTime
+
+    monkeypatch.setattr(PathFollowing, "pieces", never)
+    result = bilevel.solve(build.lasso(), "homotopy", time_limit=60)
+    assert (result.verdict, result.termination) == ("best_found", "time_limit")
+    assert 0.05 < result.upper["x"] < 3.0
