@@ -63,7 +63,9 @@ def test_a_ridge_under_a_hinge_is_certified(kind):
     assert result.upper_objective == pytest.approx(other.upper_objective, rel=1e-9)
 
 
-@pytest.mark.parametrize("axis", ["plain", "ten", "inverse"])
+@pytest.mark.parametrize(
+    "axis", ["ten", pytest.param("plain", marks=pytest.mark.slow), pytest.param("inverse", marks=pytest.mark.slow)]
+)
 def test_a_ridge_under_a_quantile_is_certified(axis):
     hold(build.pinball(axis=axis, seed=3), count=8)
 
