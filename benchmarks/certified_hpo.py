@@ -70,6 +70,20 @@ def diabetes_elastic_net(low=1e-3):
     return model
 
 
+def elastic_net(p, n, low=1e-2):
+    """The same on drawn data."""
+    X, y = drawn(2 * n, p)
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(2), bounds=(low, 1.0))
+    model.lower = LowerLevel()
+    model.lower.w = pyo.Var(range(p))
+    w = list(model.lower.w.values())
+    shrink = model.x[0] * sum(abs(entry) for entry in w) + model.x[1] / 2 * sum(entry**2 for entry in w)
+    model.lower.obj = pyo.Objective(expr=least_squares(X[:n], y[:n], w) / (2 * n) + shrink)
+    model.obj = pyo.Objective(expr=least_squares(X[n:], y[n:], w) / n)
+    return model
+
+
 def ridge(p, n, groups):
     """A penalty for each group of coefficients."""
     X, y = drawn(2 * n, p)
@@ -106,6 +120,7 @@ PROBLEMS = {
     "logistic ridge, breast cancer, 285 x 30": lambda: bilevel.load_model("logistic_ridge"),
     "logistic ridge, 2 groups of 10, 500 rows": lambda: logistic(20, 500, 2),
     "elastic net, diabetes, 2 penalties": diabetes_elastic_net,
+    "elastic net, 100 coefficients, 500 rows, 2 penalties": lambda: elastic_net(100, 500),
     "ridge, 2 groups, 100 coefficients, 500 rows": lambda: ridge(100, 500, 2),
     "ridge, 3 groups, 100 coefficients, 500 rows": lambda: ridge(100, 500, 3),
 }

@@ -169,7 +169,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "install_cyipopt": set(),
     "solvers.surrogates": {"contracts", "registry"},
     "solvers.pruners": {"language", "upper", "contracts", "registry"},
-    "solvers.searches": {"upper", "contracts", "registry", "solvers.surrogates"},
+    "solvers.searches": {"upper", "contracts", "registry", "solvers.surrogates", "solvers.libraries"},
     "solvers.complementarity": {"graphs", "expressions", "reading", "programs", "convexity", "contracts", "registry"},
     "solvers.engines": {
         "graphs",
@@ -182,7 +182,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "solvers.pools": {"reading", "programs", "contracts", "registry", "response", "files"},
     "solvers.storages": {"programs", "upper", "contracts", "registry"},
-    "solvers.boxes": {"graphs", "expressions", "programs", "contracts", "response"},
+    "solvers.boxes": {"graphs", "linear_algebra", "expressions", "programs", "contracts", "response"},
     "solvers.homotopy": {"graphs", "linear_algebra", "expressions", "programs"},
     "solvers.single_level": {
         *("language", "graphs", "expressions", "reading", "programs", "convexity", "kkt", "contracts", "registry"),
@@ -199,7 +199,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
-        "solvers.homotopy",
+        *("solvers.homotopy", "solvers.libraries"),
     },
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms

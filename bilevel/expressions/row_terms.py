@@ -15,7 +15,7 @@ import casadi as ca
 import numpy as np
 
 from bilevel.arrays import Array
-from bilevel.expressions.squares import within
+from bilevel.expressions.squares import Places
 from bilevel.expressions.translation import to_casadi
 from bilevel.language.row_losses import Rows
 
@@ -62,9 +62,9 @@ class RowTerm:
     row: ca.Function
     places: slice | list[int] = field(default_factory=lambda: slice(0))
 
-    def within(self, y: ca.SX) -> RowTerm | None:
+    def within(self, y: Places) -> RowTerm | None:
         """The same with its places in y; None where y does not hold all of w."""
-        places = within(self.variables, y)
+        places = y.of(self.variables)
         return None if places is None else replace(self, places=places)
 
     @property

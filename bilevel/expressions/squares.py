@@ -41,7 +41,7 @@ class OfVariables(Written, Protocol):
     def variables(self) -> ca.SX:
         """They."""
 
-    def within(self, y: ca.SX) -> Any:
+    def within(self, y: Places) -> Any:
         """The same with its places in y; None where y does not hold all of them."""
 
     def value(self, y: Array) -> float:
@@ -52,6 +52,27 @@ class OfVariables(Written, Protocol):
 
     def add_slope(self, weight: float, y: Array, total: Array) -> None:
         """Add ``weight`` times the gradient to ``total``, shape (n,)."""
+
+
+class Places:
+    """Where symbols stand in a vector.
+
+    Parameters
+    ----------
+    y : SX of shape (n, 1)
+    """
+
+    def __init__(self, y: ca.SX) -> None:
+        self._place = {element.element_hash(): k for k, element in enumerate(y.elements())}
+
+    def of(self, variables: ca.SX) -> slice | list[int] | None:
+        """The places of some variables, as a slice if possible; None where y does not hold all of them, each once."""
+        places = [self._place.get(element.element_hash(), -1) for element in variables.elements()]
+        if min(places) < 0 or len(set(places)) < len(places):
+            return None
+        first, count = places[0], len(places)
+        together = places == list(range(first, first + count))
+        return slice(first, first + count) if together else places
 
 
 Term = TypeVar("Term", bound=Written)
@@ -79,9 +100,9 @@ class Square:
     variables: ca.SX
     places: slice | list[int] = field(default_factory=lambda: slice(0))
 
-    def within(self, y: ca.SX) -> Square | None:
+    def within(self, y: Places) -> Square | None:
         """The same with its places in y; None where y does not hold all of w."""
-        places = within(self.variables, y)
+        places = y.of(self.variables)
         return None if places is None else replace(self, places=places)
 
     @property
@@ -110,17 +131,6 @@ class Square:
     def along(self, y: Array, direction: Array) -> float:
         """The derivative in a direction, shape (n,)."""
         return float(self.factor.slope(y[self.places]) @ direction[self.places])
-
-
-def within(variables: ca.SX, y: ca.SX) -> slice | list[int] | None:
-    """Where some variables stand in y, as a slice if possible; None where y does not hold all of them, each once."""
-    place = {element.element_hash(): k for k, element in enumerate(y.elements())}
-    places = [place.get(element.element_hash(), -1) for element in variables.elements()]
-    if min(places) < 0 or len(set(places)) < len(places):
-        return None
-    first, count = places[0], len(places)
-    together = places == list(range(first, first + count))
-    return slice(first, first + count) if together else places
 
 
 def square_of(factor: Factor, w: Sequence[ca.SX | float]) -> Square | None:
@@ -168,6 +178,13 @@ def write_out(expression: ca.SX, squares: Iterable[Written]) -> ca.SX:
     return ca.substitute(expression, symbols_of(held), ca.vertcat(*(square.written for square in held)))
 
 
+def _placed(held: Sequence[Placed], y: ca.SX) -> list[Placed | None]:
+    if not held:
+        return []
+    places = Places(y)
+    return [square.within(places) for square in held]
+
+
 def weighed(expression: ca.SX, squares: Iterable[Placed], y: ca.SX) -> tuple[ca.SX, tuple[Placed, ...]]:
     """The expression, with those terms kept that are in y alone and enter it linearly, weighed by no entry of y.
 
@@ -183,7 +200,7 @@ def weighed(expression: ca.SX, squares: Iterable[Placed], y: ca.SX) -> tuple[ca.
     held = held_by(expression, squares)
     symbols = symbols_of(held)
     weights = ca.jacobian(expression, symbols)
-    others = [square.within(y) for square in held]
+    others = _placed(held, y)
     kept, lost = [], []
     for k, (square, own) in enumerate(zip(held, others, strict=True)):
         linear = not ca.depends_on(weights[k], ca.vertcat(y, symbols))

@@ -21,10 +21,10 @@ from bilevel.expressions.row_terms import SMALLEST as FEWEST_NUMBERS
 from bilevel.expressions.row_terms import RowTerm, row_term
 from bilevel.expressions.rows import column, translate, translate_rows
 from bilevel.expressions.rows_as_data import with_data
-from bilevel.expressions.squares import SMALLEST, Square, held_by, square_of, weighed, write_out
+from bilevel.expressions.squares import SMALLEST, Places, Square, held_by, square_of, weighed, write_out
 from bilevel.expressions.translation import to_casadi
 from bilevel.graphs.compiled import Compiled
-from bilevel.graphs.intervals import Graph
+from bilevel.graphs.intervals import ENTIRE, Graph
 from bilevel.graphs.steepness import Spread, sampled, spread_among, spread_of
 from bilevel.language.data_term import DataTerm
 from bilevel.language.row_losses import RowLosses
@@ -34,7 +34,7 @@ from bilevel.reading.criterion import Criterion
 from bilevel.reading.follower import Follower
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import bounds_of, ends_of
+from bilevel.reading.variables import bounds_of, ends_of, names_of
 
 MULTIPLIERS = "(multipliers)"  # no follower's name: it is no identifier
 
@@ -89,6 +89,11 @@ class Compilation:
         return ca.vertcat(*self.y.values())
 
     @cached_property
+    def places(self) -> Places:
+        """Where symbols stand in these."""
+        return Places(self.all_y)
+
+    @cached_property
     def upper_objective(self) -> ca.SX:
         """F(x, y), minimised (negated where the leader maximises)."""
         return write_out(self.upper_short, self.squares)
@@ -103,7 +108,7 @@ class Compilation:
     @cached_property
     def upper_squares(self) -> list[Square | RowTerm]:
         """The terms over data that :attr:`upper_short` holds, their places counted in :attr:`all_y`."""
-        return [own for own in (s.within(self.all_y) for s in held_by(self.upper_short, self.squares)) if own]
+        return [own for own in (s.within(self.places) for s in held_by(self.upper_short, self.squares)) if own]
 
     @cached_property
     def spread(self) -> Spread:
@@ -127,8 +132,9 @@ class Compilation:
     def floor(self) -> float:
         """What F, minimised, is never below, by the ranges of what it is made of: zero for a sum of squares."""
         symbols = ca.vertcat(self.x, self.all_y, *(square.symbol for square in self.squares))
-        names = [var.name for var in (*self.problem.variables, *self.problem.lower_variables)]
-        box = [self.ranges.get(name, (-math.inf, math.inf)) for name in names] + [
+        held = np.array(ca.which_depends(self.upper_short, symbols, 1, False), dtype=bool)
+        known = self.ranges if held[: len(self.problem.names)].any() else {}  # they take a look at every row
+        box = [known.get(name, ENTIRE) for name in self.problem.names.values()] + [
             (-math.inf if isinstance(term, RowTerm) else 0.0, math.inf) for term in self.squares
         ]
         graph = Graph(ca.SX(0, 1), symbols, self.upper_short)
@@ -216,7 +222,7 @@ class Compilation:
             term = self._square(node, operands)
         elif isinstance(node, RowLosses):
             term = self._loss(node, operands)
-        if term is None or term.within(self.all_y) is None:
+        if term is None or term.within(self.places) is None:
             return None
         self.squares.append(term)
         return term.symbol
@@ -317,8 +323,8 @@ def program_of(
         lower=lower,
         upper=upper,
         integer=integer,
-        names=tuple(var.name for var in members),
-        row_names=tuple(constraint.name for constraint in constraints),
+        names=tuple(names_of(members)),
+        row_names=tuple(names_of(constraints)),
         **parts,
     )
 

@@ -227,7 +227,9 @@ class _Walk:
 
     def _affine(self, piece: Any) -> bool:
         """In the variables, whatever their coefficients are."""
-        inside = piece.args[0] if isinstance(piece, ne.NegationExpression) else piece
+        inside = piece
+        if isinstance(piece, ne.NegationExpression | ne.MonomialTermExpression):
+            inside = piece.args[-1]
         if getattr(inside, "is_variable_type", bool)():
             return True
         function, variables, symbols = self._symbols(piece)

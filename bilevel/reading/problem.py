@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,7 @@ from bilevel.reading.piecewise import ends_within, lifted
 from bilevel.reading.plain.foreign_components import truth_values
 from bilevel.reading.plain.preparing import insist_on_a_value, plain
 from bilevel.reading.structure import refuse_entangled
+from bilevel.reading.variables import names_of
 
 SEVERAL = "bilevel_several"  # the block with the objective that stands for several (bilevel.reading.several)
 
@@ -169,14 +170,13 @@ class Problem:
         return [f"{names} not needed by {who}: inactive variables took any value within their bounds"] if names else []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what others keep with it, the compiled form for one: another process compiles again."""
-        kept = {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
-        return {**kept, "source": None}
+        """Without what others keep with it, the compiled form for one, or what goes by ids: made again elsewhere."""
+        return {field.name: self.__dict__[field.name] for field in fields(self)} | {"source": None}
 
     def leave(self, values: dict[str, Any]) -> None:
         """Leave values, by name, on the user's model, truth values with them; what that does not have is left out."""
         for var in (*self.variables, *self.reported_variables):
-            give(var, values[var.name])
+            give(var, values[self.names[id(var)]])
         if self.source is self.model:
             return
         for name, theirs in self.homes.items():
@@ -214,9 +214,20 @@ class Problem:
         return (*own, *(multiplier.variable for multiplier in self.multipliers))
 
     @cached_property
+    def names(self) -> dict[int, str]:
+        """Names by id: of the leader's variables, then of those in :attr:`lower_variables`."""
+        members = (*self.variables, *self.lower_variables)
+        return dict(zip(map(id, members), names_of(members), strict=True))
+
+    @cached_property
+    def lower_names(self) -> tuple[str, ...]:
+        """Of :attr:`lower_variables`, in their order."""
+        return tuple(self.names.values())[len(self.variables) :]
+
+    @cached_property
     def homes(self) -> dict[str, Any]:
         """The user's own variables by name: without those that were made to make the model plain."""
-        own = {var.name: var for var in (*self.variables, *self.reported_variables)}
+        own = {self.names[id(var)]: var for var in (*self.variables, *self.reported_variables)}
         if self.source is None or self.source is self.model:
             return own
         found = {name: self.source.find_component(var) for name, var in own.items()}

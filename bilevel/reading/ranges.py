@@ -24,7 +24,7 @@ from pyomo.repn import generate_standard_repn
 from bilevel.arrays import Array
 from bilevel.reading.pieces import is_category, numeric_bounds
 from bilevel.reading.problem import Problem
-from bilevel.reading.variables import ends_of
+from bilevel.reading.variables import ends_of, names_of
 
 _MOST_TERMS = 20_000  # in all rows together; beyond, only declared bounds count
 _MOST_CURVED = 200  # nonlinear rows, which are walked through node by node
@@ -65,7 +65,7 @@ def ranges_of(problem: Problem) -> dict[str, tuple[float, float]]:
         _narrow_by_curved(curved, variables, low, high)
         if (low > high).any():  # no point is feasible; intervals turned round would prove anything
             low, high = declared
-    return {var.name: (float(a), float(b)) for var, a, b in zip(variables, low, high, strict=True)}
+    return dict(zip(names_of(variables), zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
 
 def _rows(problem: Problem, places: dict[int, int]) -> tuple[list[_Row], list[Any]]:
@@ -132,6 +132,8 @@ def _narrow(row: _Row, low: Array, high: Array) -> int:
     a, moved = row.coefficients, 0
     least = np.where(a > 0, a * low[row.places], a * high[row.places])
     most = np.where(a > 0, a * high[row.places], a * low[row.places])
+    if not (_tells(row.high, least) or _tells(row.low, most)):
+        return 0
     for j, k in enumerate(row.places):
         rest = float(np.delete(least, j).sum()), float(np.delete(most, j).sum())
         ends = (row.low - rest[1]) / a[j], (row.high - rest[0]) / a[j]
@@ -146,6 +148,11 @@ def _narrow(row: _Row, low: Array, high: Array) -> int:
         if math.isfinite(top) and top < high[k] - _WORTH * max(1.0, abs(top)):
             high[k], moved = top, moved + 1
     return moved
+
+
+def _tells(limit: float, terms: Array) -> bool:
+    """Whether a limit narrows any term: it is there, and no two others are without end."""
+    return math.isfinite(limit) and int(np.isfinite(terms).sum()) > len(terms) - 2
 
 
 def _exact(end: float, row: _Row, rest: Array) -> bool:

@@ -7,10 +7,27 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from pyomo.core.base.component_namer import index_repr
 
 from bilevel.arrays import Array
 from bilevel.errors import ModelError
 from bilevel.reading.pieces import is_category, numeric_bounds
+
+
+def names_of(members: Iterable[Any]) -> list[str]:
+    """Full names, as Pyomo has them: that of an indexed component is put together once for all of its members."""
+    known: dict[int, str] = {}
+    found = []
+    for member in members:
+        component = member.parent_component()
+        if component is None or component is member:
+            found.append(member.name)
+            continue
+        name = known.get(id(component))
+        if name is None:
+            name = known[id(component)] = component.name
+        found.append(name + index_repr(member.index()))
+    return found
 
 
 def ends_of(variables: Iterable[Any]) -> tuple[Array, Array]:

@@ -117,7 +117,7 @@ class Response:
             self.asked |= part.uses if isinstance(part, Answering) else frozenset()
             self._parts.append((follower.name, slice(offset, offset + count), part))
             offset += count
-        self._names = [var.name for var in self.problem.lower_variables]
+        self._names = list(self.problem.lower_names)
         self._y = np.zeros(len(self._names))
         self._remembered: dict[bytes, Reply] = {}
         self._duals = DualValues(self.compilation, self.programs) if self.problem.multipliers else None
@@ -237,6 +237,11 @@ class Response:
         return not self.problem.multipliers and all(
             isinstance(part, Answering) and part.many(none) is not None for _, _, part in self._parts
         )
+
+    @property
+    def warms(self) -> bool:
+        """Whether points are answered one by one, and some engine gains from an answer nearby."""
+        return self._express is None and any(self._warms) and not self._stacks
 
     def _rows(self, points: Any) -> Array:
         """Upper points as an array, one per row."""

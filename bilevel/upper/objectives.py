@@ -29,7 +29,7 @@ class Objectives:
         self._names = [objective.name for objective in own]
         self._senses = np.array([-1.0 if objective.sense == pyo.maximize else 1.0 for objective in own])
         short = ca.vertcat(*(compilation.short(objective.expr, objective.name) for objective in own))
-        self._squares = [o for o in (s.within(compilation.all_y) for s in held_by(short, compilation.squares)) if o]
+        self._squares = [o for o in (s.within(compilation.places) for s in held_by(short, compilation.squares)) if o]
         self._compiled = Compiled([compilation.x, ca.vertcat(compilation.all_y, symbols_of(self._squares))], [short])
 
     def __call__(self, x: Array, y: Array) -> Array:

@@ -17,7 +17,7 @@ from bilevel.results.outcome import Outcome
 
 def asked_again(response: Response, finding: Finding) -> None:
     """Let the answers with new seeds be the response's own at those points: each is a second look already."""
-    names = [var.name for var in response.problem.lower_variables]
+    names = response.problem.lower_names
     for _, new in finding.again:
         if new.answered:
             y = np.array([new.lower[name] for name in names])

@@ -46,7 +46,7 @@ def falls_without_end(problem: Problem, upper: dict[str, Any], lower: dict[str, 
     """At a bilevel-feasible point: along which free riders F is unbounded, in words, or None."""
     riders = free_riders(problem)
     values = {id(v): float(upper[v.name]) for v in problem.variables if not is_category(v)} if riders else {}
-    values |= {id(v): lower[v.name] for v in problem.reported_variables}
+    values |= {id(v): lower[problem.names[id(v)]] for v in problem.reported_variables}
 
     def moved(direction: list[tuple[Any, int]], step: float) -> Translator:
         return evaluator({**values, **{id(var): values[id(var)] + sign * step for var, sign in direction}})

@@ -35,7 +35,7 @@ _SECONDS = 10.0  # for all of them
 def judged(problem: Problem, finding: Finding, method: str) -> Result:
     """Verify what a path found and write it on the model; see :func:`_judged`."""
     result = _judged(problem, finding, method)
-    hidden = {var.name for var in problem.lower_variables} - {var.name for var in problem.reported_variables}
+    hidden = set(problem.lower_names) - {problem.names[id(var)] for var in problem.reported_variables}
     if hidden:
         result.lower = _without(hidden, result.lower)
         # The finding's own history stays whole: it may be looked at once more.
@@ -102,7 +102,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
         result.notes.append("pessimistic: y is the worst for the leader among the follower's optima")
     if problem.multipliers:
         x = np.array([as_number(var, check.upper[var.name]) for var in problem.variables], dtype=float)
-        y = np.array([check.lower[var.name] for var in problem.lower_variables], dtype=float)
+        y = np.array([check.lower[name] for name in problem.lower_names], dtype=float)
         result.notes += flat_by_sign(compilation, x, y)
     _fill(result, check, compilation.scale(problem.sense * check.upper_objective))
     result.read_by(ValuesAt(problem, check.upper, check.lower), problem.model)

@@ -32,8 +32,9 @@ class ValuesAt:
     def __init__(self, problem: Problem, upper: dict[str, Any], lower: dict[str, Any]) -> None:
         self._model = problem.model
         self._words = {var.name: upper[var.name] for var in problem.variables if is_category(var)}
-        numbers = {id(v): upper[v.name] for v in problem.variables if v.name not in self._words}
-        numbers |= {id(v): lower[v.name] for v in problem.lower_variables if v.name in lower}
+        known = {**upper, **lower}
+        named = {key: name for key, name in problem.names.items() if name in known and name not in self._words}
+        numbers = {key: known[name] for key, name in named.items()}
         self._evaluate: Translator = evaluator(numbers)
 
     def __call__(self, what: Any) -> Any:

@@ -91,7 +91,10 @@ class Verifier:
         if candidate is None or moved:
             return fresh
         names = [multiplier.variable.name for multiplier in self.problem.multipliers]
-        other = self._measure(upper, {**candidate, **{name: fresh.lower[name] for name in names}}, False)
+        candidate = {**candidate, **{name: fresh.lower[name] for name in names}}
+        if fresh.stands and self.problem.attitude is Attitude.OPTIMISTIC and not self._better(candidate, fresh):
+            return fresh
+        other = self._measure(upper, candidate, False)
         other.remark = reply.message
         if reply.proved and fresh.stands and not self._same(fresh, other):
             return fresh
@@ -132,10 +135,16 @@ class Verifier:
     def _upper_objective(self, upper: dict[str, Any], lower: dict[str, Any]) -> float:
         return float(evaluator(self._values(upper, lower))(self.problem.objective.expr))
 
+    def _better(self, candidate: dict[str, Any], fresh: Check) -> bool:
+        """Whether F is better at a path's own answer."""
+        sense = self.problem.sense
+        return sense * self._upper_objective(fresh.upper, candidate) < sense * fresh.upper_objective
+
     def _values(self, upper: dict[str, Any], lower: dict[str, Any]) -> dict[int, float]:
         """Values by the variables' ids, of all that can stand in algebra."""
         values = {id(v): float(upper[v.name]) for v in self.problem.variables if not is_category(v)}
-        return values | {id(v): _whole(v, lower[v.name]) for v in self.problem.lower_variables}
+        names = self.problem.lower_names
+        return values | {id(v): _whole(v, lower[n]) for v, n in zip(self.problem.lower_variables, names, strict=True)}
 
     def _answering(self, name: str) -> Answering:
         """The engines asked for a second opinion on a follower, made ready when first needed."""
@@ -205,7 +214,7 @@ class Verifier:
         """As :meth:`_best`, and without solving anything where strong convexity or a dual says how far f may be off."""
         bounded = self._excesses.get(follower.name)
         if bounded is not None:
-            y = np.array([lower.get(var.name, math.nan) for var in follower.variables])
+            y = np.array([lower.get(self.problem.names[id(var)], math.nan) for var in follower.variables])
             excess = bounded(self._response.vector(upper), y, f)
             if excess <= tolerances.SHARP * tolerances.scale(f):
                 return f - excess, True, True, []
@@ -253,8 +262,9 @@ class Verifier:
         """Largest violation of a bound or a domain; whether a value is in a domain is Pyomo's to say."""
         worst = 0.0
         for var in variables:
-            value = values[var.name]
-            away = domain_violation(self._homes.get(var.name, var), value)
+            name = self.problem.names[id(var)]
+            value = values[name]
+            away = domain_violation(self._homes.get(name, var), value)
             whole = var.is_integer() or var.is_binary()
             worst = max(worst, away if not whole or away <= tolerances.INTEGRALITY else math.inf)
             low, high = (None, None) if is_category(var) else numeric_bounds(var)

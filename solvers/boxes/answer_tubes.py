@@ -140,6 +140,10 @@ class AnswerTubes:
             guess.fit()
             return self._measured(guess)
 
+    def ends(self, y: Array) -> tuple[Array, Array]:
+        """Bounds of the variables near some answers, shape (n, boxes)."""
+        return self.program.lower[:, None], self.program.upper[:, None]
+
     def slopes(self, x: Array, y: Array) -> Array:
         """Models of ``f_y``, shape (size, n, boxes)."""
         taylor, n = self.taylor, self.program.n

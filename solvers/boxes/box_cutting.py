@@ -56,7 +56,8 @@ class BoxCutting:
             moved[j] += 0.5 * size
             moved[k] += 0.5 * size
         sway = np.sum([tube.sway for tube in tubes], axis=0)
-        total = _normal(sway) + _normal(moved) + _normal(width)
+        sway = _normal(sway) * np.minimum(sway.sum(axis=0), 1.0)  # little is not worth the other side's turn
+        total = sway + _normal(moved) + _normal(width)
         return np.where(width > 0.0, total, -1.0)
 
     def halves(self, low: Array, high: Array, share: Array) -> tuple[Array, Array]:

@@ -29,7 +29,9 @@ from bilevel.response.response import Response
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_cutting import BoxCutting
 from bilevel.solvers.boxes.box_minimum import box_minimum
+from bilevel.solvers.boxes.centres import Centres
 from bilevel.solvers.boxes.hessian_below import Flags
+from bilevel.solvers.boxes.kinked_tubes import KinkedTubes
 from bilevel.solvers.boxes.leader_models import LeaderModels
 
 _BATCH = 256
@@ -49,7 +51,7 @@ class BoxSearch:
         Of the problem.
     taylor : Taylor
         The arithmetic.
-    tubes : sequence of AnswerTubes
+    tubes : sequence of AnswerTubes or KinkedTubes
         One per follower, in the problem's order.
     leader : LeaderModels
         F and G.
@@ -74,7 +76,7 @@ class BoxSearch:
         self,
         compilation: Compilation,
         taylor: Taylor,
-        tubes: Sequence[AnswerTubes],
+        tubes: Sequence[AnswerTubes | KinkedTubes],
         leader: LeaderModels,
         observer: Observer,
         limit: float,
@@ -86,6 +88,7 @@ class BoxSearch:
         self._response = Response(self._problem, compilation=compilation, warm=False)
         ends = np.array([compilation.ranges[v.name] for v in self._problem.variables])
         self._low, self._high = ends[:, 0], ends[:, 1]
+        self._centres = Centres(self._response, self._low, self._high)
         self._cutting = BoxCutting(taylor, self._low, self._high)
         rows, _, _ = compilation.rows(self._problem.constraints)
         self._rows = Compiled([compilation.x, compilation.all_y], [rows])
@@ -181,7 +184,7 @@ class BoxSearch:
     def _bounds(self, low: Array, high: Array, counts: bool = True) -> tuple[Array, Array]:
         """Lower bounds of F on boxes, infinite where no point is feasible, and how much each side matters there."""
         x = self._taylor.coordinates(low, high)
-        replies = self._response.many(np.ascontiguousarray(x[0].T))
+        replies = self._centres(np.ascontiguousarray(x[0].T))
         unproved = [k for k, reply in replies.others.items() if not reply.proved]
         costs = replies.cost.copy()
         costs[unproved] = math.inf

@@ -6,6 +6,9 @@ With ``y(x) = p(x) + e``, ``|e|_H <= delta`` (:mod:`.answer_tubes`), the mean va
 
 where c is the middle and w the radius of the range of F_y over the box and the tube: the ellipsoid is used for what is
 large, its extent along the axes for what is small. F(x, p(x)) is a function of x alone, in Taylor form.
+
+Where F is convex in y, it lies above its tangent at p(x), and the range of F_y is taken along p alone: nothing of the
+second order in the width is lost. How far above F may be is then not said, and nobody asks.
 """
 
 from __future__ import annotations
@@ -20,9 +23,14 @@ from bilevel.errors import RefusedError
 from bilevel.expressions.squares import Square, symbols_of
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
+from bilevel.linear_algebra.definiteness import definite
 from bilevel.programs.compilation import Compilation
 from bilevel.solvers.boxes.answer_tubes import Tube
+from bilevel.solvers.boxes.loss_rules import RULES
 from bilevel.solvers.boxes.row_models import RowModels
+
+_LARGEST = 500  # followers' variables among which F is looked at as a whole
+_ROUNDED = 1e-7  # of a Hessian's largest row sum: what a matrix found semidefinite may lack
 
 
 class LeaderModels:
@@ -64,6 +72,7 @@ class LeaderModels:
             raise RefusedError("it holds a step or an if-then-else, across which no derivative bounds a difference")
         self._slopes = TaylorGraph(taylor, [x, y, symbols], ca.vertcat(entries, weights))
         self._n = int(y.numel())
+        self._tilt = None if len(self.row_lower) else _least_bend(compilation)
 
     def __len__(self) -> int:
         return len(self._values) + len(self._slopes)
@@ -78,8 +87,12 @@ class LeaderModels:
         """Models of F and the rows, shape (size, 1 + m, boxes), whose radius holds what the tubes add."""
         y = np.concatenate([tube.model for tube in tubes], axis=1)
         found = self._values(x, y, self._distances(y))
-        y[-1] = np.concatenate([tube.reach for tube in tubes])
+        reach = np.concatenate([tube.reach for tube in tubes])
         with np.errstate(all="ignore"):
+            if self._tilt is None:
+                y[-1] = reach
+            else:
+                found[-1] += _product(np.full_like(reach, self._tilt), reach**2).sum(axis=0)
             found[-1] += self._spread(self._slope(x, y), tubes)
         found[-1][np.isnan(found[-1])] = np.inf
         return found
@@ -137,6 +150,23 @@ class LeaderModels:
             total += _product(length, tube.delta) * (1.0 + 1e-4)
             total += _product(width[:, place], tube.reach).sum(axis=1)
         return total
+
+
+def _least_bend(compilation: Compilation) -> float | None:
+    """How little below its tangents F, minimised, may bend by rounding, if it is seen to be convex in y; else None."""
+    upper = compilation.upper_program
+    weights = ca.vertcat(upper.weights if upper.squares else ca.SX(0, 1), *upper.loss_weights)
+    if not weights.is_constant() or not (ca.DM(weights).full() >= 0.0).all():
+        return None
+    if any(term.kinked or term.rows.loss.name not in RULES or (term.numbers < 0.0).any() for term in upper.losses):
+        return None
+    hessian = upper.rest.hessian
+    if not hessian.nnz():
+        return 0.0
+    if upper.n > _LARGEST or not hessian.is_constant():
+        return None
+    numbers = np.asarray(ca.DM(hessian).full())
+    return _ROUNDED * float(np.abs(numbers).sum(axis=1).max()) if definite(numbers) == 1 else None
 
 
 def _product(a: Array, b: Array) -> Array:

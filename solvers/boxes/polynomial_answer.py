@@ -27,6 +27,9 @@ class Parts(Protocol):
     taylor: Taylor
     matrix: Array
 
+    def ends(self, y: Array) -> tuple[Array, Array]:
+        """Bounds of the variables near answers of shape (n, boxes): shapes (n, 1) or (n, boxes)."""
+
     def slopes(self, x: Array, y: Array) -> Array:
         """Models of f_y."""
 
@@ -60,7 +63,7 @@ class PolynomialAnswer:
     def __init__(self, parts: Parts, x: Array, y: Array) -> None:
         self.of, self.taylor, self.program, self.x = parts, parts.taylor, parts.program, x
         program = parts.program
-        self.low, self.high = program.lower[:, None], program.upper[:, None]
+        self.low, self.high = parts.ends(y)
         self.row_low, self.row_high = program.row_lower[:, None], program.row_upper[:, None]
         self.boxes = y.shape[1]
         self.y = self.taylor.constant(np.clip(y, self.low, self.high))

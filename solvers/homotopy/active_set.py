@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bilevel.arrays import Array
 from bilevel.solvers.homotopy.parametric_program import ParametricProgram
+from bilevel.solvers.homotopy.units import Sizes
 from bilevel.solvers.homotopy.working_set import FreeVariables, RowsHeld, WorkingSet
 
 FREE, LOWER, UPPER, RESTING, FIXED = 0, -1, 1, 2, 3
@@ -54,16 +55,7 @@ class ActiveSet:
 
     def change_to(self, program: ParametricProgram) -> None:
         """Go on with other costs and limits."""
-        self.program = program
-        self._measure()
-
-    def _measure(self) -> None:
-        """What slacks and multipliers are measured by."""
-        program = self.program
-        ends = program.costs[0], program.costs.sum(axis=0)
-        self._unit_slope = max(float(np.abs(c).max(initial=0.0)) for c in ends) or 1.0
-        limits = np.concatenate([program.low.ravel(), program.high.ravel(), program.lower, program.upper])
-        self._unit_slack = max(1.0, float(np.abs(limits[np.isfinite(limits)]).max(initial=0.0)))
+        self.program, self._sizes = program, Sizes.of(program)
 
     def take(self) -> bool:
         """Make the working set that of the sides; whether it is regular."""
@@ -108,19 +100,20 @@ class ActiveSet:
         program, at, row_at = self.program, self.at, self.row_at
         n, m = program.n, program.m
         values, rates = np.full((2, 2, n), np.inf), np.full((2, 2, m), np.inf)
-        z, slope = lines.z / self._unit_slack, lines.slope / self._unit_slope
+        sizes, slope = self._sizes, lines.slope / self._sizes.slope
         free = at == FREE
-        values[:, 0, free] = z[:, free]
-        values[:, 1, free] = -z[:, free]
-        values[0, 0, free] -= program.lower[free] / self._unit_slack
-        values[0, 1, free] += program.upper[free] / self._unit_slack
+        values[:, 0, free], values[:, 1, free] = lines.z[:, free], -lines.z[:, free]
+        values[0, 0, free] -= program.lower[free]
+        values[0, 1, free] += program.upper[free]
+        values[:, :, free] /= sizes.bound[:, free]
         low, high, resting = at == LOWER, at == UPPER, at == RESTING
         values[:, 0, low], values[:, 1, high] = slope[:, low], -slope[:, high]
         values[:, 0, resting], values[:, 1, resting] = slope[:, resting], -slope[:, resting]
         loose, at_low, at_high = row_at == LOOSE, row_at == LOWER, row_at == UPPER
-        below, above = (lines.body - program.low) / self._unit_slack, (program.high - lines.body) / self._unit_slack
+        below, above = (lines.body - program.low) / sizes.limit[0], (program.high - lines.body) / sizes.limit[1]
         rates[:, 0, loose], rates[:, 1, loose] = below[:, loose], above[:, loose]
-        rates[:, 0, at_low], rates[:, 1, at_high] = -lines.rows[:, at_low], lines.rows[:, at_high]
+        weights = lines.rows / sizes.multiplier
+        rates[:, 0, at_low], rates[:, 1, at_high] = -weights[:, at_low], weights[:, at_high]
         both = np.concatenate([values.reshape(2, -1), rates.reshape(2, -1)], axis=1)
         both[1, ~np.isfinite(both[0])] = 0.0
         return both[0], both[1]

@@ -19,6 +19,7 @@ from bilevel.linear_algebra.definiteness import definite
 from bilevel.programs.program import Program, Shape
 from bilevel.solvers.homotopy.kinks import Kink, at_ends, without_kinks
 from bilevel.solvers.homotopy.parametric_program import Curvature, ParametricProgram
+from bilevel.solvers.homotopy.units import in_units
 
 _MOST_WITH_ROWS = 1_200  # variables and rows of a program whose rows are held densely
 
@@ -31,12 +32,23 @@ class Numbers:
     ----------
     program : Program
         It.
-    moving : SX of shape (n + m, 1)
-        The slope at zero and the rows at zero, without the squares, as functions of x.
+    moving : SX of shape (n + m + k, 1)
+        The slope at zero and the rows at zero, without the squares, as functions of x; then what the Hessian is made
+        of: its entries beside the squares, and the weights of these.
     """
 
     program: Program
     moving: ca.SX
+
+    @property
+    def bends(self) -> NDArray[np.bool_]:
+        """Which of these are the Hessian's."""
+        return np.arange(self.moving.numel()) >= self.program.n + self.program.m
+
+    @property
+    def slopes(self) -> NDArray[np.bool_]:
+        """Which of these are costs."""
+        return np.arange(self.moving.numel()) < self.program.n
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,18 +82,18 @@ def numbers_of(program: Program) -> Numbers:
         raise RefusedError(f"{name} holds integer variables")
     if program.losses or program.moving or program.shape is Shape.NONLINEAR:
         raise RefusedError(f"{name} is not a quadratic program with constant data")
+    if ca.depends_on(ca.vec(program.jacobian), x):
+        raise RefusedError(f"the rows of {name} move with x, so that its answers are not piecewise linear")
     weights = program.weights if program.squares else ca.SX(0, 1)
-    for part, what in ((program.rest.hessian, "Hessian"), (program.jacobian, "rows"), (weights, "weight of its data")):
-        if ca.depends_on(ca.vec(part), x):
-            raise RefusedError(f"the {what} of {name} moves with x, so that its answers are not piecewise linear")
+    bends = ca.vertcat(ca.SX(0, 1), *program.rest.hessian.nonzeros(), weights)
     if program.m and program.n + program.m > _MOST_WITH_ROWS and not program.tops:
         raise RefusedError(f"{name} has more than {_MOST_WITH_ROWS} variables and rows")
     at_zero = ca.substitute([program.rest.gradient, program.rows], [y], [ca.SX.zeros(program.n, 1)])
-    return Numbers(program, ca.vertcat(*(ca.densify(part) for part in at_zero)))
+    return Numbers(program, ca.vertcat(*(ca.densify(part) for part in at_zero), bends))
 
 
 def followed(numbers: Numbers, constants: Array, slopes: Array, ends: tuple[float, float]) -> Followed:
-    """The program along ``constants + s slopes``, which are those of :attr:`Numbers.moving`.
+    """The program along ``constants + s slopes``, which are those of :attr:`Numbers.moving`; the Hessian is constant.
 
     Raises
     ------
@@ -89,11 +101,14 @@ def followed(numbers: Numbers, constants: Array, slopes: Array, ends: tuple[floa
         If it is too large.
     """
     program, n = numbers.program, numbers.program.n
-    costs, offset = np.stack([constants[:n], slopes[:n]]), np.stack([constants[n:], slopes[n:]])
-    matrix, places = _data(program)
+    whole, m = np.stack([constants, slopes]), program.m
+    costs, offset, bends = whole[:, :n], whole[:, n : n + m], constants[n + m :]
+    count = len(program.squares)
+    weights = bends[len(bends) - count :]
+    matrix, places = _data(program, weights)
     if len(matrix):
-        costs[0, places] -= 2.0 * (matrix.T @ _targets(program))
-    rows, rest = _constant(program.jacobian), _constant(program.rest.hessian)
+        costs[0, places] -= 2.0 * (matrix.T @ _targets(program, weights))
+    rows, rest = _constant(program.jacobian), _hessian(program, bends[: len(bends) - count])
     kept, kinks = without_kinks(program, rows, rest, offset, costs, ends)
     back, owners, signs, split = _parts(n, kinks)
     lower, upper = program.lower[owners], program.upper[owners]
@@ -118,7 +133,8 @@ def followed(numbers: Numbers, constants: Array, slopes: Array, ends: tuple[floa
     reduced = (rows[kept] @ back).toarray() if len(kept) else np.zeros((0, len(owners)))
     moved = np.stack([back.T @ costs[0], back.T @ costs[1]])
     idle = np.array([t for t, *_ in kinks if min(at_ends(costs[:, t], ends)) <= 0.0], dtype=int)
-    return Followed(ParametricProgram(curvature, moved, reduced, low, high, lower, upper), back, idle)
+    scaled, units = in_units(ParametricProgram(curvature, moved, reduced, low, high, lower, upper))
+    return Followed(scaled, sp.csr_array(back @ sp.diags_array(units)), idle)
 
 
 def _parts(n: int, kinks: list[Kink]) -> tuple[sp.csr_array, NDArray[np.int_], Array, NDArray[np.bool_]]:
@@ -154,11 +170,16 @@ def _constant(matrix: ca.SX) -> sp.csr_array:
     return sp.csr_array(sp.csc_array(found.sparse()), shape=found.shape)
 
 
-def _data(program: Program) -> tuple[Array, NDArray[np.int_]]:
+def _hessian(program: Program, entries: Array) -> sp.csr_array:
+    """The Hessian beside the squares."""
+    rows, columns = program.rest.hessian.sparsity().get_triplet()
+    return sp.csr_array((entries, (rows, columns)), shape=(program.n, program.n))
+
+
+def _data(program: Program, weights: Array) -> tuple[Array, NDArray[np.int_]]:
     """R of all squares with the root of their weights in it, stacked over the variables they hold."""
     if not program.squares:
         return np.zeros((0, 1)), np.zeros(0, dtype=int)
-    weights = ca.Function("weights", [], [program.weights]).call([])[0].full()[:, 0]
     if not (weights >= 0.0).all():
         raise RefusedError(f"{program.name} is not convex: a square has a negative weight")
     everything = np.arange(program.n)
@@ -172,8 +193,7 @@ def _data(program: Program) -> tuple[Array, NDArray[np.int_]]:
     return np.vstack(blocks), union
 
 
-def _targets(program: Program) -> Array:
-    weights = ca.Function("weights", [], [program.weights]).call([])[0].full()[:, 0]
+def _targets(program: Program, weights: Array) -> Array:
     return np.concatenate(
         [math.sqrt(w) * square.factor.target for w, square in zip(weights, program.squares, strict=True)]
     )

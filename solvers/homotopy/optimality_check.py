@@ -22,6 +22,7 @@ from bilevel.errors import RefusedError
 from bilevel.solvers.homotopy.active_set import EQUAL, FIXED, FREE, LOOSE, LOWER, UPPER
 from bilevel.solvers.homotopy.parametric_program import ParametricProgram
 from bilevel.solvers.homotopy.path_following import Piece
+from bilevel.solvers.homotopy.units import Sizes
 
 _ALLOWED = 1e-8  # a condition may be missed by this much, relative to the costs or the limits
 _WEAK = 1e-9  # a multiplier below this, relative to the costs, may be zero
@@ -68,8 +69,7 @@ class OptimalityCheck:
 
     def __init__(self, program: ParametricProgram, pieces: Sequence[Piece]) -> None:
         self.program, self.pieces = program, pieces
-        ends = program.costs[0], program.costs.sum(axis=0)
-        self._unit = max(float(np.abs(c).max(initial=0.0)) for c in ends) or 1.0
+        self._sizes = Sizes.of(program)
         count, n, m = len(pieces), program.n, program.m
         self._held = np.zeros((3, count, n + m), dtype=bool)  # at the start, in the middle, at the end
         if not count or pieces[0].start != 0.0 or pieces[-1].end != 1.0:
@@ -87,14 +87,14 @@ class OptimalityCheck:
             slope = program.curvature.times(here.T).T + program.costs[0] + np.outer(s, program.costs[1])
             slope += weights @ program.matrix
             self._check(here, slope, weights, s, at, row_at)
-            weak = _WEAK * self._unit
-            held = (np.isin(at, (LOWER, UPPER)) & (np.abs(slope) > weak)) | (at == FIXED)
-            row_held = (np.isin(row_at, (LOWER, UPPER)) & (np.abs(weights) > weak)) | (row_at == EQUAL)
+            weak = _WEAK * self._sizes.slope, _WEAK * self._sizes.multiplier
+            held = (np.isin(at, (LOWER, UPPER)) & (np.abs(slope) > weak[0])) | (at == FIXED)
+            row_held = (np.isin(row_at, (LOWER, UPPER)) & (np.abs(weights) > weak[1])) | (row_at == EQUAL)
             self._held[k, first:last] = np.hstack([held, row_held])
 
     def _check(self, z: Array, slope: Array, weights: Array, s: Array, at: Array, row_at: Array) -> None:
         program = self.program
-        size = _ALLOWED * max(1.0, float(np.abs(z).max(initial=0.0)))
+        sizes, size = self._sizes, _ALLOWED * max(self._sizes.variable, float(np.abs(z).max(initial=0.0)))
         outside = (z < program.lower - size) | (z > program.upper + size)
         body = z @ program.matrix.T
         low, high = (limit[0] + np.outer(s, limit[1]) for limit in (program.low, program.high))
@@ -102,12 +102,12 @@ class OptimalityCheck:
         beyond = (body < low - row_size) | (body > high + row_size)
         apart = ((row_at > 0) & (body < high - row_size)) | ((row_at == LOWER) & (body > low + row_size))
         away = ((at == LOWER) & (z != program.lower)) | ((at == UPPER) & (z != program.upper))
-        allowed = _ALLOWED * self._unit
+        allowed, much = _ALLOWED * sizes.slope, _ALLOWED * sizes.multiplier
         tilted = ((at != FIXED) & (at != UPPER) & (slope < -allowed)) | (
             (at != FIXED) & (at != LOWER) & (slope > allowed)
         )
-        wrong = ((row_at != EQUAL) & (row_at != UPPER) & (weights > allowed)) | (
-            (row_at != EQUAL) & (row_at != LOWER) & (weights < -allowed)
+        wrong = ((row_at != EQUAL) & (row_at != UPPER) & (weights > much)) | (
+            (row_at != EQUAL) & (row_at != LOWER) & (weights < -much)
         )
         for broken in (outside, beyond, apart, away, tilted, wrong, ~np.isfinite(slope)):
             if broken.any():

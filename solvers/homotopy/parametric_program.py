@@ -2,7 +2,7 @@
 
     min_z  1/2 z'H z + (c0 + s c1)'z    s.t.  low0 + s low1 <= A z <= high0 + s high1,   lower <= z <= upper
 
-H may stand beside data: ``H = T'R'R T + S`` with R an array and one entry of plus or minus one in each column of T, so
+H may stand beside data: ``H = T'R'R T + S`` with R an array and one entry in each column of T, a sign times a unit, so
 that a split ``w = z+ - z-`` costs no second copy of the data and nothing of size p x p is formed.
 """
 
@@ -30,7 +30,7 @@ class Curvature:
     matrix : ndarray of shape (k, p)
         R, with the square's weight in it.
     owner, sign : ndarray of shape (n,)
-        The column of R that each variable has, and its sign; zero where it has none.
+        The column of R that each variable has, and with what factor; zero where it has none.
     rest : csr_array of shape (n, n)
         S.
     """
@@ -56,6 +56,13 @@ class Curvature:
     def columns(self, places: NDArray[np.int_]) -> Array:
         """R T in some columns, shape (k, len(places))."""
         found: Array = self.matrix[:, self.owner[places]] * self.sign[places]
+        return found
+
+    def diagonal(self) -> Array:
+        """The diagonal of H, shape (n,)."""
+        found: Array = self.rest.diagonal()
+        if len(self.matrix):
+            found = found + np.einsum("ij,ij->j", self.matrix, self.matrix)[self.owner] * self.sign**2
         return found
 
     def times(self, z: Array) -> Array:

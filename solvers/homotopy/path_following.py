@@ -52,6 +52,12 @@ class Piece:
     at: Sides
     row_at: Sides
 
+    @property
+    def mirrored(self) -> Piece:
+        """The same with ``1 - s`` as the parameter."""
+        z, rows = (np.stack([pair[0] + pair[1], -pair[1]]) for pair in (self.z, self.rows))
+        return Piece(1.0 - self.end, 1.0 - self.start, z, rows, self.at, self.row_at)
+
 
 class PathFollowing:
     """Follows one program.

@@ -33,7 +33,7 @@ class Evaluate:
         self._sense = response.problem.sense
         self._objectives = Objectives(response.compilation) if response.problem.objectives else None
         self._followers = response.problem.followers
-        self._names = [var.name for var in response.problem.lower_variables]
+        self._names = list(response.problem.lower_names)
 
     def many(self, points: list[Point], first: int) -> Batch:
         """Evaluate the first of several, as many as a moment allows, the very first at a place in the history.

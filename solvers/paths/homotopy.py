@@ -2,10 +2,11 @@
 
 The lasso, the elastic net with a fixed ridge, the support vector machine in C, quantile regression and least squares
 with bounds are parametric quadratic programs: a constant Hessian, costs and limits of rows affine in the penalty, or in
-a monotone function of it such as ``10**x``. Their answers are piecewise linear in it (Osborne, Presnell and Turlach
-2000; Efron et al. 2004; Rosset and Zhu 2007, "Piecewise linear regularized solution paths", *Annals of Statistics*
-35), and F, quadratic in them, is a polynomial on every piece: its global minimum is a comparison of finitely many
-numbers.
+a monotone function of it such as ``10**x``. So are those in which it multiplies all of the Hessian, a ridge under a
+hinge or a pinball loss, once it is divided out (:mod:`bilevel.solvers.homotopy.common_factor`). Their answers are
+piecewise linear in it (Osborne, Presnell and Turlach 2000; Efron et al. 2004; Rosset and Zhu 2007, "Piecewise linear
+regularized solution paths", *Annals of Statistics* 35), and F, quadratic in them, is a polynomial on every piece: its
+global minimum is a comparison of finitely many numbers.
 
 What the bound is worth: the optimality conditions are linear on a piece, and are computed anew at both of its ends from
 the program alone (:mod:`bilevel.solvers.homotopy.optimality_check`). Where a follower has other optima besides, F is
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import casadi as ca
 import numpy as np
@@ -28,22 +30,27 @@ from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
-from bilevel.deadline import Deadline, OutOfTime, heard, within
+from bilevel.deadline import Deadline, OutOfTime, current, heard, within
 from bilevel.errors import RefusedError
+from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.response import Response
+from bilevel.solvers.homotopy.common_factor import without_factor
 from bilevel.solvers.homotopy.followed_program import Followed, Numbers, followed, numbers_of
 from bilevel.solvers.homotopy.leader_along import AnswerPath, LeaderAlong, Optimum
 from bilevel.solvers.homotopy.optimality_check import OptimalityCheck
 from bilevel.solvers.homotopy.other_optima import OtherOptima
 from bilevel.solvers.homotopy.parametric_program import ParametricProgram
-from bilevel.solvers.homotopy.path_following import PathFollowing
+from bilevel.solvers.homotopy.path_following import PathFollowing, Piece
 from bilevel.solvers.homotopy.penalty_axis import PenaltyAxis, penalty_axis
+from bilevel.solvers.libraries.one_thread import one_thread
 from bilevel.upper.archive import Archive
 
+_FOR_POINTS = 0.3  # of the time, for a point where the path is too long for it, and its verification
+_FEW = 64  # points then
 _PATIENCE = 20.0  # seconds it may keep other exact paths waiting where none was named
 
 
@@ -52,29 +59,47 @@ class Homotopy(Path):
     """One penalty over lassos, support vector machines and other followers piecewise linear in it: the whole path.
 
     Take it when one upper variable moves the costs or limits of quadratic followers and not their Hessians; where it
-    moves the Hessians, as in ridge regression, ``rational`` is its like.
+    moves the Hessians, as in ridge regression, ``rational`` is its like, and ``upper_boxes`` where there are kinks.
     """
 
     preference = 0.85
-    share = 0.3
+    share = 0.5  # what it takes is seldom closed by others
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation.of(problem)
         axis, numbers = _read(compilation)
-        (variable,) = problem.variables
         limit = settings.time_limit
         if settings.method == "auto":
             limit = _PATIENCE if limit is None else min(limit, _PATIENCE)
-        with within(Deadline.after(limit)):
+        elif limit is not None:
+            limit = (1.0 - _FOR_POINTS) * min(limit, current().left)
+        with within(Deadline.after(limit)), one_thread():
             try:
                 return _found(compilation, axis, numbers, observer)
             except OutOfTime:
                 heard()
         if settings.method == "auto":
             raise RefusedError(f"the path did not end within {limit:.3g} seconds; method='homotopy' goes on longer")
-        return Finding(
-            Termination.TIME_LIMIT, Verdict.FAILED, notes=[f"the path in {variable.name} is longer than that"]
-        )
+        return _looked_around(compilation, axis)
+
+
+def _looked_around(compilation: Compilation, axis: PenaltyAxis) -> Finding:
+    """The best of a few points between the ends, from the middle on, where the path is too long for the time."""
+    (variable,) = compilation.problem.variables
+    response, best = Response(compilation.problem, compilation=compilation), math.inf
+    note = f"the path in {variable.name} is longer than that; the point is the best of a few"
+    found = Finding(Termination.TIME_LIMIT, Verdict.FAILED, archive=Archive(), notes=[note])
+    first, last = axis.range
+    until = 0.5 * current().left
+    for k in range(1, _FEW):
+        share = int(f"{k:b}"[::-1], 2) / 2 ** k.bit_length()  # 1/2, 1/4, 3/4, 1/8, ... (van der Corput 1935)
+        x = axis.back(first + share * (last - first))
+        reply = response.tried(np.array([x]))
+        if reply.status is Status.OPTIMAL and reply.violation <= 0.0 and reply.cost < best:
+            best, found.upper, found.claim = reply.cost, {variable.name: x}, Verdict.BEST_FOUND
+        if current().left < until:
+            break
+    return found
 
 
 def _found(compilation: Compilation, axis: PenaltyAxis, numbers: Sequence[Numbers], observer: Observer) -> Finding:
@@ -109,7 +134,7 @@ def _found(compilation: Compilation, axis: PenaltyAxis, numbers: Sequence[Number
         Termination.OPTIMALITY,
         Verdict.CERTIFIED_GLOBAL if compilation.closes(best.value, bound) else Verdict.BEST_FOUND,
         upper={variable.name: x_of(best.s)},
-        lower=dict(zip((v.name for v in problem.lower_variables), best.y.tolist(), strict=True)),
+        lower=dict(zip(problem.lower_names, best.y.tolist(), strict=True)),
         bound=problem.sense * bound,
         archive=Archive(),
         convexity="proved",
@@ -119,9 +144,19 @@ def _found(compilation: Compilation, axis: PenaltyAxis, numbers: Sequence[Number
 
 def _checked(line: ParametricProgram, name: str) -> OptimalityCheck:
     try:
-        return OptimalityCheck(line, PathFollowing(line).pieces())
+        return OptimalityCheck(line, _pieces(line))
     except RefusedError as refusal:
         raise RefusedError(f"{name}: {refusal}") from None
+
+
+def _pieces(line: ParametricProgram) -> list[Piece]:
+    """The path, from its other end where too much happens at once on this way."""
+    try:
+        return PathFollowing(line).pieces()
+    except RefusedError as refusal:
+        with suppress(RefusedError):
+            return [piece.mirrored for piece in reversed(PathFollowing(line.between(1.0, 0.0)).pieces())]
+        raise refusal
 
 
 def _reached(compilation: Compilation, elsewhere: Optimum, x: float, best: Optimum) -> Optimum:
@@ -163,7 +198,11 @@ def _read(compilation: Compilation) -> tuple[PenaltyAxis, list[Numbers]]:
             f"what moves with {variable.name} is not affine in it, nor in one monotone function of it such as"
             f" 10**{variable.name}"
         )
-    return axis, numbers
+    count = len(axis.constants) - sum(part.moving.numel() for part in numbers)
+    nothing = np.zeros(count, dtype=bool)
+    bends = np.concatenate([*(part.bends for part in numbers), nothing])
+    slopes = np.concatenate([*(part.slopes for part in numbers), nothing])
+    return without_factor(axis, bends, slopes, variable.name), numbers
 
 
 def _coefficients(upper: Program) -> ca.SX:

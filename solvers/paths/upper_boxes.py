@@ -40,7 +40,7 @@ from bilevel.response.missing_slopes import slope_missing_in_the_box
 from bilevel.response.response import Response
 from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.box_search import BoxSearch
-from bilevel.solvers.boxes.epigraph_bends import with_bends
+from bilevel.solvers.boxes.kinked_tubes import KinkedTubes, tubes_of
 from bilevel.solvers.boxes.leader_models import LeaderModels
 from bilevel.upper.archive import Archive
 
@@ -67,7 +67,7 @@ class UpperBoxes(Path):
         _refuse(compilation)
         taylor = Taylor(len(problem.variables))
         box = [compilation.ranges[variable.name] for variable in problem.variables]
-        tubes = [AnswerTubes(with_bends(program, box), taylor) for program in compilation.programs.values()]
+        tubes = tubes_of(compilation, box, taylor)
         _refuse_unproved(compilation, tubes)
         try:
             leader = LeaderModels(compilation, taylor)
@@ -128,7 +128,7 @@ def _refuse(compilation: Compilation) -> None:
             raise RefusedError(f"{follower.name} is answered by a function, of which nothing is known")
 
 
-def _refuse_unproved(compilation: Compilation, tubes: list[AnswerTubes]) -> None:
+def _refuse_unproved(compilation: Compilation, tubes: list[AnswerTubes | KinkedTubes]) -> None:
     """Refuse followers that are not quadratic and not proved convex: a tube shows no more than a local optimum."""
     if all(tube.quadratic for tube in tubes):
         return

@@ -9,7 +9,7 @@ from scipy.optimize import linprog
 
 from bilevel import registry
 from bilevel.contracts.engine import Engine
-from bilevel.expressions.squares import square_of
+from bilevel.expressions.squares import Places, square_of
 from bilevel.language.squared_distance import Factor
 from bilevel.programs.affine_arguments import affine_arguments
 from bilevel.programs.answer import Status
@@ -282,7 +282,7 @@ def test_squares_stay_matrices():
     n = 30
     p, y = ca.SX.sym("p"), ca.SX.sym("y", n)
     factor = Factor(rng.standard_normal((50, n)), rng.standard_normal(50))
-    square = square_of(factor, y.elements()).within(y)
+    square = square_of(factor, y.elements()).within(Places(y))
     f = (1 + p) * square.symbol + ca.sum1(ca.exp(y))
     asked = program(f, y, p=p, squares=(square,))
     answer = newton(asked)(np.array([0.5]))

@@ -66,8 +66,8 @@ def _coefficients(block, p, way):
     return w, sum(w) if way == "positive" else sum(abs(entry) for entry in w)
 
 
-def machine(p=2, n=8, seed=0, kind="real", low=0.05, high=5.0):
-    """A support vector machine: ``1/2 ||w||^2 + C sum_i max(0, 1 - y_i (x_i'w + b))``."""
+def machine(p=2, n=8, seed=0, kind="real", low=0.05, high=5.0, ridge=False):
+    """A support vector machine: ``1/2 ||w||^2 + C sum_i max(0, 1 - y_i (x_i'w + b))``, or ``C / 2 ||w||^2`` as ridge."""
     X, y, held_out, truth = regression(p, n, seed, kind)
     signs, others = np.where(y > 0, 1.0, -1.0), np.where(truth > 0, 1.0, -1.0)
     model = pyo.ConcreteModel()
@@ -77,7 +77,8 @@ def machine(p=2, n=8, seed=0, kind="real", low=0.05, high=5.0):
     block.margin = pyo.Constraint(
         range(n), rule=lambda b, i: float(signs[i]) * (_product(X[i], b.w) + b.b) >= 1 - b.short[i]
     )
-    block.obj = pyo.Objective(expr=0.5 * sum(w**2 for w in block.w.values()) + model.C * sum(block.short.values()))
+    size, short = 0.5 * sum(w**2 for w in block.w.values()), sum(block.short.values())
+    block.obj = pyo.Objective(expr=model.C * size + short if ridge else size + model.C * short)
     model.obj = pyo.Objective(
         expr=sum((float(t) - _product(row, block.w)) ** 2 for row, t in zip(held_out, others, strict=True)) / n
     )
@@ -116,6 +117,23 @@ def quantile(p=2, n=7, seed=0, kind="real", low=0.01, high=3.0):
     block.right = pyo.Constraint(range(p), rule=lambda b, j: b.a[j] >= b.w[j])
     block.left = pyo.Constraint(range(p), rule=lambda b, j: b.a[j] >= -b.w[j])
     block.obj = pyo.Objective(expr=sum(block.t.values()) + model.x * sum(block.a.values()))
+    model.obj = pyo.Objective(
+        expr=sum((float(t) - _product(row, block.w)) ** 2 for row, t in zip(held_out, truth, strict=True)) / n
+    )
+    return model
+
+
+def pinball(p=2, n=7, seed=0, kind="real", low=0.05, high=3.0, axis="plain"):
+    """The 0.7 quantile with a ridge ``s ||w||^2`` and an intercept: piecewise linear in 1 / s."""
+    X, y, held_out, truth = regression(p, n, seed, kind)
+    model = pyo.ConcreteModel()
+    s = _penalty(model, axis, low, high)
+    model.f = block = LowerLevel()
+    block.w, block.b, block.t = pyo.Var(range(p)), pyo.Var(), pyo.Var(range(n))
+    rest = [float(y[i]) - _product(X[i], block.w) - block.b for i in range(n)]
+    block.above = pyo.Constraint(range(n), rule=lambda b, i: b.t[i] >= 0.7 * rest[i])
+    block.below = pyo.Constraint(range(n), rule=lambda b, i: b.t[i] >= -0.3 * rest[i])
+    block.obj = pyo.Objective(expr=sum(block.t.values()) + s * sum(w**2 for w in block.w.values()))
     model.obj = pyo.Objective(
         expr=sum((float(t) - _product(row, block.w)) ** 2 for row, t in zip(held_out, truth, strict=True)) / n
     )

@@ -8,6 +8,8 @@ import pyomo.environ as pyo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import lars_path
+from sklearn.svm import SVC
 
 import bilevel
 from bilevel import LowerLevel
@@ -54,6 +56,54 @@ def test_support_vector_machines_are_certified(make, kind):
     hold(make(kind=kind), count=12)
 
 
+@pytest.mark.parametrize("kind", ["real", "duplicate"])
+def test_a_ridge_under_a_hinge_is_certified(kind):
+    result = hold(build.machine(kind=kind, ridge=True), count=6)
+    other = bilevel.solve(build.machine(kind=kind, low=0.2, high=20.0), "homotopy")  # C is one over the ridge
+    assert result.upper_objective == pytest.approx(other.upper_objective, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "axis", ["ten", pytest.param("plain", marks=pytest.mark.slow), pytest.param("inverse", marks=pytest.mark.slow)]
+)
+def test_a_ridge_under_a_quantile_is_certified(axis):
+    hold(build.pinball(axis=axis, seed=3), count=8)
+
+
+def test_a_machine_agrees_with_that_of_scikit_learn():
+    model = build.machine(n=12, seed=4)
+    X, y, held_out, truth = build.regression(2, 12, 4)
+    result = bilevel.solve(model, "homotopy")
+    assert result.verdict == "certified_global"
+    signs, others = np.where(y > 0, 1.0, -1.0), np.where(truth > 0, 1.0, -1.0)
+    for C in np.linspace(*model.C.bounds, 60):
+        w = SVC(kernel="linear", C=C, tol=1e-9).fit(X, signs).coef_[0]
+        assert result.bound <= ((others - held_out @ w) ** 2).sum() / 12 + 1e-6
+
+
+@pytest.mark.parametrize("units", [1e6, 1e-6])
+def test_columns_may_be_in_any_units(units):
+    n, rng = 30, np.random.default_rng(5)
+    X = rng.normal(size=(2 * n, 8)) * np.where(np.arange(8) % 2, units, 1.0)
+    y = 1e5 * (X[:, 0] + X[:, 1] / units + rng.normal(size=2 * n))
+    top = float(np.abs(X[:n].T @ y[:n]).max()) / n
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(1e-4 * top, top))
+    model.f = LowerLevel()
+    model.f.w = pyo.Var(range(8))
+    w = list(model.f.w.values())
+    model.f.obj = pyo.Objective(
+        expr=bilevel.least_squares(X[:n], y[:n], w) / (2 * n) + model.x * sum(abs(entry) for entry in w)
+    )
+    model.obj = pyo.Objective(expr=bilevel.least_squares(X[n:], y[n:], w) / n)
+    result = bilevel.solve(model, "homotopy")
+    assert result.verdict == "certified_global"
+    penalties, _, coefficients = lars_path(X[:n], y[:n], method="lasso")
+    assert (penalties > 1e-4 * top).sum() > 3
+    for turn in coefficients.T[penalties > 1e-4 * top]:
+        assert result.bound <= float(((y[n:] - X[n:] @ turn) ** 2).sum()) / n * (1.0 + 1e-9)
+
+
 def test_the_leader_may_maximise():
     hold(build.lasso(sense=-1), count=12)
 
@@ -82,10 +132,10 @@ def test_many_programs_with_ties_are_bounded_or_refused(seed, rank, integers, n)
 
 
 @pytest.mark.slow
-@given(seed=st.integers(0, 100_000), kind=st.sampled_from(build.KINDS), which=st.integers(0, 3))
+@given(seed=st.integers(0, 100_000), kind=st.sampled_from(build.KINDS), which=st.integers(0, 4))
 @settings(max_examples=80, deadline=None)
 def test_many_regressions_and_machines_are_bounded_or_refused(seed, kind, which):
-    make = (build.lasso, build.machine, build.dual_machine, build.quantile)[which]
+    make = (build.lasso, build.machine, build.dual_machine, build.quantile, build.pinball)[which]
     _bounded_or_refused(make(seed=seed, kind=kind), 60)
 
 
@@ -167,6 +217,10 @@ def _ridge(model, y):
     return model.x * y**2
 
 
+def _elastic(model, y):
+    return y**2 + (y - model.f.z) ** 2 + model.x * (y**2 + model.f.z**2)
+
+
 def _two_functions(model, y):
     return y**2 + pyo.exp(model.x) * y + model.x * y
 
@@ -176,13 +230,19 @@ def _turning(model, y):
 
 
 @pytest.mark.parametrize(
-    ("f", "word"), [(_ridge, "Hessian of f moves"), (_two_functions, "not affine"), (_turning, "monotone")]
+    ("f", "word"),
+    [
+        (_ridge, "Hessians vanish"),
+        (_elastic, "more than one factor"),
+        (_two_functions, "not affine"),
+        (_turning, "monotone"),
+    ],
 )
 def test_what_is_not_piecewise_linear_is_refused(f, word):
     model = pyo.ConcreteModel()
     model.x = pyo.Var(bounds=(-1, 1))
     model.f = LowerLevel()
-    model.f.y = pyo.Var(bounds=(-1, 1))
+    model.f.y, model.f.z = pyo.Var(bounds=(-1, 1)), pyo.Var(bounds=(-1, 1))
     model.f.obj = pyo.Objective(expr=f(model, model.f.y))
     model.obj = pyo.Objective(expr=model.f.y)
     with pytest.raises(RefusedError, match=word):
@@ -218,3 +278,16 @@ def test_the_least_of_a_cubic_is_below_all_its_values(c):
 def test_auto_takes_it_where_a_penalty_moves_a_kink():
     result = bilevel.solve(build.lasso())
     assert (result.method, result.verdict) == ("homotopy", "certified_global")
+
+
+def test_a_path_too_long_for_its_time_leaves_a_point(monkeypatch):
+    from bilevel.deadline import OutOfTime
+    from bilevel.solvers.homotopy.path_following import PathFollowing
+
+    def never(self):
+        raise OutOfTime
+
+    monkeypatch.setattr(PathFollowing, "pieces", never)
+    result = bilevel.solve(build.lasso(), "homotopy", time_limit=60)
+    assert (result.verdict, result.termination) == ("best_found", "time_limit")
+    assert 0.05 < result.upper["x"] < 3.0

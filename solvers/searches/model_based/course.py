@@ -13,12 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from bilevel.arrays import Point
+from bilevel.solvers.libraries.one_thread import one_thread
 from bilevel.solvers.searches.model_based.candidates import spent
 from bilevel.solvers.searches.model_based.descent_step import Curvature, DescentStep
 from bilevel.solvers.searches.model_based.encoding import Encoding
@@ -49,18 +49,6 @@ class Step(Protocol):
 
     def propose(self, explore: bool) -> Point | None:
         """The next point, or None where this step sees no new one."""
-
-
-@cache
-def _threads() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def one_thread() -> Any:
-    """Products of a few hundred rows: threads cost more than they gain, and sum in another order each time."""
-    return _threads().limit(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bilevel.arrays import Point
+from bilevel.solvers.libraries.one_thread import one_thread
 from bilevel.solvers.searches.model_based.candidates import spent
-from bilevel.solvers.searches.model_based.course import Options, design_size, one_thread
+from bilevel.solvers.searches.model_based.course import Options, design_size
 from bilevel.solvers.searches.model_based.encoding import Encoding
 from bilevel.solvers.searches.model_based.front_step import FrontStep
 from bilevel.solvers.searches.model_based.initial_design import initial_design
