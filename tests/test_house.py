@@ -199,8 +199,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
-        "solvers.homotopy",
+        *("solvers.homotopy", "solvers.population"),
     },
+    "solvers.population": {"language", "upper", "contracts", "solvers.loop", "solvers.pools"},
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms
 LOOSE = {"__init__", "solve", "study", "optuna", "install_cyipopt", "pyomo_entries", "registry", *GROUND}

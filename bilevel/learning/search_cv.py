@@ -25,6 +25,7 @@ from bilevel.api.solving import solve
 from bilevel.language.lower_level import LowerLevel
 from bilevel.learning.candidates import Candidates, Ended, FixedFolds
 from bilevel.learning.exact import solve_exactly
+from bilevel.learning.practice import optimism_of, remarks
 from bilevel.learning.search_space import Parameter, read_space
 from bilevel.results.result import Result
 
@@ -66,6 +67,11 @@ class BilevelSearchCV(BaseSearchCV):
         What is proved of the best candidate, over the whole space: ``certified_global``, ``best_found``, ...
     bound_ : float or None
         What no candidate's score is above, where that is proved.
+    optimism_ : float
+        By how much ``best_score_`` is likely too good for having been chosen by it (Tibshirani and Tibshirani 2009);
+        NaN of the exact method, which chooses among all, and where fits failed.
+    notes_ : list of str
+        Good practice: what is to be said of space, folds and budget, a line each; empty where there is nothing.
 
     Examples
     --------
@@ -168,6 +174,18 @@ class BilevelSearchCV(BaseSearchCV):
         results, splits = self._results, self.n_splits_
         del self._candidates, self._results
         results.update(self._format_results(candidates, splits, out))
+        self._look_back(results, folds, splits)
+
+    def _look_back(self, results: dict[str, Any], folds: FixedFolds, splits: int) -> None:
+        """What is to be said of the search, and how far its winner's score may be trusted."""
+        name = self.refit if isinstance(self.refit, str) else "score"
+        if f"split0_test_{name}" not in results:  # several scores, and none is named: the first one counts
+            name = next(key.removeprefix("split0_test_") for key in results if key.startswith("split0_test_"))
+        scores = np.column_stack([results[f"split{k}_test_{name}"] for k in range(splits)])
+        means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
+        self.optimism_ = math.nan if self.method == "exact" else optimism_of(scores, int(np.argmax(means)))
+        cv, notes = self._checked_cv_orig, self.result_.notes
+        self.notes_ = list(remarks(folds, cv, len(scores), self.optimism_, notes))
 
     def _format_results(self, candidate_params: Any, n_splits: int, out: Any, more_results: Any = None) -> Any:
         """Scikit-learn's table, made once at the end: until then it is the same empty one."""

@@ -13,7 +13,7 @@ from bilevel.contracts.pruner import Pruner, named
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
 from bilevel.errors import OptionError
-from bilevel.language.trials.argument import trial_argument
+from bilevel.language.trials.argument import arguments_of, trial_argument
 from bilevel.language.trials.fidelity import is_fidelity
 from bilevel.language.trials.trial import AT_LAST, Terms, fresh_seeds, seeds_of
 from bilevel.reading.problem import Problem
@@ -175,10 +175,9 @@ def _pruner(asked: Any, sense: int, seed: int) -> Pruner | None:
 def _insist_on_reports(problem: Problem, asked: Any) -> None:
     telling = []
     for follower in problem.followers:
-        if follower.response is not None:
-            indexed = follower.block.parent_component().is_indexed()
-            if trial_argument(follower.response, indexed) is not None:
-                telling.append(follower.name)
+        function = follower.response
+        if function is not None and trial_argument(function, arguments_of(follower.block)) is not None:
+            telling.append(follower.name)
     if not telling:
         raise OptionError(
             f"pruner={asked}: nothing reports how far it has got; let a response function take its trial,"

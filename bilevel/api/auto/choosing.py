@@ -37,7 +37,7 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
     if not path.losses:
         _refuse_losses(problem, path.name)
-    if path.name != SEARCH_PATH:
+    if not path.evaluates:
         _refuse_fidelity(problem, path.name)
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
@@ -49,7 +49,7 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
 
 def apart(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding | None:
     """An exact path on each independent part; None where there are none, or the path takes but the whole."""
-    parts = independent_parts(problem) if path.name != SEARCH_PATH else []
+    parts = independent_parts(problem) if not path.evaluates else []
     if not parts:
         return None
     try:
