@@ -16,7 +16,7 @@ and the order of its rows are drawn with one seed, so that it repeats itself.
 
 Source: Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar (2018), "Hyperband", Journal of Machine Learning Research 18;
     Street, Wolberg and Mangasarian (1993), "Nuclear feature extraction for breast tumor diagnosis" (data).
-Best known: F = 0.0, found by 300 evaluations of ``surrogate``; no proof.
+Best known: F = 0.0769450466, found by 60 evaluations of ``surrogate`` (seed 0); no proof, more of them do better.
 """
 
 from functools import partial
@@ -28,7 +28,7 @@ import pyomo.environ as pyo
 from bilevel import LowerLevel, fidelity, set_scale
 
 KNOWN = {
-    "upper_objective": 0.0,
+    "upper_objective": 0.07694504655320995,
     "tolerance": 0.1,
     "methods": ["random"],
 }

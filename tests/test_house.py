@@ -164,7 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pyomo_entries": {"kkt", "api"},
     "solve": {"api", "command_line"},
     "study": {"command_line"},
-    "learning": {"language", "results", "api"},
+    "learning": {"language", "response", "results", "api"},
     "optuna": {"language", "reading", "programs", "upper", "contracts", "registry"},
     "install_cyipopt": set(),
     "solvers.surrogates": {"contracts", "registry"},

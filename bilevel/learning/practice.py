@@ -34,15 +34,13 @@ def optimism_of(scores: Array, best: int) -> float:
     return float(excess.mean()) if np.isfinite(excess).all() else float("nan")
 
 
-def remarks(folds: FixedFolds, splitter: Any, candidates: int, optimism: float, notes: Sequence[str]) -> Iterator[str]:
+def remarks(folds: FixedFolds, candidates: int, optimism: float, notes: Sequence[str]) -> Iterator[str]:
     """Lines for ``notes_``.
 
     Parameters
     ----------
     folds : FixedFolds
-        Rows and where they were held.
-    splitter : object
-        Of scikit-learn.
+        Rows, where they were held, and by which splitter.
     candidates : int
         How many were tried.
     optimism : float
@@ -59,6 +57,7 @@ def remarks(folds: FixedFolds, splitter: Any, candidates: int, optimism: float, 
             f"{candidates} candidates were chosen among by {held} held rows: the winner's score is about"
             f" {optimism:.2g} too good (optimism_); score it by rows of their own, or by cross_val_score around it all"
         )
+    splitter = folds.splitter
     if getattr(splitter, "random_state", 0) is None and getattr(splitter, "shuffle", True):
         yield (
             f"{type(splitter).__name__} shuffles without a seed: all candidates saw the same folds, and the next fit"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -152,9 +152,9 @@ def _kept(settings: Settings) -> Iterator[tuple[object, FilePath]]:
         if not name or "://" in name.replace("sqlite:///", ""):
             raise OptionError("pbt keeps states in files, and this study has no place for them: name one, folder=...")
         given = name.removeprefix("sqlite:///") + ".states"
-    folder = FilePath(given).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    yield (str(folder / "study.log") if study is None else study), folder
+    place = FilePath(given).resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    yield (str(place / "study.log") if study is None else study), place
 
 
 def _first(space: Space, settings: Settings, rng: np.random.Generator) -> list[Member]:
@@ -162,7 +162,8 @@ def _first(space: Space, settings: Settings, rng: np.random.Generator) -> list[M
     size = _size(settings)["population"]
     points = [point_of(values, space) for values in settings.enqueue]
     points += [] if space.start is None else [space.start]
-    points += registry.get(Search, "random")(space, rng, None, sampling="sobol").ask(size)
+    sobol: Any = registry.get(Search, "random")
+    points += sobol(space, rng, None, sampling="sobol").ask(size)
     points = list(dict.fromkeys(points))
     return [Member(points[k % len(points)]) for k in range(size)] if points else []
 

@@ -38,4 +38,4 @@ def trial_argument(function: Callable[..., Any], given: int) -> str | None:
 
 def arguments_of(follower: Any) -> int:
     """How many arguments a follower's response function is given besides its trial."""
-    return 1 + follower.parent_component().is_indexed() + 2 * (follower.steps is not None)
+    return 1 + int(follower.parent_component().is_indexed()) + 2 * int(follower.steps is not None)
