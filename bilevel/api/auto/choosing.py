@@ -227,7 +227,12 @@ def better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     if best is None:
         return exact
     cost = _cost_of(problem, exact, best.cost)
-    if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
+    slack = tolerances.OPTIMALITY * tolerances.scale(cost)
+    if searched.claim is Verdict.CERTIFIED_GLOBAL and best.cost <= cost + slack:  # it tried every point there is
+        exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.CERTIFIED_GLOBAL
+        exact.bound, exact.termination = searched.bound, searched.termination
+        return exact
+    if not best.cost < cost - slack:
         return exact
     exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND
     if exact.bound is not None and Compilation.of(problem).closes(best.cost, problem.sense * exact.bound):
