@@ -76,6 +76,7 @@ class OuterLoop(Path):
             anchors = _anchors(search, compilation, space)
             response = cache(partial(Response, problem, compilation=compilation, warm=False))
             looks = looks_of(problem, response, space, search, settings)
+            search.coarse_first = looks.by_neighbours
             senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
             identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
             notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)

@@ -69,6 +69,8 @@ class Terms:
         Their places in the order in which they answer in a race; empty where there is none.
     rungs : tuple of float
         Values of the fidelity below the full one, rising, that are looked at first.
+    near : tuple of (tuple of float, tuple of float)
+        In a race: x and y of points beside it where all followers answered.
     leg : Leg or None
         From which state functions go on, and how far; None where they are to go all the way.
     """
@@ -79,6 +81,7 @@ class Terms:
     expected: Callable[[Reports], float] | None = None
     followers: tuple[int, ...] = ()
     rungs: tuple[float, ...] = ()
+    near: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
     leg: Leg | None = None
 
 
