@@ -169,6 +169,13 @@ def test_a_model_without_states_is_refused():
         bilevel.solve(bilevel.load_model("kernel_ridge"), "pbt", budget=4)
 
 
+def test_several_objectives_are_refused():
+    model = averaging()
+    model.other = pyo.Objective(expr=model.rate)
+    with pytest.raises(BilevelError, match="one upper objective"):
+        bilevel.solve(model, "pbt", budget=4)
+
+
 def test_an_answer_that_is_no_pair_is_the_functions_fault():
     with pytest.raises(BilevelError, match=r"must return \(values, state\)"):
         bilevel.solve(averaging(nothing), "pbt", budget=4)
