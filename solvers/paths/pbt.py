@@ -8,6 +8,7 @@ by leg, by the winner's schedule.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -71,8 +72,9 @@ class PopulationBasedTraining(Path):
             study = study_at(address)
             try:
                 space.start = study.start(space.start)
-                identity = identity_of(compilation, space, self.name, _plain(settings)) if study.kept else {}
+                identity = identity_of(compilation, space, self.name, _plain(settings, steps)) if study.kept else {}
                 study.begin(identity, 1, space, [problem.sense])
+                folder = _own_folder(folder, identity)
                 response = partial(Response, problem, compilation=compilation, warm=False)
                 crew = crew_for(compilation, response, space, where, Gradients.NONE, study, apart=True)
                 if settings.callbacks:
@@ -130,13 +132,17 @@ def _legs(steps: int, interval: int | None) -> list[int]:
     return [min(each, steps - done) for done in range(0, steps, each)]
 
 
-def _plain(settings: Settings) -> Settings:
-    """Without what makes no difference to a run: where its states lie."""
-    return replace(settings, options={k: v for k, v in settings.options.items() if k != "folder"} | _size(settings))
+def _plain(settings: Settings, steps: int) -> Settings:
+    """With what makes a difference to a run, steps and population, and without what makes none: where states lie."""
+    kept = {name: value for name, value in settings.options.items() if name != "folder"}
+    return replace(settings, options={**kept, "steps": steps, "population": settings.budget or _POPULATION})
 
 
-def _size(settings: Settings) -> dict[str, int]:
-    return {"population": settings.budget or _POPULATION}
+def _own_folder(folder: FilePath, identity: Mapping[str, str]) -> FilePath:
+    """Where this run's states lie, and no other's that keeps its own in the same folder."""
+    own = folder / hashlib.sha256(repr(sorted(identity.items())).encode()).hexdigest()[:8]
+    own.mkdir(exist_ok=True)
+    return own
 
 
 @contextmanager
@@ -159,7 +165,7 @@ def _kept(settings: Settings) -> Iterator[tuple[object, FilePath]]:
 
 def _first(space: Space, settings: Settings, rng: np.random.Generator) -> list[Member]:
     """The first generation: points given, the user's start, a scrambled Sobol sequence; again where there are fewer."""
-    size = _size(settings)["population"]
+    size = settings.budget or _POPULATION
     points = [point_of(values, space) for values in settings.enqueue]
     points += [] if space.start is None else [space.start]
     sobol: Any = registry.get(Search, "random")

@@ -90,7 +90,7 @@ def test_it_goes_on_from_a_study(found, tmp_path, stopped_after):
     second = bilevel.solve(averaging(counted), "pbt", budget=12, seed=0, folder=folder)
     assert history(second) == history(found)
     assert len(calls) == 120 - stopped_after + len(second.schedule)  # and the winner's schedule once more
-    left = {int(file.name.partition(".")[0]) for file in (tmp_path / "states").glob("*.state")}
+    left = {int(file.name.partition(".")[0]) for file in (tmp_path / "states").rglob("*.state")}
     assert left == set(range(108, 120))
 
 
@@ -101,6 +101,15 @@ def test_a_study_alone_keeps_the_states_beside_it(tmp_path):
     again = bilevel.solve(averaging(steps=4), "pbt", budget=4, interval=2, study=str(where))
     assert history(again) == history(first)
     assert any("come from the study" in note for note in again.notes)
+
+
+def test_runs_that_share_a_folder_keep_their_states_apart(found, tmp_path):
+    folder = str(tmp_path / "states")
+    for seed in (0, 1):
+        study = f"{tmp_path}/study.log#{seed}"
+        result = bilevel.solve(averaging(), "pbt", budget=12, seed=seed, folder=folder, study=study)
+        assert (history(result) == history(found)) == (seed == 0)
+    assert len(list((tmp_path / "states").iterdir())) == 2
 
 
 def test_members_that_fail_are_replaced():
@@ -193,3 +202,5 @@ def test_other_states_are_another_study(tmp_path):
     bilevel.solve(averaging(steps=4), "pbt", budget=4, interval=2, folder=str(folder))
     with pytest.raises(BilevelError, match="another run"):
         bilevel.solve(averaging(steps=4), "pbt", budget=5, interval=2, folder=str(folder))
+    with pytest.raises(BilevelError, match="another run"):
+        bilevel.solve(averaging(steps=6), "pbt", budget=4, interval=2, folder=str(folder))
