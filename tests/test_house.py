@@ -164,7 +164,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pyomo_entries": {"kkt", "api"},
     "solve": {"api", "command_line"},
     "study": {"command_line"},
-    "learning": {"language", "results", "api"},
+    "learning": {"language", "response", "results", "api"},
     "optuna": {"language", "reading", "programs", "upper", "contracts", "registry"},
     "install_cyipopt": set(),
     "solvers.surrogates": {"contracts", "registry"},
@@ -199,8 +199,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
-        *("solvers.homotopy", "solvers.libraries"),
+        *("solvers.homotopy", "solvers.population", "solvers.libraries"),
     },
+    "solvers.population": {"language", "upper", "contracts", "solvers.loop", "solvers.pools"},
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms
 LOOSE = {"__init__", "solve", "study", "optuna", "install_cyipopt", "pyomo_entries", "registry", *GROUND}

@@ -43,7 +43,8 @@ def with_a_point(
     """The same result where it holds a point, or says why there is none; else one with a search's point."""
     if result.verdict is not Verdict.FAILED or finding.termination is Termination.INTERRUPTED:
         return result
-    if registry.find(Path, result.method) is None and len(finding.archive):
+    path = registry.find(Path, result.method)
+    if (path is None or path.evaluates) and len(finding.archive):
         return result  # a search that has looked
     came_to_none = finding.upper is None
     late = end if end.end == math.inf else Deadline((end.end + current().end) / 2.0)

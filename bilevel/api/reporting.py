@@ -6,6 +6,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
+from bilevel.api.practice.of_the_test import of_the_test
 from bilevel.errors import BilevelError
 from bilevel.language.domains import Allowed, give
 from bilevel.language.lower_level import LowerLevel
@@ -22,6 +23,7 @@ def report(problem: Problem, result: Result) -> None:
     expressions = reported_of(model)
     if not expressions or not result.verdict.holds_a_point:
         return
+    result.notes += of_the_test(problem, model)
     for block in asked_once(model):
         complaint = _answer(model, block, result.upper)
         if complaint:

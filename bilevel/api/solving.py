@@ -15,6 +15,7 @@ from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
 from bilevel.api.auto.choosing import apart, choose, walk
 from bilevel.api.fronts.solving_fronts import OWN, solve_front
 from bilevel.api.last_resort import verified, with_a_point
+from bilevel.api.practice.of_a_run import of_a_run
 from bilevel.api.reporting import report
 from bilevel.api.starting import from_the_starts
 from bilevel.api.timing import FOR_A_POINT, each_evaluation, for_exact, left, whole
@@ -178,6 +179,7 @@ def solved(model: Any, asked: Settings, observer: Observer) -> Result:
                 used, finding = (settings.method, endless) if endless else _run(problem, settings, observer)
             result = verified(problem, finding, used)
             result = with_a_point(result, problem, finding, settings, observer, end)
+            result.notes += of_a_run(problem, result, settings)
             report(problem, result)
         finally:
             observer.finished(asked.method)
@@ -228,12 +230,12 @@ def _run(problem: Problem, settings: Settings, observer: Observer) -> tuple[str,
     if settings.method == "auto":
         return choose(problem, settings, observer)
     path = registry.find(Path, settings.method) or registry.get(Path, SEARCH_PATH)
-    limit = left(settings) if path.name == SEARCH_PATH else for_exact(settings, *FOR_A_POINT)
+    limit = left(settings) if path.evaluates else for_exact(settings, *FOR_A_POINT)
     settings = replace(settings, time_limit=limit)
     finding = apart(path, problem, settings, observer)
     if finding is None:
         finding = walk(path, problem, settings, observer)
-    if path.name != SEARCH_PATH:
+    if not path.evaluates:
         finding.notes += _unused(path.name, settings)
     return settings.method, finding
 

@@ -70,6 +70,9 @@ class Finding:
         What a reader of the result should know: which treatment, which engine, why no certificate.
     again : list of (Evaluation, Evaluation)
         Points as the search had them, and as they were when their functions were asked again with new seeds.
+    schedule : list of dict
+        Where the answer was trained with one x after another: for each leg its ``upper``, its ``steps``, how many were
+        done ``after`` it, and F then. ``upper`` is the last of them.
     space : tuple of Dimension
         In which the archive's points are coordinates; empty where it was no search over a space.
     conditions : tuple of Condition
@@ -85,5 +88,6 @@ class Finding:
     convexity: str = "unknown"
     notes: list[str] = field(default_factory=list)
     again: list[tuple[Evaluation, Evaluation]] = field(default_factory=list)
+    schedule: list[dict[str, Any]] = field(default_factory=list)
     space: tuple[Dimension, ...] = ()
     conditions: tuple[Condition, ...] = ()

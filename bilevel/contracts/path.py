@@ -32,6 +32,10 @@ class Path(Part):
     multipliers: ClassVar[bool] = False
     """Whether it takes problems whose upper level mentions a lower constraint's multiplier (``dual_of``)."""
 
+    evaluates: ClassVar[bool] = False
+    """Whether it evaluates upper points one by one, as a search does: workers and studies are its own as well, and it
+    has all the time there is."""
+
     options: ClassVar[Mapping[str, type]] = {}
     """The options it takes, by name, and their types."""
 

@@ -16,6 +16,8 @@ from bilevel.contracts.part import Part
 from bilevel.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bilevel.language.trials.trial import Reports
     from bilevel.upper.archive import Evaluation
 
@@ -62,6 +64,13 @@ class Pruner(Part):
 
     def among(self, followers: int) -> None:
         """Take note of how many followers there are."""
+
+    def along(self, place: int, values: float) -> None:
+        """Take note that neighbours in the upper variable at that place, of so many values, say how low F can be."""
+
+    def beside(self, x: Sequence[float]) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]:
+        """Of the points beside this one, one on each side, where all answered with a proof: x and y."""
+        return ()
 
     def spans(self, least: float, most: float) -> None:
         """Take note that reports will lie between these steps, where a fidelity says so."""

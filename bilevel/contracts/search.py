@@ -60,6 +60,10 @@ class Search(Part):
     """Whether it learns from ``costs``, the several objectives of the leader, of which evaluations then carry each.
     One that learns and does not is refused such problems; one that does not learn is given them all the same."""
 
+    coarse_first: bool = False
+    """Set by the outer loop before anything is asked: whether points that lie far apart should come first, for those
+    between them may be spared by what they gave."""
+
     objectives: int = 1
     """Set by the outer loop before anything is asked: how many objectives the leader has."""
 

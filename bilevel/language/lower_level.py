@@ -87,6 +87,12 @@ class LowerLevelData(BlockData):
         limits: Limits = self.parent_component()._limits
         return limits
 
+    @property
+    def steps(self) -> int | None:
+        """Of a whole training, where that function goes on from a state; None elsewhere."""
+        steps: int | None = self.parent_component()._steps
+        return steps
+
 
 @ModelComponentFactory.register("A follower: an optimization problem inside another.")
 class LowerLevel(Block):
@@ -105,6 +111,11 @@ class LowerLevel(Block):
         mapping over its index. For an indexed family the function is called as ``function(x, index)``. Where it takes
         one argument more, or one called ``trial``, that is the evaluation it is called in: it has
         ``report(value, step)``, ``should_prune()`` and ``seed`` (:mod:`bilevel.language.trials.trial`).
+    steps : int, optional
+        Of a whole training, where the function can go on from a state that it left: it is called as ``function(x,
+        state, steps) -> (values, state)`` (an indexed family's as ``function(x, index, state, steps)``), with None for
+        the state at the beginning. ``method="pbt"`` changes x on the way; every other method asks for all steps at
+        once. The state is pickled, and holds whatever goes on, a generator of random numbers too.
     time_limit : float, optional
         Seconds that one call of the function may take; then it is ended, with all that it started: a failed point.
     memory_limit : int or str, optional
@@ -144,6 +155,7 @@ class LowerLevel(Block):
 
     _ComponentDataClass = LowerLevelData
     _limits = Limits()
+    _steps: int | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """A scalar component without index sets, else an indexed one."""
@@ -157,6 +169,7 @@ class LowerLevel(Block):
         self,
         *args: Any,
         response: ResponseFunction | None = None,
+        steps: int | None = None,
         time_limit: float | None = None,
         memory_limit: int | str | None = None,
         isolate: bool | None = None,
@@ -167,7 +180,13 @@ class LowerLevel(Block):
         asked = Limits.read(time_limit, memory_limit, isolate)
         if response is None and asked != Limits():
             raise ModelError("time_limit, memory_limit and isolate are for a follower that is a function: response=...")
+        if steps is not None and response is None:
+            raise ModelError("steps is for a follower that is a function: LowerLevel(response=f, steps=40)")
+        if steps is not None and not (isinstance(steps, int) and steps > 0):
+            raise ModelError(f"steps={steps!r}: a whole number above 0 is needed, the steps of a whole training")
         self._response = response
+        if steps is not None:
+            self._steps = steps
         if asked != Limits():
             self._limits = asked
         kwargs.setdefault("ctype", LowerLevel)

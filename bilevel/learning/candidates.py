@@ -23,14 +23,14 @@ class FixedFolds:
     """A splitter that is asked once, so that every candidate sees the same folds, also of a shuffle without a seed."""
 
     def __init__(self, splitter: Any) -> None:
-        self._splitter = splitter
+        self.splitter = splitter
         self.splits: list[tuple[Any, Any]] = []
         self.data: tuple[Any, Any] | None = None
 
     def split(self, X: Any, y: Any = None, **params: Any) -> Iterator[tuple[Any, Any]]:
         """The folds of the first call."""
         if self.data is None:
-            self.splits, self.data = list(self._splitter.split(X, y, **params)), (X, y)
+            self.splits, self.data = list(self.splitter.split(X, y, **params)), (X, y)
         return iter(self.splits)
 
 
@@ -74,6 +74,19 @@ class Candidates:
         if key not in self._known:
             self._known[key] = self._fitted(params)
         return self._known[key]
+
+    def glance(self, params: dict[str, Any]) -> float:
+        """The mean score of a candidate that is looked at with little of its resource: it enters no table.
+
+        Raises
+        ------
+        Ended
+            As :meth:`score`.
+        """
+        known = len(self._rows)
+        score = self._fitted(params)
+        del self._rows[known:]
+        return score
 
     def _fitted(self, params: dict[str, Any]) -> float:
         try:

@@ -25,20 +25,23 @@ from bilevel.language.lower_level import LowerLevel
 from bilevel.learning.candidates import Candidates, FixedFolds
 from bilevel.learning.followers import Fold, known, refuse
 from bilevel.learning.search_space import Parameter
+from bilevel.response.response import Response
 from bilevel.results.result import Result
 
 _SCORES = ("r2", "neg_mean_squared_error")
+_CURVE = 60  # points of the validation curve
 _SECONDS = 60.0  # of the exact path, where no limit is given
 
 
 @dataclass(frozen=True)
 class Proved:
-    """The run, the score of the exact minimisers, what no score is above, and what scikit-learn's own fit scores."""
+    """The run, the exact minimisers' score, what none is above, what scikit-learn's own fit scores, and the curve."""
 
     result: Result
     score: float
     bound: float | None
     refitted: float
+    curve: dict[str, Array]
 
 
 def solve_exactly(
@@ -75,7 +78,15 @@ def solve_exactly(
     most = 1.0 if score == "r2" else 0.0
     bound = None if result.bound is None else most - result.bound
     value = name.value(result.upper[penalty.name])
-    return Proved(result, most - result.upper_objective, bound, candidates.score({name.name: value}, "best"))
+    best = candidates.score({name.name: value}, "best")
+    return Proved(result, most - result.upper_objective, bound, best, _curve(model, name, value, most))
+
+
+def _curve(model: Any, name: Parameter, best: float, most: float) -> dict[str, Array]:
+    """The folds' mean score along the range, evenly on its scale, and at the best value."""
+    spaced = np.geomspace(name.low, name.high, _CURVE) if name.log else np.linspace(name.low, name.high, _CURVE)
+    values = np.union1d(np.clip(spaced, name.low, name.high), [best])
+    return {name.name: values, "mean_test_score": most - Response(model).many(values[:, None]).cost}
 
 
 def _only(parameters: Sequence[Parameter]) -> Parameter:

@@ -24,9 +24,12 @@ except ImportError as error:
     raise ImportError("bilevel.learning needs scikit-learn: pip install 'bilevel-toolkit[learn]'") from error
 
 from bilevel.api.solving import solve
+from bilevel.errors import OptionError
 from bilevel.language.lower_level import LowerLevel
+from bilevel.language.trials.fidelity import fidelity
 from bilevel.learning.candidates import Candidates, Ended, FixedFolds
 from bilevel.learning.exact import solve_exactly
+from bilevel.learning.practice import optimism_of, remarks
 from bilevel.learning.search_space import Parameter, read_space
 from bilevel.results.result import Result
 
@@ -57,6 +60,12 @@ class BilevelSearchCV(BaseSearchCV):
         Of every random choice of the search; the same number, the same candidates.
     time_limit : float, optional
         Seconds of the search; 60 of the exact method where nothing is said.
+    resource : str, optional
+        A parameter of the estimator that says how long it is trained (``n_estimators``, ``max_iter``): never searched,
+        at the estimator's own value in the answer. With a pruner a candidate is looked at with thirds of thirds of it
+        first, and only as long as it is worth the next; ``cv_results_`` holds those that came to their end.
+    pruner : str or object, optional
+        Who decides that: ``halving``, ``hyperband``, ... or any of ``optuna.pruners``.
 
     Attributes
     ----------
@@ -68,6 +77,13 @@ class BilevelSearchCV(BaseSearchCV):
         What is proved of the best candidate, over the whole space: ``certified_global``, ``best_found``, ...
     bound_ : float or None
         What no candidate's score is above, where that is proved.
+    validation_curve_ : dict of str to ndarray
+        Of the exact method: the penalty's values by its name, and ``mean_test_score`` of the exact minimisers there.
+    optimism_ : float
+        By how much ``best_score_`` is likely too good for having been chosen by it (Tibshirani and Tibshirani 2009);
+        NaN of the exact method, which chooses among all, and where fits failed.
+    notes_ : list of str
+        Good practice: what is to be said of space, folds and budget, a line each; empty where there is nothing.
 
     Examples
     --------
@@ -89,6 +105,8 @@ class BilevelSearchCV(BaseSearchCV):
         "study": "no_validation",
         "random_state": ["random_state"],
         "time_limit": "no_validation",
+        "resource": [str, None],
+        "pruner": "no_validation",
     }
 
     def __init__(
@@ -109,6 +127,8 @@ class BilevelSearchCV(BaseSearchCV):
         return_train_score: bool = False,
         pre_dispatch: Any = "2*n_jobs",
         time_limit: float | None = None,
+        resource: str | None = None,
+        pruner: Any = None,
     ) -> None:
         super().__init__(
             estimator=estimator,
@@ -127,6 +147,8 @@ class BilevelSearchCV(BaseSearchCV):
         self.study = study
         self.random_state = random_state
         self.time_limit = time_limit
+        self.resource = resource
+        self.pruner = pruner
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> BilevelSearchCV:
         """Search, and refit the best estimator on all rows.
@@ -170,6 +192,17 @@ class BilevelSearchCV(BaseSearchCV):
         results, splits = self._results, len(self._folds.splits)
         del self._candidates, self._results
         results.update(self._format_results(candidates, splits, out))
+        self._look_back(results, splits)
+
+    def _look_back(self, results: dict[str, Any], splits: int) -> None:
+        """What is to be said of the search, and how far its winner's score may be trusted."""
+        name = self.refit if isinstance(self.refit, str) else "score"
+        if f"split0_test_{name}" not in results:  # several scores, and none is named: the first one counts
+            name = next(key.removeprefix("split0_test_") for key in results if key.startswith("split0_test_"))
+        scores = np.column_stack([results[f"split{k}_test_{name}"] for k in range(splits)])
+        means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
+        self.optimism_ = math.nan if self.method == "exact" else optimism_of(scores, int(np.argmax(means)))
+        self.notes_ = list(remarks(self._folds, len(scores), self.optimism_, self.result_.notes))
 
     def _format_results(self, candidate_params: Any, n_splits: int, out: Any, more_results: Any = None) -> Any:
         """Scikit-learn's table, made once at the end: until then it is the same empty one."""
@@ -183,11 +216,15 @@ class BilevelSearchCV(BaseSearchCV):
         for parameter in parameters:
             variables.append(parameter.add_to(model))
         names = [variable.name for variable in variables]
+        resource = self._resource(model, parameters)
 
         def train(x: dict[str, Any]) -> dict[str, float]:
             key = tuple(x[name] for name in names)
             params = {p.name: p.value(value) for p, value in zip(parameters, key, strict=True)}
-            score = self._candidates.score(params, key)
+            if resource is not None and x[resource.name] < resource.ub:
+                score = self._candidates.glance({**params, str(self.resource): int(x[resource.name])})
+            else:
+                score = self._candidates.score(params, key)
             if not math.isfinite(score):
                 raise ArithmeticError(f"the score is {score}")
             return {"score": score}
@@ -203,9 +240,26 @@ class BilevelSearchCV(BaseSearchCV):
                 seed=self._seed(),
                 study=self.study,
                 time_limit=self.time_limit,
+                pruner=self.pruner,
             )
         )
         self.bound_ = self.result_.bound
+
+    def _resource(self, model: Any, parameters: list[Parameter]) -> Any:
+        """The upper variable that says how long to train; None where there is none."""
+        if self.resource is None and self.pruner is None:
+            return None
+        if self.resource is None or self.pruner is None:
+            raise OptionError("resource= and pruner= go together: resource='n_estimators', pruner='hyperband'")
+        full = self.estimator.get_params().get(self.resource)
+        if not isinstance(full, Integral) or full < 2 or self.resource in [p.name for p in parameters]:
+            raise OptionError(
+                f"resource={self.resource!r}: a parameter of the estimator that is no part of the space and a whole"
+                f" number above 1, all there is of it, is needed; it is {full!r}"
+            )
+        model.resource_ = pyo.Var(within=pyo.Integers, bounds=(1, int(full)))
+        fidelity(model.resource_)
+        return model.resource_
 
     def _method(self, parameters: list[Parameter]) -> str:
         """The search's name; the whole grid where that is within the budget."""
@@ -220,7 +274,7 @@ class BilevelSearchCV(BaseSearchCV):
     def _exactly(self, parameters: list[Parameter]) -> None:
         found = solve_exactly(self, parameters, self._folds, self._candidates, self._given)
         self._keep(found.result)
-        self.bound_ = found.bound
+        self.bound_, self.validation_curve_ = found.bound, found.curve
         if not math.isclose(found.score, found.refitted, rel_tol=1e-6, abs_tol=1e-9):
             warnings.warn(
                 f"the proof is of the exact minimisers, whose score is {found.score:.9g}; scikit-learn's own fit, which"

@@ -9,10 +9,10 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.deadline import OutOfTime
-from bilevel.errors import ModelError, OptionError
-from bilevel.language.trials.argument import trial_argument
+from bilevel.errors import AnswerError, ModelError, OptionError
+from bilevel.language.trials.argument import arguments_of, trial_argument
 from bilevel.language.trials.handing import WithTrial
-from bilevel.language.trials.trial import current, is_pruned
+from bilevel.language.trials.trial import current, is_pruned, terms_now
 from bilevel.programs.answer import Answer, Status
 from bilevel.reading.follower import Follower
 from bilevel.reading.pieces import numeric_bounds
@@ -31,7 +31,8 @@ class FunctionAnswering:
         self._function = follower.response
         self._limits = follower.block.limits
         self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
-        self._trial = trial_argument(self._function, self._index is not None)
+        self._steps = follower.block.steps
+        self._trial = trial_argument(self._function, arguments_of(follower.block))
         self._there = WithTrial(self._function, self._trial or "")
         self._shape = AnswerShape(follower)
         ends = (numeric_bounds(var) for var in follower.variables)
@@ -49,7 +50,11 @@ class FunctionAnswering:
             If it is to be isolated and cannot travel.
         """
         arguments = (upper,) if self._index is None else (upper, self._index)
+        leg = None if self._steps is None else terms_now().leg
         try:
+            if self._steps is not None:
+                state = None if leg is None else leg.state(self._follower.name)
+                arguments = (*arguments, state, self._steps if leg is None else leg.steps)
             reply = self._isolated(arguments) if self._limits.isolated else self._asked(arguments)
             if isinstance(reply, Answer):
                 return reply
@@ -58,13 +63,30 @@ class FunctionAnswering:
         except BaseException as error:  # SystemExit too: a script that leaves its process means its own, not the search
             status = Status.PRUNED if is_pruned(error) else Status.FAILED
             return Answer(status, message=f"{type(error).__name__}: {error}".removesuffix(": "))
+        state = None
+        if self._steps is not None:
+            reply, state = self._parted(reply)
         y = self._shape.vector(reply)
         if not np.isfinite(y).all():
             place = int(np.argmin(np.isfinite(y)))
             name = self._follower.variables[place].name
             message = f"the response function of {self._follower.name} gave no number for {name}: {y[place]}"
             return Answer(Status.FAILED, y, message=message)
-        return self._within_bounds(y)
+        answer = self._within_bounds(y)
+        if leg is not None and answer.status is Status.OPTIMAL:
+            complaint = leg.leave(self._follower.name, state)
+            return Answer(Status.FAILED, y, message=complaint) if complaint else answer
+        return answer
+
+    def _parted(self, reply: Any) -> tuple[Any, Any]:
+        """Values and state of a function that goes on from one."""
+        if not isinstance(reply, tuple) or len(reply) != 2:
+            name = self._follower.name
+            raise AnswerError(
+                f"the response function of {name} must return (values, state), for {name} was declared with"
+                f" steps={self._steps}; it returned {type(reply).__name__}"
+            )
+        return reply
 
     def _within_bounds(self, y: Array) -> Answer:
         """An answer; a failure where it breaks a bound that its variables were declared with."""

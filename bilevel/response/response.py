@@ -36,6 +36,7 @@ from bilevel.response.functions import FunctionAnswering
 from bilevel.response.leader import Leader
 from bilevel.response.replies import Replies, Reply
 from bilevel.response.shared import answers
+from bilevel.response.stages.nearby import NearbyFloors
 from bilevel.response.stages.parts_of_f import PartsOfF
 from bilevel.response.stages.race import Race
 from bilevel.response.stages.repeated import repeated
@@ -288,7 +289,9 @@ class Response:
         tied: list[str] = []
         proved = True
         order = terms_now().followers
-        race = Race(self.parts_of_f, current(), x, len(self._parts)) if order else None
+        race = self._race(x) if order else None
+        if race is not None and race.out:
+            return race.reply(True)
         for k in order or range(len(self._parts)):
             (name, place, part), warms = self._parts[k], self._warms[k]
             if isinstance(part, Answering):
@@ -320,6 +323,16 @@ class Response:
             proved = proved and choice.proved and choice.status is not Status.UNBOUNDED
             remark = "" if self._duals is None else self._duals(x, y, tied)
         return self._reply(x, y, tuple(lower), proved and not remark, remark)
+
+    def _race(self, x: Array) -> Race:
+        near = terms_now().near
+        floors = self.nearby_floors.at(x, near) if near else {}
+        return Race(self.parts_of_f, current(), x, len(self._parts), floors)
+
+    @cached_property
+    def nearby_floors(self) -> NearbyFloors:
+        """How low F's parts can be at a point, by what was answered beside it."""
+        return NearbyFloors(self.compilation, self.parts_of_f)
 
     @cached_property
     def parts_of_f(self) -> PartsOfF:

@@ -58,6 +58,9 @@ class Outcome(AsJson):
         Of ``upper_objective``, where response functions were asked several times at the answer.
     again : list of dict
         Points asked again at the end with new seeds: ``upper``, F in the search and again, and both standard errors.
+    schedule : list of dict
+        Of an answer that was trained with one x after another (``pbt``): for each leg its ``upper``, its ``steps``, how
+        many were done ``after`` it, and ``upper_objective`` then.
     reported : dict of float
         What was declared to be evaluated for the answer alone (``report_once``), by name.
     seconds : float
@@ -91,6 +94,7 @@ class Outcome(AsJson):
     noise: float | None = None
     standard_error: float | None = None
     again: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    schedule: list[dict[str, Any]] = field(default_factory=list, repr=False)
     reported: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     history: Sequence[Evaluation] = field(default_factory=list, repr=False)

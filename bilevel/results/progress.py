@@ -95,6 +95,8 @@ class _State(ProgressColumn):
         """One state of the line."""
         count, elapsed = task.fields.get("evaluations", 0), task.elapsed or 0.0
         parts = [self._method]
+        if count > (self._budget or 0):
+            self._budget = None  # a population's budget is of whole trainings, of which an evaluation is a leg
         if count:
             parts.append(f"{count}/{self._budget} evaluations" if self._budget else f"{count} evaluations")
         if task.fields.get("failed"):

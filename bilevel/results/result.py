@@ -11,6 +11,7 @@ from bilevel.errors import ModelError
 from bilevel.results.outcome import Outcome
 from bilevel.results.page import result_page
 from bilevel.results.plots.own import plot_own
+from bilevel.results.plots.schedule import draw_schedule
 from bilevel.results.plots.slices import plot_result
 from bilevel.results.shown import Shown
 from bilevel.results.text import result_report
@@ -58,13 +59,15 @@ class Result(Outcome, Shown):
 
     @property
     def pictures(self) -> Mapping[str, Callable[[Any], None]]:
-        """The model's own, by name."""
+        """The model's own, by name, and ``schedule`` where x changed on the way."""
         brought = getattr(self._drawn_for, "pictures", None)
-        if not isinstance(brought, Mapping):
-            return {}
-        return {
-            name: partial(draw, result=self, model=self._drawn_for) for name, draw in brought.items() if callable(draw)
-        }
+        found: dict[str, Callable[[Any], None]] = {}
+        if self.schedule:
+            found["schedule"] = partial(draw_schedule, result=self)
+        for name, draw in brought.items() if isinstance(brought, Mapping) else ():
+            if callable(draw):
+                found[name] = partial(draw, result=self, model=self._drawn_for)
+        return found
 
     def __getitem__(self, what: Any) -> Any:
         return self.value(what)
@@ -118,8 +121,8 @@ class Result(Outcome, Shown):
         Parameters
         ----------
         what : str, optional
-            The name of a picture that the model brings (``result.pictures``), to be drawn instead; anything else is the
-            path.
+            The name of a picture that the model brings, or ``schedule`` (``result.pictures``), to be drawn instead;
+            anything else is the path.
         path : str or Path, optional
             Where to write; the ending says the format (``.png``, ``.pdf``, ``.svg``).
         known : float, optional

@@ -144,6 +144,8 @@ def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
     if result.upper_objective is not None:
         error = result.standard_error
         yield "F", number(result.upper_objective) + ("" if error is None else f"   (standard error {_small(error)})")
+    for name, told in schedule_of(result).items():
+        yield f"{name} by steps", told
     for name, value in result.reported.items():
         yield name, f"{number(value)}   (evaluated for the answer alone)"
     if result.lower_objective is not None and math.isfinite(result.lower_objective):
@@ -157,6 +159,16 @@ def facts_of(result: Outcome) -> Iterator[tuple[str, str]]:
         yield "violations", f"upper {_small(result.upper_violation)}, lower {_small(result.lower_violation)}"
     yield "convexity", f"of the lower level: {result.convexity}"
     yield from effort_of(result)
+
+
+def schedule_of(result: Outcome) -> dict[str, str]:
+    """What each upper variable was from step to step, where the answer was trained with one x after another."""
+    found = {}
+    for name in result.upper if result.schedule else ():
+        spans = [(leg["after"], value_text(leg["upper"][name])) for leg in result.schedule]
+        kept = [span for span, after in zip(spans, [*spans[1:], (0, None)], strict=True) if span[1] != after[1]]
+        found[name] = ", ".join(f"{value} to {until}" for until, value in kept)
+    return found
 
 
 def effort_of(result: Outcome) -> Iterator[tuple[str, str]]:

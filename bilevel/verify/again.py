@@ -1,4 +1,4 @@
-"""Points of a noisy function that were asked again at the end: their mean answers, and both figures of each.
+"""What was asked again at the end: points of a noisy function, with both figures of each, and a whole schedule of x.
 
 The best of many noisy values is better than it is: the point that was luckiest is on top (J. E. Smith and R. L. Winkler
 2006, *The optimizer's curse*). What it comes to with new seeds has no such luck in it.
@@ -11,7 +11,9 @@ import math
 import numpy as np
 
 from bilevel.contracts.finding import Finding
+from bilevel.programs.answer import Status
 from bilevel.response.response import Response
+from bilevel.response.stages.schedule import trained_again
 from bilevel.results.outcome import Outcome
 
 
@@ -22,10 +24,18 @@ def asked_again(response: Response, finding: Finding) -> None:
         if new.answered:
             y = np.array([new.lower[name] for name in names])
             response.remember(response.vector(new.upper), y, new.standard_error)
+    if finding.schedule:
+        reply = trained_again(response, finding.schedule)
+        if reply.status is Status.OPTIMAL and reply.y is not None:
+            response.remember(response.vector(finding.schedule[-1]["upper"]), reply.y)
+        else:
+            finding.notes.append(f"trained once more by the same schedule there is no answer: {reply.message}")
 
 
 def state_again(result: Outcome, finding: Finding) -> None:
-    """Put both figures of every point that was asked again beside the answer."""
+    """Put both figures of every point that was asked again beside the answer, and the schedule that led to it."""
+    if finding.schedule and result.upper == finding.schedule[-1]["upper"]:
+        result.schedule = finding.schedule
     for known, new in finding.again:
         figures = {
             "upper": known.upper,

@@ -78,7 +78,7 @@ def _judged(problem: Problem, finding: Finding, method: str) -> Result:
     verifier = Verifier(compilation, response, finding.archive.evaluations.costs().tolist())
     check = verifier.check(finding.upper, finding.lower)
     if isinstance(check, str) or not check.stands:
-        other = _next_best(finding, verifier)
+        other = None if finding.schedule else _next_best(finding, verifier)
         if other is not None:
             complaint = check if isinstance(check, str) else "; ".join(check.complaints)
             result.notes.append(

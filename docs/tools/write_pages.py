@@ -50,7 +50,7 @@ def main() -> None:
 def pages() -> dict[Path, str]:
     """Each page that holds something written here, as it should be."""
     docs = ROOT / "docs"
-    holding = (ROOT / "README.md", docs / "methods.md", docs / "architecture.md")
+    holding = (ROOT / "README.md", docs / "methods.md", docs / "architecture.md", docs / "shelf.md")
     tables = {file: with_tables(file.read_text(encoding="utf-8")) for file in holding}
     return {**tables, docs / "gallery.md": gallery(), docs / "api" / "parts.md": parts()}
 
@@ -60,13 +60,38 @@ def with_tables(page: str) -> str:
     for name, entries in TABLES.items():
         page = between(page, name, table(entries(), short=False))
         page = between(page, f"{name}, in a line each", table(entries(), short=True))
-    return between(page, "rooms", rooms())
+    return between(between(page, "rooms", rooms()), "shelf", methods_of_the_texts())
 
 
 def between(page: str, name: str, written: str) -> str:
     """A page with what stands between the comments ``name`` and ``end``, if they are there, written anew."""
     begin, end = f"<!-- {name} -->\n", "\n<!-- end -->"
     return re.sub(f"{begin}.*?{end}", lambda _: f"{begin}{written}{end}", page, flags=re.DOTALL)
+
+
+def methods_of_the_texts() -> str:
+    """The rows of ``shelf_rows.py``, each with its command; when to take it is the part's own word where it is one."""
+    known = {**registry.methods(), **registry.catalogue(Pruner)}
+    lines = []
+    for row in rows_of_the_shelf():
+        words = row.command.split()
+        part = words[words.index("--pruner") + 1] if "--pruner" in words else words[1]
+        when = row.when or cell(known[part].when)
+        lines += ["", f"### {row.name}", "", f"`python -m bilevel.solve model.py {row.command}`", ""]
+        lines += [
+            f"- **Needs** {row.needs}.",
+            f"- **Take it** {when.removesuffix('.')}.",
+            f"- **Not when** {row.not_when}.",
+        ]
+    return "\n".join(lines[1:])
+
+
+def rows_of_the_shelf() -> Iterable[Any]:
+    """See ``shelf_rows.py``, which is no part of the package."""
+    here = str(Path(__file__).parent)
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return importlib.import_module("shelf_rows").ROWS  # type: ignore[no-any-return]
 
 
 def rooms() -> str:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bilevel import registry
+from bilevel.arrays import Point
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.pruner import Pruner, named
 from bilevel.contracts.search import Search
 from bilevel.contracts.settings import Settings
 from bilevel.errors import OptionError
-from bilevel.language.trials.argument import trial_argument
+from bilevel.language.trials.argument import arguments_of, trial_argument
 from bilevel.language.trials.fidelity import is_fidelity
 from bilevel.language.trials.trial import AT_LAST, Terms, fresh_seeds, seeds_of
 from bilevel.reading.problem import Problem
@@ -46,6 +47,8 @@ class Looks:
         Values of the fidelity that are looked at before the full one.
     remarks : sequence of str
         What a reader of the result should know.
+    beside : Space or None
+        In a race whose points are judged by their neighbours' answers, where they lie.
 
     Attributes
     ----------
@@ -64,17 +67,23 @@ class Looks:
         needed: bool = False,
         rungs: tuple[float, ...] = (),
         remarks: Sequence[str] = (),
+        beside: Space | None = None,
     ) -> None:
         self.prunes, self.noisy, self._remarks = pruner is not None, repeats > 1 or top > 0, remarks
         self._seed, self._repeats, self._top = seed, repeats, top
-        self._pruner, self._needed, self._rungs = pruner, needed, rungs
+        self._pruner, self._needed, self._rungs, self._beside = pruner, needed, rungs, beside
 
     def add(self, evaluation: Evaluation) -> None:
         """Take note of an outcome; they come in the order of their places."""
         if self._pruner is not None:
             self._pruner.tell(evaluation)
 
-    def terms(self, index: int) -> Terms | None:
+    @property
+    def by_neighbours(self) -> bool:
+        """Whether what was answered beside a point may spare it: then points that lie far apart come first."""
+        return self._beside is not None
+
+    def terms(self, index: int, point: Point | None = None) -> Terms | None:
         """Those of the point with that place, as far as is known now."""
         if not self._needed:
             return None
@@ -82,7 +91,10 @@ class Looks:
         if self._pruner is None:
             return Terms(index, seeds)
         judge = self._pruner.judge(index)
-        return Terms(index, seeds, judge.prunes, judge.expected, judge.followers, self._rungs)
+        near: tuple[Any, ...] = ()
+        if self._beside is not None and point is not None:
+            near = self._pruner.beside(self._beside.vector(point).tolist())
+        return Terms(index, seeds, judge.prunes, judge.expected, judge.followers, self._rungs, near)
 
     def last_terms(self, index: int) -> Terms:
         """Those on which the point with that place is asked again: new seeds, and nobody stops it."""
@@ -127,21 +139,26 @@ def looks_of(
     """
     pruner = _pruner(settings.pruner, problem.sense, settings.seed)
     remarks = []
+    beside: Space | None = None
     if pruner is not None and pruner.exact and response().batches:
         pruner = None
         remarks = ["race: not needed, all followers together are one compiled formula, which is faster than racing"]
     if pruner is not None:
         _insist(pruner, problem, search, settings)
         if pruner.exact:
-            _ = response().parts_of_f
+            floors = response().nearby_floors
             pruner.among(len(problem.followers))
+            if floors.place is not None and not any(d.categorical for d in space.dimensions):
+                pruner.along(floors.place, space.dimensions[floors.place].size)
+                beside = space
     rungs: tuple[float, ...] = ()
     if pruner is not None and not pruner.exact and space.fidelity is not None:
         place, rungs = space.fidelity
         pruner.spans(rungs[0], space.dimensions[place].upper)
     top = settings.top if settings.top is not None else (_TOP if settings.repeats > 1 else 0)
     if all(follower.response is None for follower in problem.followers):
-        return Looks(settings.seed, pruner=pruner, needed=pruner is not None, rungs=rungs, remarks=remarks)
+        needed = pruner is not None
+        return Looks(settings.seed, pruner=pruner, needed=needed, rungs=rungs, remarks=remarks, beside=beside)
     return Looks(settings.seed, settings.repeats, top, pruner, needed=True, rungs=rungs, remarks=remarks)
 
 
@@ -175,10 +192,9 @@ def _pruner(asked: Any, sense: int, seed: int) -> Pruner | None:
 def _insist_on_reports(problem: Problem, asked: Any) -> None:
     telling = []
     for follower in problem.followers:
-        if follower.response is not None:
-            indexed = follower.block.parent_component().is_indexed()
-            if trial_argument(follower.response, indexed) is not None:
-                telling.append(follower.name)
+        function = follower.response
+        if function is not None and trial_argument(function, arguments_of(follower.block)) is not None:
+            telling.append(follower.name)
     if not telling:
         raise OptionError(
             f"pruner={asked}: nothing reports how far it has got; let a response function take its trial,"

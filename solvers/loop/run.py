@@ -212,7 +212,7 @@ class Run:
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)
         self._out.append(point)
-        terms = self._looks.terms(index)  # of a stored point too: who gives them counts whom he gave what
+        terms = self._looks.terms(index, point)  # of a stored point too: who gives them counts whom he gave what
         stored = self._study.evaluations.get(index)
         if stored is None:
             self._crew.submit(point, index, self._anchors.start(point, index), terms)

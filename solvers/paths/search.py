@@ -12,9 +12,7 @@ from below is a function of the history as well (:mod:`bilevel.solvers.anchors`)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 
@@ -32,16 +30,14 @@ from bilevel.response.response import Response, warms
 from bilevel.sensitivity.second_order import SecondOrder
 from bilevel.solvers.loop.anchors import LAG, Anchors, NearestAnswers, NoAnchors
 from bilevel.solvers.loop.callbacks import Calling
-from bilevel.solvers.loop.evaluate import Evaluate
-from bilevel.solvers.loop.granted_gradients import Gradients, differentiator, granted
+from bilevel.solvers.loop.crews import crew_for, where_of
+from bilevel.solvers.loop.granted_gradients import Gradients, granted
 from bilevel.solvers.loop.identity import identity_of
-from bilevel.solvers.loop.in_order import Alone, Crew, Workers, pool_of
+from bilevel.solvers.loop.in_order import Alone, pool_of
 from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
-from bilevel.solvers.loop.second_try import SecondTry
 from bilevel.solvers.loop.studies import study_at
 from bilevel.solvers.loop.study import NoStudy
-from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
@@ -62,12 +58,13 @@ class OuterLoop(Path):
     multipliers = True
     conditions = True
     losses = True
+    evaluates = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
-        where = _where(settings)
+        where = where_of(settings)
         several = 1 if where is None else pool_of(where).workers(where)
         study = study_at(settings.study, settings.enqueue)
         try:
@@ -79,11 +76,12 @@ class OuterLoop(Path):
             anchors = _anchors(search, compilation, space)
             response = cache(partial(Response, problem, compilation=compilation, warm=False))
             looks = looks_of(problem, response, space, search, settings)
+            search.coarse_first = looks.by_neighbours
             senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
             identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
             notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)
             apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
-            crew = _crew(compilation, response, space, where, gradients, study, apart)
+            crew = crew_for(compilation, response, space, where, gradients, study, apart)
             many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
             overtakes = search.learns and _limited(problem)
             if settings.callbacks:
@@ -136,14 +134,6 @@ def _anchors(search: Search, compilation: Compilation, space: Space) -> Anchors:
     return NearestAnswers(space, names, 0 if search.learns else LAG)
 
 
-def _where(settings: Settings) -> Any:
-    """Where workers are: a number of processes, an address, an executor; None where this process evaluates."""
-    if settings.executor is not None:
-        counted = isinstance(settings.workers, int) and settings.workers > 1
-        return settings.executor, settings.workers if counted else None
-    return None if settings.workers == 1 else settings.workers
-
-
 def _window(search: Search, several: int, anchors: Anchors, study: NoStudy, looks: Looks) -> int:
     """How many points may be out at once; many where they are stored together."""
     if search.learns or looks.prunes:
@@ -152,45 +142,9 @@ def _window(search: Search, several: int, anchors: Anchors, study: NoStudy, look
     return most if isinstance(anchors, NoAnchors) else min(most, LAG)
 
 
-def _crew(
-    compilation: Compilation,
-    response: Callable[[], Response],
-    space: Space,
-    where: Any,
-    gradients: Gradients,
-    study: NoStudy,
-    apart: bool,
-) -> Crew:
-    """Who evaluates: this process or others. An outcome depends on its point and start, not on what was solved last.
-
-    ``apart`` where one must be told before the next is sent out.
-    """
-    arrived = partial(_store, study)
-    if where is not None:
-        return Workers(compilation.problem, space, where, gradients, arrived)
-    evaluate = Evaluate(space, response(), differentiator(compilation, gradients))
-    followers = compilation.problem.followers
-    programs = all(follower.response is None for follower in followers)
-    if programs and not (study.kept or apart or gradients):
-        return Alone(evaluate, arrived, evaluate.many)
-    if not study.kept or all(f.response is None or f.block.limits.isolated for f in followers):
-        return Alone(evaluate, arrived, together=study.kept and not apart)
-    return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
-
-
 def _limited(problem: Problem) -> bool:
     """Whether an evaluation is one that may have to be ended."""
     return any(f.response is not None and f.block.limits.seconds is not None for f in problem.followers)
-
-
-def _store(study: NoStudy, *evaluations: Evaluation) -> None:
-    """Store outcomes as soon as they are there, but an answer of a wrong shape only when it is told.
-
-    Whether it is a failed point or the function's fault hangs on what was told before it.
-    """
-    found = [evaluation for evaluation in evaluations if not evaluation.misshapen and evaluation.index >= 0]
-    if found:
-        study.add(found)
 
 
 def _make(space: Space, settings: Settings, budget: int, study: NoStudy) -> Search:

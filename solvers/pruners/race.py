@@ -8,6 +8,7 @@ most: those whose parts were largest so far, on the points that answered them, b
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,14 @@ from bilevel.contracts.pruner import Judge, Pruner
 from bilevel.registry import register
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bilevel.language.trials.trial import Reports
     from bilevel.upper.archive import Evaluation
+
+
+_FIRST, _SHARE = 64, 8  # points that are answered whole to begin with, and of a list's values one in so many
+_USE = 4  # and after that as long as one point in so many is stopped at once
 
 
 @register("race")
@@ -36,6 +43,18 @@ class RacePruner(Pruner):
         self._sense, self._best = sense, math.inf
         self._given: dict[int, tuple[int, ...]] = {}
         self._sums: dict[int, tuple[float, int]] = {}
+        self._place: int | None = None
+        self._first, self._last, self._told, self._at_once = 0.0, 0.0, 0, 0
+        self._answered: list[tuple[float, tuple[float, ...], tuple[float, ...]]] = []
+
+    def along(self, place: int, values: float) -> None:
+        self._place, self._first, self._last = place, min(values / _SHARE, _FIRST), values / 2.0
+
+    def beside(self, x: Sequence[float]) -> tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]:
+        if self._place is None:
+            return ()
+        after = bisect_left(self._answered, (x[self._place],))
+        return tuple((there, y) for _, there, y in self._answered[max(after - 1, 0) : after + 1])
 
     def among(self, followers: int) -> None:
         self._sums = dict.fromkeys(range(followers), (0.0, 0))
@@ -46,6 +65,11 @@ class RacePruner(Pruner):
         for place, before, after in zip(order, bounds, bounds[1:], strict=False):
             total, count = self._sums[place]
             self._sums[place] = total + after - before, count + 1
+        self._told += 1
+        self._at_once += evaluation.pruned and len(evaluation.reports) == 1
+        if self._place is not None and evaluation.answered and evaluation.proved:
+            x, y = (tuple(map(float, values.values())) for values in (evaluation.upper, evaluation.lower))
+            insort(self._answered, (x[self._place], x, y))
         if evaluation.feasible:
             self._best = min(self._best, evaluation.cost)
 
@@ -53,7 +77,10 @@ class RacePruner(Pruner):
         means = {k: total / count if count else math.inf for k, (total, count) in self._sums.items()}
         order = tuple(sorted(means, key=lambda k: -means[k]))
         self._given[number] = order
-        return RaceJudge(self._best, order)
+        # What is answered whole serves its neighbours, what is stopped on the way nobody. That is worth it as long as
+        # neighbours stop points at once, and points have others between them.
+        useful = self._told < self._first or self._at_once * _USE >= self._told
+        return RaceJudge(self._best, order, useful and self._told < self._last)
 
 
 @dataclass(frozen=True)
@@ -66,12 +93,17 @@ class RaceJudge(Judge):
         The best F known, minimised.
     followers : tuple of int
         Their places in the order in which they are to answer.
+    whole : bool
+        Whether it is stopped before the first of them answers or not at all.
     """
 
     best: float
     followers: tuple[int, ...]
+    whole: bool = False
 
     def prunes(self, reports: Reports) -> bool:
+        if self.whole and reports[-1][0] > 0:
+            return False
         return reports[-1][1] > self.best + tolerances.ENGINE * tolerances.scale(self.best)
 
     def expected(self, reports: Reports) -> float:

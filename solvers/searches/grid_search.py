@@ -89,12 +89,13 @@ class GridSearch(Search):
         budget = math.inf if self.budget is None else self.budget
         dimensions = self.space.dimensions
         known = self.budget or 0  # in a run that may go on and on the whole lattice is the last stage, not the first
-        if self.space.size <= known or (self.space.constrained and self.space.size <= 100 * known):
+        whole = self.space.size <= known or (self.space.constrained and self.space.size <= 100 * known)
+        if whole and not self.coarse_first:
             yield [int(d.size) for d in dimensions]
             return
         for level in itertools.count(1):
             counts = [int(min(d.size, 2**level + 1)) for d in dimensions]
-            if math.prod(counts) > budget:
+            if math.prod(counts) > budget and not whole:
                 yield self._balanced(int(budget))
             yield counts
             if all(n == d.size for n, d in zip(counts, dimensions, strict=True)):

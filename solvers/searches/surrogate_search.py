@@ -115,7 +115,7 @@ class GaussianProcessSearch(_OnCourse):
     ----------
     initial : int, optional
         Size of the initial design; by default 10, or a third of a smaller budget.
-    acquisition : {"log_ei", "ei", "pi", "lcb"}
+    acquisition : {"log_ei", "ei", "pi", "lcb", "ucb"}
         What makes a point worth trying.
     polish : bool, optional
         False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
@@ -158,7 +158,7 @@ class SurrogateSearch(_OnCourse):
     ----------
     initial : int, optional
         Size of the initial design; by default 10, or a third of a smaller budget.
-    acquisition : {"log_ei", "ei", "pi", "lcb"}
+    acquisition : {"log_ei", "ei", "pi", "lcb", "ucb"}
         What makes a point worth trying to the Gaussian process.
     polish : bool, optional
         False takes no steps down dF/dx, which by default are every other one where F has a gradient; True keeps besides
@@ -220,8 +220,11 @@ def _options(
     return Options(initial, polish is not False, bool(polish), -math.inf if stop_when is None else math.log(tolerance))
 
 
+_ALSO = {"ei": "log_ei", "ucb": "lcb"}  # the same points are best
+
+
 def _acquisition(name: str, stop_when: str | None) -> Acquisition:
-    name = "log_ei" if name == "ei" else name  # the same points are best
+    name = _ALSO.get(name, name)
     if name not in ACQUISITIONS:
         raise OptionError(f"acquisition={name!r}: it is one of {', '.join(ACQUISITIONS)}")
     if stop_when == "improvement" and name != "log_ei":

@@ -225,3 +225,88 @@ def test_kernel_ridge_by_enumeration() -> None:
         model.lower.prediction[i].set_value(value)
     assert evaluate(model.obj.expr) == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
     assert losses[best] == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
+
+
+def test_poisson_optimum() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    module = load("poisson")
+    X, y, X_v, y_v = module.progression(265, 89)
+
+    def fit(penalty: float) -> Any:
+        fitted = linear_model.PoissonRegressor(alpha=penalty, tol=1e-10, max_iter=1000).fit(X[:, :-1], y)
+        return np.append(fitted.coef_, fitted.intercept_)
+
+    def loss(penalty: float) -> float:
+        z = X_v @ fit(penalty)
+        return float(np.mean(np.exp(z) - y_v * z))
+
+    known, best = module.KNOWN["upper_objective"], module.KNOWN["upper"]["penalty"]
+    assert loss(best) == pytest.approx(known, abs=1e-8)
+    assert all(loss(best * factor) > known for factor in (0.5, 0.9, 1.1, 2.0))
+    result = bilevel.solve(module.create_model(), method="gradient", budget=30, seed=0)
+    assert result.upper_objective == pytest.approx(known, abs=1e-9)
+    np.testing.assert_allclose(list(result.lower.values()), fit(result.upper["penalty"]), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_poisson_is_proved() -> None:
+    result = bilevel.solve(load("poisson").create_model(), time_limit=60)
+    assert result.verdict == "certified_global"
+    assert result.upper_objective == pytest.approx(load("poisson").KNOWN["upper_objective"], abs=1e-6)
+
+
+def test_boosting_is_scikit_learns() -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    module = load("boosting")
+    known = module.KNOWN
+    Z, y, V, y_v = diabetes()
+    trees = ensemble.GradientBoostingRegressor(
+        loss="huber", alpha=0.7, learning_rate=0.22360679774997896, n_estimators=20, max_depth=4, min_samples_leaf=5
+    )
+    error = float(np.mean((trees.set_params(random_state=0).fit(Z, y).predict(V) - y_v) ** 2))
+    assert error == pytest.approx(known["upper_objective"], abs=known["tolerance"])
+    result = bilevel.solve(module.create_model(), "random", budget=4, enqueue=[known["upper"]])
+    assert result.upper_objective == pytest.approx(error, abs=1e-12)
+    resting = [e for e in result.history if e.upper["loss"] != "huber"]
+    assert len({e.upper["quantile"] for e in resting}) == 1  # which makes no difference to them
+
+
+def test_schedule_optimum() -> None:
+    module = load("schedule")
+    learn = module.create_model().lower.response
+    known, rate = module.KNOWN["upper_objective"], module.KNOWN["upper"]["rate"]
+    assert learn({"rate": rate}, None, module.STEPS)[0]["error"] == pytest.approx(known, abs=1e-10)
+    assert all(learn({"rate": rate * factor}, None, module.STEPS)[0]["error"] > known for factor in (0.5, 0.9, 1.1, 2))
+    state = None
+    for step in range(1, module.STEPS + 1):
+        values, state = learn({"rate": 1 / step}, state, 1)
+    result = bilevel.solve(module.create_model(), "pbt", budget=20, seed=0)
+    assert values["error"] < result.upper_objective < 0.8 * known
+
+
+def test_early_stopping_trains_by_the_gradient() -> None:
+    module = load("early_stopping")
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=4), rng.normal(size=1)]
+    X, y = rng.normal(size=(6, 3)), np.array([1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
+
+    def loss() -> float:
+        return float(np.mean(np.logaddexp(0.0, -y * module.output(weights, X)[1])))
+
+    for w, slope in zip(weights, module.slopes(weights, X, y), strict=True):
+        for place in np.ndindex(w.shape):
+            w[place] += 1e-6
+            above = loss()
+            w[place] -= 2e-6
+            assert (above - loss()) / 2e-6 == pytest.approx(slope[place], abs=1e-7)
+            w[place] += 1e-6
+    result = bilevel.solve(module.create_model(), "random", budget=12, seed=0, pruner="halving")
+    assert result.upper["epochs"] == 27
+    assert result.saved["pruned"] > 0
+
+
+def test_transformer_space_is_searched() -> None:
+    module = load("transformer_space")
+    result = bilevel.solve(module.create_model(), "random", budget=6, seed=0)
+    assert result.upper_objective < np.log(2.0)  # better than a coin
+    assert all(e.upper["d_model"] % e.upper["heads"] == 0 and e.answered for e in result.history)

@@ -53,6 +53,11 @@ def test_no_penalty_of_a_scan_is_better(estimator, name, scoring):
     assert again == pytest.approx(search.best_score_, rel=1e-9)  # both are scikit-learn's
     most = 0.0 if scoring == "neg_mean_squared_error" else 1.0
     assert most - search.result_.upper_objective == pytest.approx(again, rel=1e-6)  # ours is not
+    values, scores = search.validation_curve_[name], search.validation_curve_["mean_test_score"]
+    for k in (0, 30, -1):
+        known = cross_val_score(estimator.set_params(**{name: values[k]}), X_, y_, cv=cv, scoring=scoring).mean()
+        assert scores[k] == pytest.approx(known, rel=1e-6)
+    assert scores.max() <= search.bound_ + 1e-9
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import loguniform, norm, randint, uniform
 
-from bilevel.errors import SpaceError
+from bilevel.errors import OptionError, SpaceError
 
 pytest.importorskip("sklearn")
 
 from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, cross_val_score
@@ -224,3 +225,25 @@ def test_members_are_the_users_own():
 def test_what_cannot_be_read_is_named_with_its_cure(space, message):
     with pytest.raises(SpaceError, match=message):
         BilevelSearchCV(Ridge(), space).fit(X, y)
+
+
+def test_a_candidate_is_looked_at_with_little_first():
+    forest = GradientBoostingRegressor(n_estimators=27, random_state=0)
+    space = {"learning_rate": (1e-3, 1.0, "log"), "max_depth": [1, 2, 3]}
+    search = BilevelSearchCV(
+        forest, space, method="random", budget=15, cv=2, random_state=0, resource="n_estimators", pruner="halving"
+    ).fit(X, y)
+    table = search.cv_results_["params"]
+    assert search.result_.saved["pruned"] > 0
+    assert len(table) == 15 - search.result_.saved["pruned"]
+    assert all(set(params) == set(space) for params in table)
+    assert search.best_estimator_.n_estimators_ == 27
+    assert search.best_score_ == search.result_.upper_objective
+
+
+@pytest.mark.parametrize(
+    "asked", [{"resource": "n_neighbors"}, {"pruner": "median"}, {"resource": "weights", "pruner": "median"}]
+)
+def test_a_resource_is_a_number_and_has_a_pruner(asked):
+    with pytest.raises(OptionError, match="resource="):
+        BilevelSearchCV(KNeighborsRegressor(), {"p": [1, 2]}, **asked).fit(X, y)

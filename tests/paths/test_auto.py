@@ -5,8 +5,11 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Observer, registry
+from bilevel.api.auto.choosing import better
 from bilevel.contracts.finding import Finding, Termination, Verdict
 from bilevel.contracts.path import Path
+from bilevel.contracts.settings import Settings
+from bilevel.reading.problem import Problem
 
 
 def quadratic(y, x):
@@ -73,3 +76,16 @@ def test_a_path_that_came_to_nothing_in_its_share_is_followed_by_the_next(monkey
     assert result.method == "kkt"
     assert result.verdict == "certified_global"
     assert result.upper_objective == pytest.approx(2.75, abs=1e-5)  # y = x: F least at x = 2.5
+
+
+@pytest.mark.parametrize("point", [None, {"x": 0.5}, {"x": 0.0}])
+def test_an_enumeration_is_a_proof_whatever_the_exact_path_had(point):
+    model = create(quadratic)
+    bilevel.discretize(model.x, [0.0, 0.25, 0.5])
+    problem = Problem.read(model)
+    searched = registry.get(Path, "search")().run(problem, Settings(method="grid", budget=3), Observer())
+    exact = Finding(Termination.TIME_LIMIT, Verdict.FAILED if point is None else Verdict.VERIFIED_LOCAL, point)
+    found = better(problem, exact, searched)
+    assert found.claim is Verdict.CERTIFIED_GLOBAL
+    assert found.bound == pytest.approx(0.0625)  # at 0 and at 0.25 alike
+    assert problem.sense * found.bound == searched.archive.incumbent.cost

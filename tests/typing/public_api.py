@@ -34,6 +34,7 @@ def solving(model: pyo.ConcreteModel) -> None:
     assert_type(result.evaluations, int)
     assert_type(result.seconds, float)
     assert_type(result.notes, list[str])
+    assert_type(result.schedule, list[dict[str, Any]])
     assert_type(result.to_dict(), dict[str, Any])
     assert_type(result.to_json("out.json"), str)
     assert_type(result.plot("run.png", known=0.5), Figure)

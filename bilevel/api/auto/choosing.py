@@ -37,7 +37,7 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
         raise RefusedError(f"{path.name} knows no multipliers, and F or G has dual_of({name}); use method='kkt'")
     if not path.losses:
         _refuse_losses(problem, path.name)
-    if path.name != SEARCH_PATH:
+    if not path.evaluates:
         _refuse_fidelity(problem, path.name)
     remarks = [] if path.conditions else problem.refuse_conditions(path.name)
     if not path.pessimistic:
@@ -49,7 +49,7 @@ def walk(path: type[Path], problem: Problem, settings: Settings, observer: Obser
 
 def apart(path: type[Path], problem: Problem, settings: Settings, observer: Observer) -> Finding | None:
     """An exact path on each independent part; None where there are none, or the path takes but the whole."""
-    parts = independent_parts(problem) if path.name != SEARCH_PATH else []
+    parts = independent_parts(problem) if not path.evaluates else []
     if not parts:
         return None
     try:
@@ -229,7 +229,12 @@ def better(problem: Problem, exact: Finding, searched: Finding) -> Finding:
     if best is None:
         return exact
     cost = _cost_of(problem, exact, best.cost)
-    if not best.cost < cost - tolerances.OPTIMALITY * tolerances.scale(cost):
+    slack = tolerances.OPTIMALITY * tolerances.scale(cost)
+    if searched.claim is Verdict.CERTIFIED_GLOBAL and best.cost <= cost + slack:  # it tried every point there is
+        exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.CERTIFIED_GLOBAL
+        exact.bound, exact.termination = searched.bound, searched.termination
+        return exact
+    if not best.cost < cost - slack:
         return exact
     exact.upper, exact.lower, exact.claim = best.upper, best.lower, Verdict.BEST_FOUND
     if exact.bound is not None and Compilation.of(problem).closes(best.cost, problem.sense * exact.bound):

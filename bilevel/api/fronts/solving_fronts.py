@@ -67,6 +67,8 @@ def solve_front(
     _refuse_pessimists(several)
     _refuse_trials(several, settings)
     path = registry.find(Path, settings.method)
+    if path is not None and path.evaluates:
+        raise RefusedError(f"{settings.method} goes by one upper objective; use gp or optuna:nsga2, or an exact method")
     if path is None and settings.method != "auto":
         if wishes:
             raise OptionError(f"{', '.join(wishes)}: exact fronts take it, and {settings.method} is a search")

@@ -10,7 +10,7 @@ _NAME = "trial"
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 
 
-def trial_argument(function: Callable[..., Any], indexed: bool) -> str | None:
+def trial_argument(function: Callable[..., Any], given: int) -> str | None:
     """How a response function takes its trial.
 
     Parameters
@@ -18,8 +18,8 @@ def trial_argument(function: Callable[..., Any], indexed: bool) -> str | None:
     function : callable
         ``f(x, trial)``, or ``f(x, index, trial)`` of an indexed family; a parameter called ``trial`` anywhere, or one
         more than the others that has no default.
-    indexed : bool
-        Whether it is given its index.
+    given : int
+        How many arguments it is given besides: x, and maybe its index, a state and steps.
 
     Returns
     -------
@@ -33,4 +33,9 @@ def trial_argument(function: Callable[..., Any], indexed: bool) -> str | None:
     if any(p.name == _NAME and p.kind is not inspect.Parameter.POSITIONAL_ONLY for p in parameters):
         return _NAME
     needed = [p for p in parameters if p.kind in _KINDS and p.default is p.empty]
-    return "" if len(needed) > 1 + indexed else None
+    return "" if len(needed) > given else None
+
+
+def arguments_of(follower: Any) -> int:
+    """How many arguments a follower's response function is given besides its trial."""
+    return 1 + int(follower.parent_component().is_indexed()) + 2 * int(follower.steps is not None)

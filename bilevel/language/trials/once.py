@@ -14,6 +14,7 @@ from pyomo.common.numeric_types import native_types
 
 from bilevel.errors import ModelError
 
+_LOOKS = "_bilevel_looks"
 _NOTE = "_bilevel_once"  # on the model, so that a clone or a pickle has it too
 
 
@@ -66,6 +67,13 @@ def _first_variable(expression: Any) -> Any:
         if node.is_expression_type():
             stack.extend(node.args)
     return None
+
+
+def looked_at(model: Any) -> int:
+    """One look more at what is reported once; how many there were of this model."""
+    notes = model.__dict__
+    notes[_LOOKS] = notes.get(_LOOKS, 0) + 1
+    return int(notes[_LOOKS])
 
 
 def reported_of(model: Any) -> dict[str, Any]:

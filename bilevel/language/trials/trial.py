@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from bilevel.errors import AnswerError
+from bilevel.language.trials.leg import Leg
 
 Reports = tuple[tuple[float, float], ...]
 """``(step, value)`` in the order in which they were reported; values in the user's sense."""
@@ -68,6 +69,10 @@ class Terms:
         Their places in the order in which they answer in a race; empty where there is none.
     rungs : tuple of float
         Values of the fidelity below the full one, rising, that are looked at first.
+    near : tuple of (tuple of float, tuple of float)
+        In a race: x and y of points beside it where all followers answered.
+    leg : Leg or None
+        From which state functions go on, and how far; None where they are to go all the way.
     """
 
     number: int = -1
@@ -76,6 +81,8 @@ class Terms:
     expected: Callable[[Reports], float] | None = None
     followers: tuple[int, ...] = ()
     rungs: tuple[float, ...] = ()
+    near: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()
+    leg: Leg | None = None
 
 
 class Trial:

@@ -28,7 +28,7 @@ from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import Graph
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation, free_program
-from bilevel.programs.program import Shape
+from bilevel.programs.program import Program, Shape
 from bilevel.reading.variables import ends_of
 from bilevel.response.answering import Answering
 
@@ -93,6 +93,7 @@ class PartsOfF:
             name = names.pop() if names else ""
             sums[name] = sums.get(name, ca.SX(0)) + factor * term
         self._aside = Compiled([self._x], [sums.pop("", ca.SX(0))])
+        self._bodies = sums
         self._parts = {name: self._part(name, body, problem.objective.name) for name, body in sums.items()}
         if len(self._parts) < 2:
             raise RefusedError(
@@ -129,17 +130,24 @@ class PartsOfF:
 
         A fold's squared errors are never below those of its own least-squares fit.
         """
-        compilation = self._compilation
-        y = compilation.y[name]
-        if ca.depends_on(body, self._x):
-            return -math.inf
-        short, terms = weighed(body, compilation.squares, y)
-        program = free_program(f"F in {name}", self._x, y, short, terms)
-        if program.shape is not Shape.QUADRATIC or not surely_convex(program):
+        program = self._free(name, body)
+        if program is None:
             return -math.inf
         answer = Answering(program)(np.zeros(int(self._x.numel())))
         slack = tolerances.OPTIMALITY * tolerances.scale(answer.bound)
         return answer.bound - slack if answer.status is Status.OPTIMAL else -math.inf
+
+    def _free(self, name: str, body: ca.SX) -> Program | None:
+        y = self._compilation.y[name]
+        if ca.depends_on(body, self._x):
+            return None
+        short, terms = weighed(body, self._compilation.squares, y)
+        program = free_program(f"F in {name}", self._x, y, short, terms)
+        return program if program.shape is Shape.QUADRATIC and surely_convex(program) else None
+
+    def convex_quadratic(self, name: str) -> Program | None:
+        """A follower's part as a function of its y alone; None where it is no convex quadratic, or F has none of it."""
+        return self._free(name, self._bodies[name]) if name in self._bodies else None
 
     @property
     def names(self) -> list[str]:

@@ -7,12 +7,17 @@ is the one it has without racing. A follower whose answer is not unique counts a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.language.trials.trial import Trial
 from bilevel.programs.answer import Status
 from bilevel.response.replies import Reply
 from bilevel.response.stages.parts_of_f import PartsOfF
+
+_NONE: Mapping[str, float] = MappingProxyType({})
 
 
 class Race:
@@ -28,14 +33,23 @@ class Race:
         The point.
     count : int
         How many followers there are.
+    floors : mapping of str to float
+        What is known of parts at this very point, by follower.
     """
 
-    def __init__(self, parts: PartsOfF, trial: Trial, x: Array, count: int) -> None:
+    def __init__(
+        self, parts: PartsOfF, trial: Trial, x: Array, count: int, floors: Mapping[str, float] = _NONE
+    ) -> None:
         self._parts, self._trial, self._x, self._count = parts, trial, x, count
         self._known = parts.aside(x)
-        self._open = dict(parts.floors)
+        self._open = {name: max(floor, floors.get(name, floor)) for name, floor in parts.floors.items()}
         self._answered = 0
         trial.report_bound(self.bound, 0)
+
+    @property
+    def out(self) -> bool:
+        """Whether it is out by what is known so far."""
+        return self._trial.should_prune()
 
     @property
     def bound(self) -> float:
@@ -50,7 +64,7 @@ class Race:
             self._known += self._parts.value(name, self._x, y)
             del self._open[name]
         self._trial.report_bound(self.bound, self._answered)
-        return self._answered < self._count and self._trial.should_prune()
+        return self._answered < self._count and self.out
 
     def reply(self, proved: bool) -> Reply:
         """That it is out."""

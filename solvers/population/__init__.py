@@ -1,0 +1,1 @@
+"""A population trained side by side: who goes on from whose state, with which x, and the run of it."""
