@@ -192,6 +192,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("expressions", "reading", "programs", "upper", "contracts", "registry", "response", "verify"),
         *("solvers.single_level", "solvers.libraries"),
     },
+    "solvers.interdiction": {"programs", "solvers.rounds"},
     "solvers.loop": {
         *("language", "reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
         "solvers.pools",
@@ -199,7 +200,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
-        "solvers.homotopy",
+        *("solvers.homotopy", "solvers.interdiction"),
     },
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms

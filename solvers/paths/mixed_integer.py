@@ -23,6 +23,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bilevel import registry, tolerances
 from bilevel.arrays import Array
@@ -38,6 +39,8 @@ from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.answering import ranked_engines
+from bilevel.solvers.interdiction.knapsack_game import KnapsackGame, knapsack_game
+from bilevel.solvers.interdiction.knapsack_tree import KnapsackTree
 from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
 from bilevel.solvers.rounds.answer_cuts import FLOOR, AnswerCuts, with_floor
 from bilevel.solvers.rounds.implied_bounds import Box, implied_bounds
@@ -46,6 +49,7 @@ from bilevel.solvers.single_level.high_point import HighPoint
 
 _ROUNDS = 5000
 _BOUNDING_SECONDS = 2.0
+_ANSWERING = 0.5  # seconds, at most, that a tree leaves for the follower's answer at what it found
 _OFTEN = 10  # rounds between two looks at the bound where margins have a say
 _FLOORS = (1e7, 1e9, 1e11)  # F is held above minus these in turn where the high-point problem is unbounded
 
@@ -64,27 +68,71 @@ class MixedInteger(Path):
         refuse_functions(problem)
         if all(var.is_continuous() for follower in problem.followers for var in follower.variables):
             raise RefusedError("no follower has an integer variable; use method='kkt'")
-        return carried_through(_Walk(problem, settings, observer))
+        levels, rounds = _Levels(problem), Rounds(problem, Compilation.of(problem), settings, observer)
+        game = levels.game()
+        return carried_through(_Walk(levels, settings, rounds) if game is None else _Game(game, levels, rounds))
+
+
+class _Levels:
+    """Both levels as linear programs over the same variables."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.high_point = HighPoint(problem)
+        program, places = self.high_point.program, self.high_point.places
+        if program.shape is Shape.NONLINEAR:
+            raise RefusedError("the upper level is not linear (or F quadratic); use method='value_function'")
+        self._coupled = bool(problem.coupling)
+        self.binary = program.integer & (program.lower == 0.0) & (program.upper == 1.0)
+        self.x_places = [places.get(var.name) for var in problem.variables]
+        self.followers = {
+            name: LinearFollower(p, self.x_places, [places[n] for n in p.names], self.binary)
+            for name, p in Compilation.of(problem).programs.items()
+        }
+
+    def game(self) -> KnapsackGame | None:
+        """The knapsack that the leader blocks items of, where the problem is that."""
+        if self._coupled or len(self.followers) != 1:
+            return None
+        return knapsack_game(self.high_point.program, next(iter(self.followers.values())), self.binary)
+
+
+class _Game:
+    """One run where the problem is a knapsack whose items the leader blocks."""
+
+    def __init__(self, game: KnapsackGame, levels: _Levels, rounds: Rounds) -> None:
+        self._game, self._high_point, self.rounds = game, levels.high_point, rounds
+        rounds.notes.append(f"a knapsack of {len(game.profit)} items that the leader blocks: branched on item by item")
+
+    def run(self) -> Termination:
+        """One tree, then the follower's own answer at the best blocking."""
+        rounds = self.rounds
+        kept = min(_ANSWERING, 0.1 * rounds.left)
+        found = KnapsackTree(self._game, self._value, lambda: rounds.left <= kept).run()
+        if found.blocked is None and found.bound == np.inf:
+            return rounds.empty()
+        rounds.raise_bound(found.bound)
+        if found.blocked is not None:
+            self._value(found.blocked)
+        rounds.report()
+        if rounds.closed:
+            return Termination.OPTIMALITY
+        return Termination.TIME_LIMIT if rounds.left <= kept else Termination.STALLED
+
+    def _value(self, blocked: NDArray[np.bool_]) -> float:
+        """F where these items are blocked, by the follower's own answer."""
+        v = np.zeros(self._high_point.program.n)
+        for place, value in self._game.values(blocked).items():
+            v[place] = value
+        return self.rounds.ask(self._high_point.upper_values(v)).cost
 
 
 class _Walk:
-    """One run."""
+    """One run in rounds."""
 
-    def __init__(self, problem: Problem, settings: Settings, observer: Observer) -> None:
-        compilation = Compilation.of(problem)
-        self._problem, self._engine = problem, settings.engine
-        self._high_point = HighPoint(problem)
-        program, places = self._high_point.program, self._high_point.places
-        if program.shape is Shape.NONLINEAR:
-            raise RefusedError("the upper level is not linear (or F quadratic); use method='value_function'")
-        binary = program.integer & (program.lower == 0.0) & (program.upper == 1.0)
-        x_places = [places.get(var.name) for var in problem.variables]
-        self._followers = {
-            name: LinearFollower(p, x_places, [places[n] for n in p.names], binary)
-            for name, p in compilation.programs.items()
-        }
-        self._x_places = x_places
-        self.rounds = Rounds(problem, compilation, settings, observer)
+    def __init__(self, levels: _Levels, settings: Settings, rounds: Rounds) -> None:
+        self._engine, self._high_point, self.rounds = settings.engine, levels.high_point, rounds
+        self._followers, self._x_places = levels.followers, levels.x_places
+        program = self._high_point.program
         box = implied_bounds(program, min(_BOUNDING_SECONDS, 0.1 * self.rounds.left))
         self._refuse_unbounded_integers(box)
         self._program, self._cuts = program, AnswerCuts(program, box)
