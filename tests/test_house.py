@@ -193,6 +193,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("solvers.single_level", "solvers.libraries"),
     },
     "solvers.interdiction": {"programs", "solvers.rounds"},
+    "solvers.branching": {"programs", "solvers.rounds", "solvers.libraries"},
     "solvers.loop": {
         *("language", "reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
         "solvers.pools",
@@ -200,7 +201,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
-        *("solvers.homotopy", "solvers.interdiction"),
+        *("solvers.homotopy", "solvers.interdiction", "solvers.branching"),
     },
 }
 MOST_FILES = 12  # of a room in bilevel/, beside its subrooms

@@ -178,6 +178,14 @@ def write_mps_aux(model: Any, path: str | Path, *, form: str = "name") -> None:
         If the format cannot hold the model; says which component and why.
     OptionError
         If the ending or the form is none of these, or a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, bilevel
+    >>> folder = tempfile.mkdtemp()
+    >>> bilevel.write_mps_aux(bilevel.load_model("moore_bard"), f"{folder}/moore_bard.mps.gz")
+    >>> bilevel.load_model(f"{folder}/moore_bard.mps.gz").lower.y.bounds
+    (0, 10)
     """
     if form not in FORMS:
         raise OptionError(f"form={form!r}: an AUX file goes by one of {', '.join(FORMS)}")

@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import casadi as ca
 import numpy as np
 from numpy.typing import NDArray
 
 from bilevel import tolerances
 from bilevel.arrays import Array
-from bilevel.programs.program import Program, Shape
 from bilevel.solvers.rounds.linear_answer import LinearFollower
+from bilevel.solvers.rounds.linear_numbers import Numbers
 
 _SAME = 1e-12
 _LEFT = 1e-9  # of a variable, that counts as nothing
@@ -93,35 +92,6 @@ def _tops(follower: LinearFollower, i: int) -> tuple[float, float] | None:
         top = min(high, follower.upper[k])
         tops.append(math.floor(top + tolerances.INTEGRALITY) + 0.0 if follower.integer[k] and top < math.inf else top)
     return tops[0], tops[1]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A linear program's numbers: ``slope . v + constant``, ``low <= matrix v <= high``."""
-
-    slope: Array
-    constant: float
-    matrix: Array
-    low: Array
-    high: Array
-
-
-def numbers_of(program: Program) -> Numbers | None:
-    """The numbers of a program without parameters, where it is linear."""
-    if program.shape is not Shape.LINEAR or program.sos1:
-        return None
-    parts = [program.gradient, program.objective, ca.densify(program.jacobian), program.rows]
-    function = ca.Function("numbers", [program.variables], parts)
-    slope, constant, matrix, offset = (np.array(part) for part in function(np.zeros(program.n)))
-    offset = offset.reshape(-1)
-    shape = (program.m, program.n)
-    return Numbers(
-        slope.reshape(-1),
-        float(constant.item()),
-        matrix.reshape(shape),
-        program.row_lower - offset,
-        program.row_upper - offset,
-    )
 
 
 def opposed(numbers: Numbers, follower: LinearFollower) -> bool:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.programs.program import Program
-from bilevel.solvers.interdiction.blockers import Blockers, blockers_of, numbers_of, opposed
+from bilevel.solvers.interdiction.blockers import Blockers, blockers_of, opposed
 from bilevel.solvers.rounds.linear_answer import LinearFollower
+from bilevel.solvers.rounds.linear_numbers import numbers_of
 
 _COPIES = 400  # of items, together: each is a pass over a table
 _LARGEST = 60_000  # capacity of which every value has a place of its own

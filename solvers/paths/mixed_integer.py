@@ -1,14 +1,16 @@
-"""Mixed-integer linear followers, exactly: answers enumerated into the high-point problem until bound and point meet.
+"""Mixed-integer linear followers, exactly: by what their structure allows, which is found in the model.
 
-The reformulation-and-decomposition scheme of Zeng and An (2014, *Solving bilevel mixed integer program by
-reformulations and decomposition*) and Yue, Gao, Zeng and You (2019, doi 10.1007/s10898-018-0679-1): the master
-problem is the high-point problem with one block per integer pattern z of the follower seen so far, the subproblem the
-follower's own program at the master's x. Their block holds a copy of the continuous variables and its optimality
-conditions, whose multipliers have no bounds that anybody knows. Here a block is a pattern *and* a basis of what is
-left: the answer is then affine in x, "no worse than this answer, or this answer breaks a limit" is a disjunction of
-linear rows (:mod:`bilevel.solvers.rounds.answer_cuts`), and every big-M follows from the variables' own bounds. There
-are finitely many patterns and bases, so rounds end; HiGHS solves the masters, SCIP those with a quadratic F or an
-unbounded side.
+Three ways. A knapsack whose items the leader blocks is branched on item by item
+(:mod:`bilevel.solvers.interdiction.knapsack_tree`). Followers that decide bounded integers alone are branched on what
+their optimal answers must meet (:mod:`bilevel.solvers.branching.tree`). All others go in rounds, by the
+reformulation-and-decomposition scheme of Zeng and An (2014, *Solving bilevel mixed integer program by reformulations
+and decomposition*) and Yue, Gao, Zeng and You (2019, doi 10.1007/s10898-018-0679-1): the master problem is the
+high-point problem with one block per integer pattern z of the follower seen so far, the subproblem the follower's own
+program at the master's x. Their block holds a copy of the continuous variables and its optimality conditions, whose
+multipliers have no bounds that anybody knows. Here a block is a pattern *and* a basis of what is left: the answer is
+then affine in x, "no worse than this answer, or this answer breaks a limit" is a disjunction of linear rows
+(:mod:`bilevel.solvers.rounds.answer_cuts`), and every big-M follows from the variables' own bounds. There are finitely
+many patterns and bases, so rounds end; HiGHS solves the masters, SCIP those with a quadratic F or an unbounded side.
 
 Where an answer stops being feasible at a limit that continuous variables reach, the disjunction asks for the
 feasibility tolerance beyond it. The optimum v(m) of a master is then a little too high: with an infimum that is not
@@ -39,24 +41,28 @@ from bilevel.programs.program import Program, Shape
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.answering import ranked_engines
+from bilevel.solvers.branching.integer_levels import IntegerLevels, integer_levels
+from bilevel.solvers.branching.tree import Asked, Tree
 from bilevel.solvers.interdiction.knapsack_game import KnapsackGame, knapsack_game
 from bilevel.solvers.interdiction.knapsack_tree import KnapsackTree
 from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
 from bilevel.solvers.rounds.answer_cuts import FLOOR, AnswerCuts, with_floor
 from bilevel.solvers.rounds.implied_bounds import Box, implied_bounds
 from bilevel.solvers.rounds.linear_answer import LinearFollower
+from bilevel.solvers.rounds.linear_numbers import numbers_of
 from bilevel.solvers.single_level.high_point import HighPoint
 
 _ROUNDS = 5000
 _BOUNDING_SECONDS = 2.0
 _ANSWERING = 0.5  # seconds, at most, that a tree leaves for the follower's answer at what it found
+_NEWS = 50  # nodes between two looks at the bound
 _OFTEN = 10  # rounds between two looks at the bound where margins have a say
 _FLOORS = (1e7, 1e9, 1e11)  # F is held above minus these in turn where the high-point problem is unbounded
 
 
 @register("mixed_integer")
 class MixedInteger(Path):
-    """Mixed-integer linear lower levels, exactly: the follower's patterns enumerated into HiGHS as needed.
+    """Mixed-integer linear lower levels, exactly: trees for integers alone and for blocked knapsacks, else rounds.
 
     Take it when both levels are linear and the follower decides integers; where anything is nonlinear, take
     ``value_function``.
@@ -70,7 +76,17 @@ class MixedInteger(Path):
             raise RefusedError("no follower has an integer variable; use method='kkt'")
         levels, rounds = _Levels(problem), Rounds(problem, Compilation.of(problem), settings, observer)
         game = levels.game()
-        return carried_through(_Walk(levels, settings, rounds) if game is None else _Game(game, levels, rounds))
+        if game is not None:
+            return carried_through(_Game(game, levels, rounds))
+        table = levels.table(implied_bounds(levels.high_point.program, 0.0))
+        if table is not None:
+            return carried_through(_Branching(table, levels, settings, rounds))
+        return carried_through(_Walk(levels, settings, rounds))
+
+
+def _share(rounds: Rounds) -> float:
+    """Seconds that the variables' ranges are worth."""
+    return min(_BOUNDING_SECONDS, 0.1 * rounds.left)
 
 
 class _Levels:
@@ -88,6 +104,30 @@ class _Levels:
             name: LinearFollower(p, self.x_places, [places[n] for n in p.names], self.binary)
             for name, p in Compilation.of(problem).programs.items()
         }
+
+    def box(self, seconds: float) -> Box:
+        """The ranges of all variables.
+
+        Raises
+        ------
+        RefusedError
+            If a follower's integer has none.
+        """
+        box = implied_bounds(self.high_point.program, seconds)
+        for follower in self.followers.values():
+            for place in follower.places[follower.integer]:
+                if not (np.isfinite(box.lower[place]) and np.isfinite(box.upper[place])):
+                    raise RefusedError(
+                        f"{self.high_point.program.names[place]} is integer and nothing bounds it: there may be"
+                        " infinitely many answers to enumerate; give it bounds"
+                    )
+        return box
+
+    def table(self, box: Box) -> IntegerLevels | None:
+        """Both levels as one table of rows in whole numbers, where followers decide integers within ranges alone."""
+        program = self.high_point.program
+        numbers = numbers_of(program)
+        return None if numbers is None else integer_levels(numbers, program.integer, box, self.followers)
 
     def game(self) -> KnapsackGame | None:
         """The knapsack that the leader blocks items of, where the problem is that."""
@@ -126,31 +166,54 @@ class _Game:
         return self.rounds.ask(self._high_point.upper_values(v)).cost
 
 
+class _Branching:
+    """One run where the followers decide integers alone: a tree, or rounds where its root has no end."""
+
+    def __init__(self, table: IntegerLevels, levels: _Levels, settings: Settings, rounds: Rounds) -> None:
+        self._levels, self._settings, self.rounds = levels, settings, rounds
+        self._tree = Tree(table, self._ask, lambda: rounds.left)
+
+    def run(self) -> Termination:
+        """Nodes until none is left."""
+        rounds, tree, count = self.rounds, self._tree, 0
+        while not tree.done:
+            count += 1
+            if rounds.left <= 0.0:
+                break
+            if not tree.step():
+                rounds.notes.append("the relaxation of both levels has no optimum: in rounds")
+                return _Walk(self._levels, self._settings, rounds).run()
+            if count % _NEWS == 0 and rounds.raise_bound(tree.bound):
+                rounds.report()
+        rounds.notes.append(f"{count} nodes, branched on what the followers' answers must meet")
+        if tree.bound == np.inf:
+            return rounds.empty()
+        rounds.raise_bound(tree.bound)
+        rounds.report()
+        if rounds.closed:
+            return Termination.OPTIMALITY
+        return Termination.TIME_LIMIT if rounds.left <= 0.0 else Termination.STALLED
+
+    def _ask(self, v: Array) -> Asked:
+        """The followers' own answer at the x of a point."""
+        reply = self.rounds.ask(self._levels.high_point.upper_values(v))
+        if reply.status is not Status.OPTIMAL or not reply.proved:
+            return Asked(np.inf, {})
+        inside = reply.violation <= tolerances.FEASIBILITY
+        return Asked(reply.cost if inside else np.inf, dict(self.rounds.answers(reply)))
+
+
 class _Walk:
     """One run in rounds."""
 
     def __init__(self, levels: _Levels, settings: Settings, rounds: Rounds) -> None:
         self._engine, self._high_point, self.rounds = settings.engine, levels.high_point, rounds
         self._followers, self._x_places = levels.followers, levels.x_places
-        program = self._high_point.program
-        box = implied_bounds(program, min(_BOUNDING_SECONDS, 0.1 * self.rounds.left))
-        self._refuse_unbounded_integers(box)
-        self._program, self._cuts = program, AnswerCuts(program, box)
+        box = levels.box(_share(rounds))
+        self._program, self._cuts = self._high_point.program, AnswerCuts(self._high_point.program, box)
         self._floor = 0.0  # where F is held, if it is
         self._exact_so_far = True
         self.rounds.notes.append(f"big-M values follow from the variables' ranges: {box.provenance()}")
-
-    def _refuse_unbounded_integers(self, box: Box) -> None:
-        for follower in self._followers.values():
-            for place in follower.places[follower.integer]:
-                if not (np.isfinite(box.lower[place]) and np.isfinite(box.upper[place])):
-                    raise RefusedError(
-                        f"{self._program_name(place)} is integer and nothing bounds it: there may be infinitely many"
-                        " answers to enumerate; give it bounds"
-                    )
-
-    def _program_name(self, place: int) -> str:
-        return self._high_point.program.names[place]
 
     def run(self) -> Termination:
         """Rounds until the bound closes."""
