@@ -185,7 +185,7 @@ def write_mps_aux(model: Any, path: str | Path, *, form: str = "name") -> None:
     >>> folder = tempfile.mkdtemp()
     >>> bilevel.write_mps_aux(bilevel.load_model("moore_bard"), f"{folder}/moore_bard.mps.gz")
     >>> bilevel.load_model(f"{folder}/moore_bard.mps.gz").lower.y.bounds
-    (0, 10)
+    (0.0, 10.0)
     """
     if form not in FORMS:
         raise OptionError(f"form={form!r}: an AUX file goes by one of {', '.join(FORMS)}")

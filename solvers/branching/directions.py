@@ -19,7 +19,7 @@ from bilevel.solvers.branching.integer_levels import IntegerFollower
 from bilevel.solvers.libraries.quiet_highs import quiet_highs
 
 _PAIRS = 30  # variables up to which moves of two at once are known from the start
-_SECONDS = 0.3  # for one search
+_NODES, _SECONDS = 100, 1.0  # for one search; the latter for a machine that is busy with other things
 _GAP = 0.3  # a direction with a few more branches will do
 _ROOM = 1e-7
 _FIRST_WAIT, _LONGEST_WAIT = 1, 64
@@ -96,7 +96,7 @@ class Directions:
         room = np.concatenate([room for _, room in sides])
         rows, room = rows[np.isfinite(room)], np.maximum(room[np.isfinite(room)], 0.0) + _ROOM
         highs = quiet_highs()
-        for name, value in (("time_limit", _SECONDS), ("mip_rel_gap", _GAP)):
+        for name, value in (("mip_max_nodes", _NODES), ("time_limit", _SECONDS), ("mip_rel_gap", _GAP)):
             highs.setOptionValue(name, value)
         none, count = np.zeros(0, dtype=np.int32), n + len(room)
         for k in range(n):

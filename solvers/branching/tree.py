@@ -27,7 +27,7 @@ from bilevel.solvers.branching.directions import Directions
 from bilevel.solvers.branching.integer_levels import IntegerLevels
 from bilevel.solvers.branching.relaxation import Ends, Relaxation
 
-_EVERY = 5  # fractional nodes between two at whose rounded x the followers are asked
+_EVERY, _RARER = 4, 1.1  # fractional nodes between two at whose rounded x the followers are asked, more as they go on
 _FEW = 2  # alternatives with which no better clause is looked for
 
 
@@ -70,7 +70,7 @@ class Tree:
         self._numbers = itertools.count()
         self._heap = [Node(-math.inf, 0, 0, ())]
         self._asked: dict[tuple[float, ...], Asked] = {}
-        self._fractional = 0
+        self._fractional, self._next_try = 0, 1
         self._alone = _rows_of_the_leader(levels)
         self._open = math.inf  # the least bound of nodes on which no word could be had
         self.best = math.inf
@@ -175,7 +175,8 @@ class Tree:
     def _fraction(self, v: Array) -> Clause:
         """Down or up, for the variable that is farthest from a whole number; now and then the followers are asked."""
         self._fractional += 1
-        if self._fractional % _EVERY == 1:
+        if self._fractional >= self._next_try:
+            self._next_try = math.ceil(_RARER * self._fractional) + _EVERY
             self._try(v)
         away = np.where(self._levels.integer, np.abs(v - np.round(v)), 0.0)
         k = int(np.argmax(away))
