@@ -46,6 +46,10 @@ class Relaxation:
         used = np.flatnonzero(row).astype(np.int32)
         self._highs.addRow(low, high, len(used), used, row[used])
 
+    def cut(self, row: Array, low: float) -> None:
+        """Demand ``row . v >= low`` from now on at every node."""
+        self._add(row, low, np.inf)
+
     def ends(self, limits: Iterable[Limit]) -> Ends | None:
         """Bounds where some limits hold; None where they contradict each other."""
         levels = self._levels

@@ -58,10 +58,18 @@ class Tree:
         The followers' true answer at the x of a vector of all variables.
     left : callable
         Seconds left.
+    cut : callable, optional
+        The row ``row . v >= low`` that holds at every bilevel-feasible point, because of an answer of the follower's.
     """
 
-    def __init__(self, levels: IntegerLevels, ask: Callable[[Array], Asked], left: Callable[[], float]) -> None:
-        self._levels, self._ask, self._left = levels, ask, left
+    def __init__(
+        self,
+        levels: IntegerLevels,
+        ask: Callable[[Array], Asked],
+        left: Callable[[], float],
+        cut: Callable[[Array], tuple[Array, float]] | None = None,
+    ) -> None:
+        self._levels, self._ask, self._left, self._cut = levels, ask, left, cut
         self._relaxation = Relaxation(levels)
         self._directions = {
             name: Directions(follower, levels.lower[follower.places], levels.upper[follower.places])
@@ -196,6 +204,8 @@ class Tree:
         if key not in self._asked:
             self._asked[key] = self._ask(v)
             self.best = min(self.best, self._asked[key].value)
+            for answer in self._asked[key].answers.values() if self._cut is not None else ():
+                self._relaxation.cut(*self._cut(np.round(answer)))
         return self._asked[key]
 
 

@@ -20,6 +20,7 @@ attained (Moore and Bard 1990) by the margin m times a slope. Each piece of v is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -45,6 +46,7 @@ from bilevel.solvers.branching.integer_levels import IntegerLevels, integer_leve
 from bilevel.solvers.branching.tree import Asked, Tree
 from bilevel.solvers.interdiction.knapsack_game import KnapsackGame, knapsack_game
 from bilevel.solvers.interdiction.knapsack_tree import KnapsackTree
+from bilevel.solvers.interdiction.monotone_cuts import monotone_cuts
 from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
 from bilevel.solvers.rounds.answer_cuts import FLOOR, AnswerCuts, with_floor
 from bilevel.solvers.rounds.implied_bounds import Box, implied_bounds
@@ -129,6 +131,14 @@ class _Levels:
         numbers = numbers_of(program)
         return None if numbers is None else integer_levels(numbers, program.integer, box, self.followers)
 
+    def cut(self) -> Callable[[Array], tuple[Array, float]] | None:
+        """The cuts that come of blocking, where the leader blocks what the only follower takes."""
+        numbers = numbers_of(self.high_point.program)
+        if self._coupled or len(self.followers) != 1 or numbers is None:
+            return None
+        cuts = monotone_cuts(numbers, next(iter(self.followers.values())), self.binary)
+        return None if cuts is None else cuts.of
+
     def game(self) -> KnapsackGame | None:
         """The knapsack that the leader blocks items of, where the problem is that."""
         if self._coupled or len(self.followers) != 1:
@@ -171,7 +181,7 @@ class _Branching:
 
     def __init__(self, table: IntegerLevels, levels: _Levels, settings: Settings, rounds: Rounds) -> None:
         self._levels, self._settings, self.rounds = levels, settings, rounds
-        self._tree = Tree(table, self._ask, lambda: rounds.left)
+        self._tree = Tree(table, self._ask, lambda: rounds.left, levels.cut())
 
     def run(self) -> Termination:
         """Nodes until none is left."""

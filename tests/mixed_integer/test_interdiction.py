@@ -11,9 +11,11 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel
+from bilevel.reading.problem import Problem
 from bilevel.solvers.interdiction.knapsack_game import KnapsackGame
 from bilevel.solvers.interdiction.knapsack_tree import KnapsackTree
 from bilevel.solvers.interdiction.sequential_game import SequentialGame
+from bilevel.solvers.paths.mixed_integer import _Levels
 
 sys.path.insert(0, str(Path(__file__).parent))
 from blocking_games import BlockingGame
@@ -156,3 +158,50 @@ def test_what_is_no_such_game_is_not_taken_for_one(change, best):
     result = solve(m)
     assert not any(FOUND in note for note in result.notes)
     agrees(result, best)
+
+
+def two_rows(seed, items=5):
+    """A follower with two rows and copies, whose items a leader blocks at a value of either kind; all listed too."""
+    rng = np.random.default_rng(seed)
+    profit, rows, at = rng.integers(1, 20, items), rng.integers(0, 9, (2, items)), rng.integers(0, 2, items)
+    m = pyo.ConcreteModel()
+    m.x, m.lower = pyo.Var(range(items), within=pyo.Binary), LowerLevel()
+    m.lower.y = pyo.Var(range(items), within=pyo.Integers, bounds=(0, 2))
+    x, y = list(m.x.values()), list(m.lower.y.values())
+    free = [1 - v if a else v for v, a in zip(x, at, strict=True)]
+    m.budget = pyo.Constraint(expr=sum(free) >= items - 2)
+    m.lower.rows = pyo.ConstraintList()
+    for row in rows:
+        m.lower.rows.add(sum(int(w) * v for w, v in zip(row, y, strict=True)) <= 12)
+    m.lower.blocked = pyo.Constraint(range(items), rule=lambda b, i: b.y[i] <= 2 * free[i])
+    gain = sum(int(p) * v for p, v in zip(profit, y, strict=True))
+    m.obj, m.lower.obj = pyo.Objective(expr=gain), pyo.Objective(expr=gain, sense=pyo.maximize)
+    answers = np.array(list(itertools.product(range(3), repeat=items)))
+    answers = answers[(answers @ rows.T <= 12).all(axis=1)]
+    choices = [c for c in itertools.product((0, 1), repeat=items) if sum(c) <= 2]
+    return m, [(c, answers[(answers * np.array(c) == 0).all(axis=1)]) for c in choices], profit, at
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cut_of_any_answer_holds_at_every_bilevel_feasible_point(seed):
+    m, listed, profit, at = two_rows(seed)
+    problem = Problem.read(m)
+    levels = _Levels(problem)
+    cut = levels.cut()
+    assert cut is not None
+    for _, some in listed:
+        row, low = cut(some[-1])
+        for blocked, answers in listed:
+            x = np.where(np.array(blocked), at, 1 - at)
+            best = answers[np.argmax(answers @ profit)]
+            v = np.zeros(len(row))
+            v[[place for place in levels.x_places if place is not None]] = x
+            v[next(iter(levels.followers.values())).places] = best
+            assert row @ v >= low - 1e-9
+    agrees(solve(m), min(int((answers @ profit).max()) for _, answers in listed))
+
+
+def test_a_row_that_must_not_fall_gives_no_cuts():
+    m, *_ = two_rows(0)
+    m.lower.least = pyo.Constraint(expr=m.lower.y[0] + m.lower.y[1] >= 0.5)
+    assert _Levels(Problem.read(m)).cut() is None
