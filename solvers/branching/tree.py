@@ -204,8 +204,9 @@ class Tree:
         if key not in self._asked:
             self._asked[key] = self._ask(v)
             self.best = min(self.best, self._asked[key].value)
-            for answer in self._asked[key].answers.values() if self._cut is not None else ():
-                self._relaxation.cut(*self._cut(np.round(answer)))
+            if self._cut is not None:
+                for answer in self._asked[key].answers.values():
+                    self._relaxation.cut(*self._cut(np.round(answer)))
         return self._asked[key]
 
 

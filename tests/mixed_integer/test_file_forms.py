@@ -173,7 +173,7 @@ def test_a_broken_gzip_file_is_said(tmp_path):
         bilevel.load_model(path)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=linear_data())
 def test_lp_round_trip_and_highs_reads_the_same(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("lp") / "random.lp"
