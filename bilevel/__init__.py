@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bilevel.contracts.treatment import Treatment as Treatment
     from bilevel.errors import BilevelError as BilevelError
     from bilevel.files.model_files import load_model as load_model
+    from bilevel.files.mps_aux import write_mps_aux as write_mps_aux
     from bilevel.language.active_when import ActiveWhen as ActiveWhen
     from bilevel.language.domains import Allowed as Allowed
     from bilevel.language.domains import discretize as discretize
@@ -70,6 +71,7 @@ _HOMES = {
     "set_scale": "language.domains",
     "solve": "api.solving",
     "sweep": "api.sweeping",
+    "write_mps_aux": "files.mps_aux",
 }
 
 _ROOMS = ("blocks",)  # whose names are public as bilevel.<room>.<name>

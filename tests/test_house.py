@@ -192,6 +192,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("expressions", "reading", "programs", "upper", "contracts", "registry", "response", "verify"),
         *("solvers.single_level", "solvers.libraries"),
     },
+    "solvers.interdiction": {"programs", "solvers.rounds"},
+    "solvers.branching": {"programs", "solvers.rounds", "solvers.libraries"},
     "solvers.loop": {
         *("language", "reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
         "solvers.pools",
@@ -199,7 +201,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "solvers.paths": {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
-        *("solvers.homotopy", "solvers.population", "solvers.libraries"),
+        *("solvers.homotopy", "solvers.population", "solvers.libraries", "solvers.interdiction"),
+        "solvers.branching",
     },
     "solvers.population": {"language", "upper", "contracts", "solvers.loop", "solvers.pools"},
 }

@@ -143,12 +143,15 @@ def _loaded(arguments: argparse.Namespace) -> Any:
 def _look(arguments: argparse.Namespace, model: Any) -> int:
     """Explain the model, write its single-level form; nothing is solved."""
     from bilevel.api import explaining
-    from bilevel.files import single_level_files
+    from bilevel.files import mps_aux, single_level_files
 
     if arguments.explain:
         text = explaining.explain(model, arguments.complementarity)
         despite_a_broken_pipe(lambda: print(text))
-    if arguments.write is not None:
+    if arguments.write is not None and mps_aux.is_auxiliary(arguments.write):
+        mps_aux.write_mps_aux(model, arguments.write)
+        print(f"wrote {arguments.write}: both levels, and the rows and columns beside it as .mps", file=sys.stderr)
+    elif arguments.write is not None:
         print(single_level_files.write(model, arguments.write, arguments.complementarity), file=sys.stderr)
     return FOUND
 

@@ -68,7 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--plot", metavar="FILE", help="draw the search, or all that are compared (.png, .pdf, .svg)")
     add("--report", metavar="FILE", help="write all of it as one HTML page, with pictures")
     add("--explain", action="store_true", help="say what the model is, and solve nothing: levels, classes, pairs, rows")
-    add("--write", metavar="FILE", help="write the single-level model (.lp, .nl, .mps), and solve nothing")
+    forms = "write the single-level model (.lp, .nl, .mps) or both levels (.aux, .mps beside it), and solve nothing"
+    add("--write", metavar="FILE", help=forms)
     add("--list", action="store_true", help="show the models and all that can be named here")
     heard = parser.add_mutually_exclusive_group()
     heard.add_argument("--quiet", action="store_true", help="the result alone, no progress line")

@@ -1,1 +1,1 @@
-"""Problems from files and to files: Python models, MPS with AUX, single-level models."""
+"""Problems from files and to files: Python models, MPS and LP with AUX, single-level models."""

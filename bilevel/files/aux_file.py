@@ -1,22 +1,32 @@
 """AUX files: which columns and rows of an MPS file are the follower's, and its objective (DeNegre and Ralphs; MibS).
 
-Two forms exist. By index, lines ``N 2``, ``M 1``, ``LC 3`` (a column, counted from 0), ``LR 0`` (a row, the objective
-not counted), ``LO -1.0`` (an objective coefficient, in the order of LC) and ``OS 1`` (1 minimises, -1 maximises). By
-name, sections ``@NUMVARS``, ``@NUMCONSTRS``, ``@VARSBEGIN`` with ``name coefficient`` lines, ``@CONSTRSBEGIN``,
-``@NAME``, ``@MPS``, ``@LP``; it minimises, unless an ``@OBJSENSE`` says otherwise.
+Two forms exist, and files that mix them. By index, lines ``N 2``, ``M 1``, ``LC 3`` (a column, counted from 0, or its
+name), ``LR 0`` (a row, the objective not counted), ``LO -1.0`` (an objective coefficient, in the order of LC) and ``OS
+1`` (1 minimises, -1 maximises). By name, sections ``@NUMVARS``, ``@NUMCONSTRS``, ``@VARSBEGIN`` with ``name
+coefficient`` lines, ``@CONSTRSBEGIN``, ``@NAME``, ``@MPS``, ``@LP``; it minimises, unless an ``@OBJSENSE`` says
+otherwise. Lines ``IC`` and ``IB`` make it the short form of an interdiction problem
+(:mod:`bilevel.files.interdiction_form`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bilevel.errors import LoadingError
+from bilevel.files.interdiction_form import Blocking
+from bilevel.files.texts import plain_stem, plain_suffix, read_text, write_text
 
-_NUMBERS = ("N", "M", "LC", "LR", "LO", "OS")
+_NUMBERS = ("N", "M", "LC", "LR", "LO", "OS", "IC", "IB")
 _COUNTS = {"@NUMVARS": "variables", "@NUMCONSTRS": "rows", "@NUMCONSTR": "rows"}
-_LISTS = {"@VARSBEGIN": "@VARSEND", "@CONSTRSBEGIN": "@CONSTRSEND", "@CONSTRBEGIN": "@CONSTREND"}
+_COLUMNS = "@VARSEND"
+_LISTS = {
+    "@VARSBEGIN": _COLUMNS,
+    "@CONSTRSBEGIN": "@CONSTRSEND",
+    "@CONSTRBEGIN": "@CONSTREND",
+    "@CONSTSBEGIN": "@CONSTSEND",
+}
 _SINGLE = ("@NAME", "@MPS", "@LP", "@OBJSENSE")
 
 
@@ -39,39 +49,41 @@ class LowerData:
     maximize: bool = False
 
 
-def read_aux(path: str | Path, columns: Sequence[str], rows: Sequence[str]) -> LowerData:
-    """Read an AUX file of either form.
+@dataclass(frozen=True)
+class _Entry:
+    line: int
+    text: str
+    by_name: bool  # else a number from 0, or a name where there is such a name
+
+
+class AuxFile:
+    """What an AUX file says, its columns and rows not looked up yet.
 
     Parameters
     ----------
     path : str or Path
         The file.
-    columns, rows : sequence of str
-        Names in the MPS file, in its order, the objective not among the rows.
 
     Raises
     ------
     LoadingError
         Naming the file, the line and the cure.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise LoadingError(
-            f"{path} cannot be read: {error.strerror}; an MPS file needs an AUX file of its name beside it, which says"
-            " what is the follower's"
-        ) from error
-    lines = [(k, line.split()) for k, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] not in "*#"]
-    by_name = any(words[0].startswith("@") for _, words in lines)
-    reader = _Reader(path, columns, rows)
-    return reader.by_name(lines) if by_name else reader.by_index(lines)
 
-
-class _Reader:
-    def __init__(self, path: str | Path, columns: Sequence[str], rows: Sequence[str]) -> None:
-        self._path, self._columns, self._rows = path, columns, rows
-        self._data = LowerData()
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
         self._counts: dict[str, int] = {}
+        self._columns: list[_Entry] = []
+        self._rows: list[_Entry] = []
+        self._slopes: list[float] = []
+        self._prices: list[float] = []
+        self._budget: float | None = None
+        self._maximize = self._announced = False
+        self._last = 0
+        self.instance = ""
+        cure = "an MPS file needs an AUX file of its name beside it, which says what is the follower's"
+        lines = enumerate(read_text(path, cure).splitlines(), 1)
+        self._read([(k, line.split()) for k, line in lines if line.strip() and line[0] not in "*#"])
 
     def _wrong(self, line: int, what: str, cure: str) -> LoadingError:
         return LoadingError(f"{self._path}, line {line}: {what}; {cure}")
@@ -82,117 +94,147 @@ class _Reader:
         except ValueError:
             raise self._wrong(line, f"{text!r} is no number", "mend it") from None
 
-    def _index(self, line: int, text: str, names: Sequence[str], kind: str) -> str:
-        value = self._number(line, text)
+    def _read(self, lines: Sequence[tuple[int, list[str]]]) -> None:
+        waiting = end = ""
+        for self._last, words in lines:
+            key = words[0].upper()
+            if key in _LISTS and self._over(end):
+                end, waiting = _LISTS[key], ""
+            elif key.startswith("@"):
+                waiting, end = self._keyword(words[0], end)
+            elif waiting:
+                self._said(words, waiting)
+                waiting = ""
+            elif end and not self._over(end):
+                self._listed(words, end)
+            else:
+                self._indexed(words, key)
+        if not self._over(end):
+            raise self._wrong(self._last, f"{end} is missing", "add it")
+
+    def _over(self, end: str) -> bool:
+        """Whether no section is open: one without an end, in older files, is over after as many entries as N, M say."""
+        if not end:
+            return True
+        kind, found = ("variables", self._columns) if end == _COLUMNS else ("rows", self._rows)
+        return not self._announced and self._counts.get(kind) == len(found)
+
+    def _keyword(self, word: str, end: str) -> tuple[str, str]:
+        """What a word with @ begins or ends: the entry that follows it, the section that is open."""
+        key = word.upper()
+        if end and key == end:
+            return "", ""
+        if (key in _COUNTS or key in _SINGLE) and self._over(end):
+            return key, ""
+        known = ", ".join([*_COUNTS, *_LISTS, *_SINGLE])
+        raise self._wrong(self._last, f"{word} is not read here", f"write {end}" if end else f"write one of {known}")
+
+    def _said(self, words: list[str], key: str) -> None:
+        if key in _COUNTS:
+            self._counts[_COUNTS[key]], self._announced = int(self._number(self._last, words[0])), True
+        elif key == "@OBJSENSE":
+            self._maximize = words[0].upper().startswith("MAX")
+        elif key != "@NAME":
+            self.instance = " ".join(words)
+
+    def _listed(self, words: list[str], end: str) -> None:
+        entry = _Entry(self._last, words[0], by_name=True)
+        if end == _COLUMNS:
+            self._columns.append(entry)
+            self._slopes.append(self._number(self._last, words[1]) if len(words) > 1 else 0.0)
+        else:
+            self._rows.append(entry)
+
+    def _indexed(self, words: list[str], key: str) -> None:
+        if key not in _NUMBERS or len(words) < 2:
+            cure = f"a line is one of {', '.join(_NUMBERS)} and a number, or stands between @VARSBEGIN and @VARSEND"
+            raise self._wrong(self._last, f"{' '.join(words)!r} is not read", cure)
+        if key in ("LC", "LR"):
+            (self._columns if key == "LC" else self._rows).append(_Entry(self._last, words[1], by_name=False))
+            return
+        value = self._number(self._last, words[1])
+        if key in ("LO", "IC"):
+            (self._slopes if key == "LO" else self._prices).append(value)
+        elif key == "IB":
+            self._budget = value
+        elif key != "OS":
+            self._counts["variables" if key == "N" else "rows"] = int(value)
+        elif value not in (1.0, -1.0):
+            raise self._wrong(
+                self._last, f"the sense {words[1]} is not read", "write OS 1 to minimise, OS -1 to maximise"
+            )
+        else:
+            self._maximize = value < 0
+
+    def blocking(self, columns: int) -> Blocking | None:
+        """What blocking each column of the MPS file costs, in the short form of an interdiction problem.
+
+        Raises
+        ------
+        LoadingError
+            If there is not one price for each column, or no budget.
+        """
+        if not self._prices and self._budget is None:
+            return None
+        if self._budget is None:
+            raise self._wrong(self._last, "there are IC lines and no budget", "write IB and the budget")
+        if len(self._prices) != columns:
+            what = f"there are {len(self._prices)} IC lines, and {columns} columns in the MPS file"
+            raise self._wrong(self._last, what, "write one IC for each column")
+        return Blocking(tuple(self._prices), self._budget)
+
+    def lower(self, columns: Sequence[str], rows: Sequence[str]) -> LowerData:
+        """The follower's share.
+
+        Parameters
+        ----------
+        columns, rows : sequence of str
+            Names in the MPS file, in its order, the objective not among the rows.
+
+        Raises
+        ------
+        LoadingError
+            If what is listed is not there, is listed twice, or is not as many as announced.
+        """
+        if len(self._slopes) != len(self._columns):
+            what = f"there are {len(self._columns)} LC and {len(self._slopes)} LO lines"
+            raise self._wrong(self._last, what, "write one LO for each LC")
+        below = [self._name(entry, columns, "column") for entry in self._columns]
+        theirs = [self._name(entry, rows, "row") for entry in self._rows]
+        for kind, found in (("variables", below), ("rows", theirs)):
+            if len(set(found)) != len(found):
+                twice = next(name for k, name in enumerate(found) if name in found[:k])
+                raise self._wrong(self._last, f"{twice} is listed twice", "list it once")
+            if self._counts.get(kind, len(found)) != len(found):
+                what = f"{self._counts[kind]} lower {kind} are announced and {len(found)} listed"
+                raise self._wrong(self._last, what, "mend one of the two")
+        if not below:
+            raise self._wrong(self._last, "the follower has no variable", "list its columns")
+        return LowerData(dict(zip(below, self._slopes, strict=True)), theirs, self._maximize)
+
+    def _name(self, entry: _Entry, names: Sequence[str], kind: str) -> str:
+        if entry.text in names and (entry.by_name or not entry.text.isdigit()):
+            return entry.text
+        if entry.by_name:
+            raise self._wrong(entry.line, f"the MPS file has no {kind} {entry.text}", "mend the name")
+        value = self._number(entry.line, entry.text)
         if value != int(value) or not 0 <= value < len(names):
             raise self._wrong(
-                line,
-                f"there is no {kind} number {text}",
+                entry.line,
+                f"there is no {kind} number {entry.text}",
                 f"they are counted from 0 to {len(names) - 1} in the MPS file",
             )
         return names[int(value)]
 
-    def by_index(self, lines: Iterable[tuple[int, list[str]]]) -> LowerData:
-        columns: list[str] = []
-        slopes: list[float] = []
-        last = 0
-        for line, words in lines:
-            last, key = line, words[0].upper()
-            if key in ("IC", "IB"):
-                raise self._wrong(
-                    line, f"{key} is short for an interdiction row", "write that row and x into the MPS file"
-                )
-            if key not in _NUMBERS or len(words) < 2:
-                raise self._wrong(
-                    line, f"{' '.join(words)!r} is not read", f"a line is one of {', '.join(_NUMBERS)} and a number"
-                )
-            if key == "LC":
-                columns.append(self._index(line, words[1], self._columns, "column"))
-            elif key == "LR":
-                self._data.rows.append(self._index(line, words[1], self._rows, "row"))
-            elif key == "LO":
-                slopes.append(self._number(line, words[1]))
-            elif key == "OS":
-                self._data.maximize = self._sense(line, words[1])
-            else:
-                self._counts["variables" if key == "N" else "rows"] = int(self._number(line, words[1]))
-        if len(slopes) != len(columns):
-            raise self._wrong(
-                last, f"there are {len(columns)} LC and {len(slopes)} LO lines", "write one LO for each LC"
-            )
-        return self._finish(last, columns, slopes)
-
-    def _sense(self, line: int, text: str) -> bool:
-        value = self._number(line, text)
-        if value not in (1.0, -1.0):
-            raise self._wrong(line, f"the sense {text} is not read", "write OS 1 to minimise, OS -1 to maximise")
-        return value < 0
-
-    def by_name(self, lines: Sequence[tuple[int, list[str]]]) -> LowerData:
-        columns: list[str] = []
-        slopes: list[float] = []
-        waiting = end = ""
-        last = 0
-        for line, words in lines:
-            last, key = line, words[0].upper()
-            if not key.startswith("@"):
-                self._by_name_entry(line, words, waiting or end, columns, slopes)
-                waiting = ""
-            elif end and key == end:
-                end = ""
-            elif key in _LISTS and not end:
-                end = _LISTS[key]
-            elif (key in _COUNTS or key in _SINGLE) and not end:
-                waiting = key
-            else:
-                known = ", ".join([*_COUNTS, *_LISTS, *_SINGLE])
-                raise self._wrong(
-                    line, f"{words[0]} is not read here", f"write {end}" if end else f"write one of {known}"
-                )
-        if end:
-            raise self._wrong(last, f"{end} is missing", "add it")
-        return self._finish(last, columns, slopes)
-
-    def _by_name_entry(self, line: int, words: list[str], place: str, columns: list[str], slopes: list[float]) -> None:
-        if place in _COUNTS:
-            self._counts[_COUNTS[place]] = int(self._number(line, words[0]))
-        elif place == "@OBJSENSE":
-            self._data.maximize = words[0].upper().startswith("MAX")
-        elif place == "@VARSEND":
-            columns.append(self._known(line, words[0], self._columns, "column"))
-            slopes.append(self._number(line, words[1]) if len(words) > 1 else 0.0)
-        elif place in ("@CONSTRSEND", "@CONSTREND"):
-            self._data.rows.append(self._known(line, words[0], self._rows, "row"))
-        elif place not in _SINGLE:
-            raise self._wrong(
-                line, f"{' '.join(words)!r} stands in no section", "put it between @VARSBEGIN and @VARSEND"
-            )
-
-    def _known(self, line: int, name: str, names: Sequence[str], kind: str) -> str:
-        if name not in names:
-            raise self._wrong(line, f"the MPS file has no {kind} {name}", "mend the name")
-        return name
-
-    def _finish(self, line: int, columns: list[str], slopes: list[float]) -> LowerData:
-        data = self._data
-        for kind, found in (("variables", columns), ("rows", data.rows)):
-            if len(set(found)) != len(found):
-                twice = next(name for k, name in enumerate(found) if name in found[:k])
-                raise self._wrong(line, f"{twice} is listed twice", "list it once")
-            if self._counts.get(kind, len(found)) != len(found):
-                raise self._wrong(
-                    line,
-                    f"{self._counts[kind]} lower {kind} are announced and {len(found)} listed",
-                    "mend one of the two",
-                )
-        if not columns:
-            raise self._wrong(line, "the follower has no variable", "list its columns")
-        data.objective = dict(zip(columns, slopes, strict=True))
-        return data
-
 
 def write_aux(
-    data: LowerData, path: str | Path, columns: Sequence[str], rows: Sequence[str], form: str, mps: str
+    data: LowerData,
+    path: str | Path,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    form: str,
+    instance: str,
+    blocking: Blocking | None = None,
 ) -> None:
     """Write an AUX file.
 
@@ -206,8 +248,10 @@ def write_aux(
         Names in the MPS file, in its order.
     form : {"name", "index"}
         Which of the two; the one by name minimises, so that a maximised objective is negated there.
-    mps : str
-        Name of the MPS file.
+    instance : str
+        Name of the MPS or LP file.
+    blocking : Blocking, optional
+        Prices and budget of the short form of an interdiction problem, which goes by index.
     """
     if form == "index":
         at = {name: k for k, name in enumerate(columns)}
@@ -217,9 +261,12 @@ def write_aux(
         lines += [f"LR {row_at[name]}" for name in data.rows]
         lines += [f"LO {slope!r}" for slope in data.objective.values()]
         lines.append(f"OS {-1 if data.maximize else 1}")
+        if blocking is not None:
+            lines += [*(f"IC {price!r}" for price in blocking.prices), f"IB {blocking.budget!r}"]
     else:
-        sign = -1.0 if data.maximize else 1.0
+        sign, kind = -1.0 if data.maximize else 1.0, "@LP" if plain_suffix(Path(instance)) == ".lp" else "@MPS"
         lines = ["@NUMVARS", str(len(data.objective)), "@NUMCONSTRS", str(len(data.rows)), "@VARSBEGIN"]
         lines += [f"{name} {sign * slope!r}" for name, slope in data.objective.items()]
-        lines += ["@VARSEND", "@CONSTRSBEGIN", *data.rows, "@CONSTRSEND", "@NAME", Path(mps).stem, "@MPS", mps]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines += ["@VARSEND", "@CONSTRSBEGIN", *data.rows, "@CONSTRSEND"]
+        lines += ["@NAME", plain_stem(Path(instance)), kind, instance]
+    write_text(path, "\n".join(lines) + "\n")

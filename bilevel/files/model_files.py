@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from bilevel.errors import LoadingError
 from bilevel.files.arguments import arguments_of
+from bilevel.files.texts import plain_suffix
 
 if TYPE_CHECKING:
     from pyomo.core.base.block import BlockData
@@ -35,12 +36,13 @@ _folders: set[str] = set()  # of the files loaded so far
 
 
 def load_model(source: str | Path, settings: Mapping[str, Any] | None = None) -> BlockData:
-    """Load the model that a Python file holds, or an MPS file with its AUX file beside it.
+    """Load the model of a Python file, of an MPS or LP file with its AUX file (gzipped or not), or of a file of BOLIB.
 
     Parameters
     ----------
     source : str or Path
-        Path to a Python or an MPS file, or a name from :func:`gallery`. A file that exists wins over a name.
+        Path to a Python, MPS, LP, AUX or BOLIB (``.m``) file, or a name from :func:`gallery`. A file that exists wins
+        over a name.
     settings : dict, optional
         Arguments of the file's ``create_model``. Text, as it comes from the command line, is converted to the type of
         the parameter's annotation, else of its default.
@@ -63,8 +65,10 @@ def load_model(source: str | Path, settings: Mapping[str, Any] | None = None) ->
     (0, 4)
     """
     path, shown = _locate(source), str(source)
-    if path.suffix.lower() == ".mps":
+    if plain_suffix(path) in (".mps", ".lp", ".aux"):
         return _instance(path, shown, settings)
+    if plain_suffix(path) == ".m":
+        return _problem_of_bolib(path, shown, settings)
     code = _compile(path, shown)
     module = _empty_module(path)
     with _running(path, shown):
@@ -73,12 +77,26 @@ def load_model(source: str | Path, settings: Mapping[str, Any] | None = None) ->
 
 
 def _instance(path: Path, shown: str, settings: Mapping[str, Any] | None) -> Any:
-    """The model of an MPS file and the AUX file beside it."""
+    """The model of an MPS or LP file and the AUX file beside it."""
     from bilevel.files.mps_aux import read_mps_aux
 
-    if settings:
-        raise LoadingError(f"{shown} holds numbers alone, so it has no setting {next(iter(settings))!r}; leave it out")
+    _refuse_settings(shown, settings)
     return read_mps_aux(path)
+
+
+def _problem_of_bolib(path: Path, shown: str, settings: Mapping[str, Any] | None) -> Any:
+    """The model of a MATLAB function of BOLIB."""
+    from bilevel.files.bolib.reader import read_bolib
+
+    _refuse_settings(shown, settings)
+    return read_bolib(path)
+
+
+def _refuse_settings(shown: str, settings: Mapping[str, Any] | None) -> None:
+    if settings:
+        raise LoadingError(
+            f"{shown} holds a finished model, so it has no setting {next(iter(settings))!r}; leave it out"
+        )
 
 
 def gallery() -> dict[str, Path]:

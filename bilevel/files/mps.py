@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bilevel.files.texts import write_text
+
 _MARKERS = {True: " MARKER 'MARKER' 'INTORG'", False: " MARKER 'MARKER' 'INTEND'"}
 
 
@@ -75,7 +77,7 @@ def write_mps(data: LinearData, path: str | Path) -> None:
     if any(span is not None for _, span in spans):
         lines += ["RANGES", *(f" RNG {name} {span!r}" for name, span in spans if span is not None)]
     lines += ["BOUNDS", *(line for column in data.columns.values() for line in _bound_lines(column)), "ENDATA"]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def _new_name(name: str, taken: Iterable[str]) -> str:

@@ -1,10 +1,11 @@
-"""Bilevel instances as a pair of files, MPS and AUX, the exchange format of MibS and BOBILib: in and out."""
+"""Bilevel instances as a pair of files, MPS or LP and AUX, the exchange format of MibS and BOBILib: in and out."""
 
 from __future__ import annotations
 
 import keyword
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,28 @@ import pyomo.environ as pyo
 from pyomo.common.collections import ComponentMap
 
 from bilevel.arrays import Array
-from bilevel.errors import LoadingError, ModelError, RefusedError
-from bilevel.files.aux_file import LowerData, read_aux, write_aux
+from bilevel.errors import LoadingError, OptionError, RefusedError
+from bilevel.files.aux_file import AuxFile, LowerData, write_aux
+from bilevel.files.interdiction_form import found_in, written_out
+from bilevel.files.lp import write_lp
+from bilevel.files.lp_reader import read_lp
 from bilevel.files.mps import Column, LinearData, Row, write_mps
 from bilevel.files.mps_reader import read_mps
+from bilevel.files.texts import GZIP, plain_stem, plain_suffix
 from bilevel.kkt.choices import list_of
 from bilevel.language.lower_level import LowerLevel
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.reading.variables import bounds_of
 
+AUXILIARY, INSTANCES = ".aux", (".mps", ".lp")
+FORMS = ("name", "index", "interdiction")
 FILE_NAMES = "file_names"
 """A Suffix on the model: a component's name in the file, where Pyomo could not keep it."""
 
 
 def read_mps_aux(path: str | Path, auxiliary: str | Path | None = None) -> Any:
-    """A Pyomo model with a ``LowerLevel`` from an MPS file and its AUX file.
+    """A Pyomo model with a ``LowerLevel`` from an MPS or LP file and its AUX file, each perhaps gzipped.
 
     Columns and rows keep their names where these are Python names; others (``x[1]``) become one, and the Suffix
     ``file_names`` of the model has the original.
@@ -37,9 +44,10 @@ def read_mps_aux(path: str | Path, auxiliary: str | Path | None = None) -> Any:
     Parameters
     ----------
     path : str or Path
-        The MPS file.
+        The MPS or LP file; or the AUX file, which names it or stands beside it.
     auxiliary : str or Path, optional
-        The AUX file; ``instance.aux`` beside ``instance.mps`` where nothing is said.
+        The AUX file; ``instance.aux`` beside ``instance.mps`` where nothing is said, or ``instance.txt``, as it was
+        called before.
 
     Raises
     ------
@@ -47,11 +55,52 @@ def read_mps_aux(path: str | Path, auxiliary: str | Path | None = None) -> Any:
         Naming the file, the line and the cure.
     """
     path = Path(path)
-    data = read_mps(path)
-    beside = [path.with_suffix(".aux"), path.with_name(path.name + ".aux")]
-    chosen = Path(auxiliary) if auxiliary is not None else next((p for p in beside if p.is_file()), beside[0])
-    lower = read_aux(chosen, list(data.columns), list(data.rows))
-    return _build(data, lower)
+    if is_auxiliary(path):
+        path, auxiliary = _instance_of(path), path
+    aux = AuxFile(_auxiliary_of(path) if auxiliary is None else auxiliary)
+    data = read_lp(path) if plain_suffix(path) == ".lp" else read_mps(path)
+    blocking = aux.blocking(len(data.columns))
+    if blocking is None:
+        return _build(data, aux.lower(list(data.columns), list(data.rows)))
+    whole = written_out(data, blocking)
+    lower = aux.lower(list(whole.columns), list(whole.rows))
+    if set(lower.objective) != set(data.columns) or len(lower.rows) != len(whole.rows) - 1:
+        count = len(data.columns)
+        raise LoadingError(
+            f"{path}: with IC and IB the follower has the file's columns, LC {count} to {2 * count - 1}, and all rows"
+            f" but the budget, LR 1 to {len(whole.rows) - 1}; list these"
+        )
+    return _build(whole, lower)
+
+
+def is_auxiliary(path: str | Path) -> bool:
+    """Whether a name is that of an AUX file, gzipped or not."""
+    return plain_suffix(Path(path)) == AUXILIARY
+
+
+def _auxiliary_of(path: Path) -> Path:
+    """The AUX file beside an instance: of its name, with or without the instance's ending."""
+    stems = (path.name.removesuffix(path.suffix) if path.suffix.lower() == GZIP else path.name, plain_stem(path))
+    beside = [
+        path.with_name(stem + kind + packed)
+        for kind in (AUXILIARY, ".txt")
+        for stem in reversed(stems)
+        for packed in ("", GZIP)
+    ]
+    return next((p for p in beside if p.is_file()), beside[0])
+
+
+def _instance_of(auxiliary: Path) -> Path:
+    """The instance that an AUX file is about: of its name beside it, or the one it names."""
+    stem = plain_stem(auxiliary)
+    stem = Path(stem).stem if Path(stem).suffix.lower() in INSTANCES else stem
+    beside = [auxiliary.with_name(stem + kind + packed) for kind in INSTANCES for packed in ("", GZIP)]
+    named = AuxFile(auxiliary).instance
+    beside += [auxiliary.with_name(Path(named).name)] if named else []
+    found = next((p for p in beside if p.is_file()), None)
+    if found is None:
+        raise LoadingError(f"{auxiliary} has no MPS or LP file beside it; put {beside[0].name} there")
+    return found
 
 
 def _build(data: LinearData, lower: LowerData) -> Any:
@@ -111,29 +160,52 @@ def _add(model: Any, home: Any, name: str, component: Any) -> Any:
 
 
 def write_mps_aux(model: Any, path: str | Path, *, form: str = "name") -> None:
-    """Write a linear bilevel model as an MPS file and an AUX file of the same name beside it.
+    """Write a linear bilevel model as an MPS or LP file and an AUX file of the same name beside it.
 
     Parameters
     ----------
     model : ConcreteModel
         With one ``LowerLevel``, everything linear.
     path : str or Path
-        The MPS file.
-    form : {"name", "index"}
-        Of the AUX file.
+        The MPS or LP file by its ending, gzipped where that is followed by ``.gz``; or the AUX file, and an MPS file
+        stands beside it.
+    form : {"name", "index", "interdiction"}
+        Of the AUX file; the last is MibS's short form of a leader who blocks what the follower may take.
 
     Raises
     ------
     RefusedError
         If the format cannot hold the model; says which component and why.
+    OptionError
+        If the ending or the form is none of these, or a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, bilevel
+    >>> folder = tempfile.mkdtemp()
+    >>> bilevel.write_mps_aux(bilevel.load_model("moore_bard"), f"{folder}/moore_bard.mps.gz")
+    >>> bilevel.load_model(f"{folder}/moore_bard.mps.gz").lower.y.bounds
+    (0.0, 10.0)
     """
-    if form not in ("name", "index"):
-        raise ModelError(f"form={form!r}: an AUX file goes by 'name' or by 'index'")
+    if form not in FORMS:
+        raise OptionError(f"form={form!r}: an AUX file goes by one of {', '.join(FORMS)}")
     problem, path = Problem.read(model), Path(path)
+    packed = GZIP if path.suffix.lower() == GZIP else ""
+    if is_auxiliary(path):
+        path = path.with_name(plain_stem(path) + ".mps" + packed)
+    if plain_suffix(path) not in INSTANCES:
+        raise OptionError(f"{path}: the ending says which format, and is one of {', '.join(INSTANCES)}, or {AUXILIARY}")
     _refuse(problem)
-    data, lower = _Linear(problem).data(path.stem)
-    write_mps(data, path)
-    write_aux(lower, path.with_suffix(".aux"), list(data.columns), list(data.rows), form, path.name)
+    data, lower = _Linear(problem).data(plain_stem(path))
+    columns, rows, blocking = list(data.columns), list(data.rows), None
+    if form == "interdiction":
+        data, blocking = found_in(data, list(lower.objective), lower.rows)
+        form, whole = "index", written_out(data, blocking)
+        columns, rows = list(whole.columns), list(whole.rows)
+        lower = replace(lower, objective={name: lower.objective[name] for name in data.columns}, rows=rows[1:])
+    (write_lp if plain_suffix(path) == ".lp" else write_mps)(data, path)
+    beside = path.with_name(plain_stem(path) + AUXILIARY + packed)
+    write_aux(lower, beside, columns, rows, form, path.name, blocking)
 
 
 def _refuse(problem: Problem) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bilevel.errors import LoadingError
 from bilevel.files.mps import Column, LinearData, Row
+from bilevel.files.texts import read_text
 
 INFINITE = 1e20
 """Bounds from here on are none."""
@@ -24,17 +25,14 @@ _SECTIONS = ("NAME", "OBJSENSE", "OBJNAME", "ROWS", "COLUMNS", "RHS", "RANGES", 
 
 
 def read_mps(path: str | Path) -> LinearData:
-    """Read an MPS file, free or fixed.
+    """Read an MPS file, free or fixed, gzipped where its name ends in ``.gz``.
 
     Raises
     ------
     LoadingError
         Naming the file, the line and the cure.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise LoadingError(f"{path} cannot be read: {error.strerror}; check the name and its permissions") from error
+    lines = read_text(path).splitlines()
     try:
         return _Reader(path, str.split).read(lines)
     except LoadingError as free:

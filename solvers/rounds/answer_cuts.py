@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
 import casadi as ca
@@ -31,13 +30,12 @@ from bilevel.arrays import Array
 from bilevel.programs.program import Program
 from bilevel.solvers.rounds.implied_bounds import Box
 from bilevel.solvers.rounds.linear_answer import AffineAnswer, Limit, LinearFollower
+from bilevel.solvers.rounds.spacing import spacing
 
 FLOOR = "floor"
 """Name of the row that holds the objective above a number."""
 
-_DENOMINATOR = 1000
 _MARGIN = 2.0 * tolerances.FEASIBILITY  # half of it is still more than an engine overlooks
-_FRACTION = 1e-10
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class AnswerCuts:
         row = follower.slope @ answer.matrix
         row[follower.places] -= follower.slope
         value = float(follower.slope @ answer.constant)
-        step = self._step(row)
+        step = spacing(row, self.program.integer)
         if step:
             return self._alternative(row, math.ceil(-value / step - tolerances.FEASIBILITY) * step, step=step)
         return self._alternative(row, -value - tolerances.TIE * tolerances.scale(value))
@@ -110,23 +108,11 @@ class AnswerCuts:
         if not math.isfinite(end):
             return False
         row, threshold = sign * limit.row, sign * (end - limit.constant)
-        step = self._step(row)
+        step = spacing(row, self.program.integer)
         if step:
             beyond = (math.floor(threshold / step + tolerances.FEASIBILITY) + 1) * step
             return self._alternative(row, beyond, step=step)
         return self._alternative(row, threshold, margin=_MARGIN * tolerances.scale(end, limit.size))
-
-    def _step(self, row: Array) -> float:
-        """The distance between the values of ``row . v`` where all its variables are integer; 0 where there is none."""
-        used = np.flatnonzero(row)
-        if not self.program.integer[used].all():
-            return 0.0
-        parts = [Fraction(float(a)).limit_denominator(_DENOMINATOR) for a in row[used]]
-        if any(abs(float(p) - a) > _FRACTION * max(1.0, abs(a)) for p, a in zip(parts, row[used], strict=True)):
-            return 0.0
-        common = math.lcm(*(p.denominator for p in parts))
-        whole = math.gcd(*(int(p * common) for p in parts))
-        return whole / common if used.size and common <= 1_000_000 else float(not used.size)
 
     def _alternative(
         self, row: Array, threshold: float, *, margin: float = 0.0, step: float = 0.0

@@ -56,7 +56,7 @@ def implied_bounds(program: Program, seconds: float) -> Box:
     program : Program
         Without parameters; its rows linear.
     seconds : float
-        For the linear programs, which narrow what is left after the rest; they stop there.
+        For the linear programs, which narrow what is left after the rest; they stop there, and 0 means none.
     """
     declared = ["declared"] * program.n
     box = Box(program.lower.copy(), program.upper.copy(), declared, list(declared))
@@ -69,7 +69,8 @@ def implied_bounds(program: Program, seconds: float) -> Box:
     for _ in range(_PASSES):
         if not sum(_propagate(box, program, matrix[i], low[i], high[i]) for i in range(program.m)):
             break
-    _optimize(box, program, seconds)
+    if seconds > 0.0:
+        _optimize(box, program, seconds)
     return box
 
 

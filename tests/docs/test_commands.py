@@ -15,7 +15,7 @@ from bilevel.command_line.studies import make_study_parser
 from bilevel.files.model_files import gallery
 
 TARGETS = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-USER_FILES = {"model.py", "instance.mps"}
+USER_FILES = {"model.py", "instance.mps", "Example.m"}
 
 
 def commands():

@@ -11,7 +11,7 @@ import bilevel
 from bilevel import LowerLevel
 from bilevel.command_line.main import main
 from bilevel.errors import LoadingError, RefusedError
-from bilevel.files.aux_file import LowerData, read_aux, write_aux
+from bilevel.files.aux_file import AuxFile, LowerData, write_aux
 from bilevel.files.mps import Column, LinearData, Row, write_mps
 from bilevel.files.mps_aux import read_mps_aux, write_mps_aux
 from bilevel.files.mps_reader import read_mps
@@ -140,7 +140,7 @@ WRONG_AUX = {
     "there are 1 LC and 0 LO lines": BY_INDEX.replace("LO 1\n", ""),
     "2 lower variables are announced and 1 listed": BY_INDEX.replace("N 1", "N 2"),
     "line 9: the sense 3 is not read": BY_INDEX.replace("OS 1", "OS 3"),
-    "line 8: IB is short for": BY_INDEX.replace("LO 1", "IB 4"),
+    "line 10: there are 0 IC lines, and 2 columns": BY_INDEX + "IB 4\n",
     "line 6: the MPS file has no column w": BY_NAME.replace("y 1.", "w 1."),
     "line 9: the MPS file has no row stoop": BY_NAME.replace("steep", "stoop"),
     "line 8: @CONSTRAINTS is not read": BY_NAME.replace("@CONSTRSBEGIN", "@CONSTRAINTS"),
@@ -215,7 +215,7 @@ def test_aux_round_trip(tmp_path_factory, data, share, maximize, form):
     below = columns[: max(1, round(share * len(columns)))]
     lower = LowerData({name: float(k) for k, name in enumerate(below)}, rows[: round(share * len(rows))], maximize)
     write_aux(lower, path, columns, rows, form, "random.mps")
-    found = read_aux(path, columns, rows)
+    found = AuxFile(path).lower(columns, rows)
     assert found.rows == lower.rows
     assert list(found.objective) == below
     sign = [1 - 2 * data.maximize for data in (lower, found)]

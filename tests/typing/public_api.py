@@ -125,6 +125,7 @@ def refusing(model: pyo.ConcreteModel) -> None:
     bilevel.compare(model, 3)  # type: ignore[arg-type]
     bilevel.Response(model, warm=None)  # type: ignore[arg-type]
     bilevel.load_model(3)  # type: ignore[arg-type]
+    bilevel.write_mps_aux(model, 3)  # type: ignore[arg-type]
 
 
 @bilevel.register("own")
