@@ -15,7 +15,7 @@ import casadi as ca
 
 from bilevel.contracts.settings import Settings
 from bilevel.programs.compilation import Compilation
-from bilevel.upper.dimension import Dimension
+from bilevel.upper.dimension import Dimension, spelled
 from bilevel.upper.space import Space
 
 
@@ -71,7 +71,7 @@ def _described(dimension: Dimension) -> str:
     if dimension.values is None:
         kind = "integers" if dimension.integer else f"{dimension.scale} reals"
         return f"{kind} in [{dimension.lower!r}, {dimension.upper!r}]"
-    text = json.dumps(list(dimension.values), default=str)
+    text = json.dumps(list(dimension.values), default=spelled)
     return text if len(text) <= 200 else f"{len(dimension.values)} values, {_digest(text)}"
 
 

@@ -283,7 +283,7 @@ def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]
 
 def _dead(space: Space, task: Task, error: BrokenExecutor) -> Evaluation:
     point, index = task[:2]
-    _log.warning("point %d: its worker died twice", index)
+    _log.info("point %d: its worker died twice", index)
     message = f"the worker process died at this point: {cause_of_death(error)}"
     return Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
 
