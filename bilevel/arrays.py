@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ def as_python(value: Any) -> Any:
 def is_real(value: Any) -> bool:
     """Whether a value of a variable is a real number; a truth value is a word."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def silence() -> None:
+    """Let nothing be heard of what NumPy warns of, in others' lines and in ours: what comes of it is judged."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(numpy|scipy|pyomo|bilevel)\.")
 
 
 def sizes_of_rows(lower: Array, upper: Array) -> Array:

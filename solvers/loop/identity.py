@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import casadi as ca
 
 from bilevel.contracts.settings import Settings
+from bilevel.errors import StudyError
 from bilevel.programs.compilation import Compilation
 from bilevel.upper.dimension import Dimension, spelled
 from bilevel.upper.space import Space
@@ -57,6 +59,27 @@ def identity_of(compilation: Compilation, space: Space, method: str, settings: S
             content += [program.lower, program.upper, program.integer]
         parts[f"the lower level {follower.name}"] = _hash(compilation, content)
     return parts
+
+
+def insist_on_the_same(there: Mapping[str, str], here: Mapping[str, str], shown: str) -> None:
+    """Refuse to go on with what another run stored.
+
+    Raises
+    ------
+    StudyError
+        That names the first difference.
+    """
+    for part in [*here, *there]:
+        one, other = there.get(part, "none"), here.get(part, "none")
+        if one != other:
+            raise StudyError(
+                f"{shown} holds the study of another run: {part} {_short(one)} there, {_short(other)} here;"
+                f" give this run a study of its own, or name it: {shown.partition('#')[0]}#another"
+            )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _told(pruner: Any) -> str:
