@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +29,7 @@ from bilevel.contracts.treatment import Treatment
 from bilevel.errors import StudyError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 ROOMS: dict[type[Part], str] = {
     Path: "paths",
@@ -59,19 +61,23 @@ class Entry:
         The sentence that ends its docstring, "Take it when ...", which names the nearest neighbour; empty without one.
     module : str
         What holds it; empty for ``auto``, which is no part.
+    preference : float
+        Of a path: its place in ``auto``, as its class says; 0 of other parts.
     """
 
     name: str
     summary: str
     when: str
     module: str
+    preference: float = 0.0
 
     @classmethod
-    def of(cls, name: str, docstring: str | None, module: str) -> Entry:
+    def of(cls, name: str, docstring: str | None, module: str, preference: float = 0.0) -> Entry:
         """Read a part's docstring."""
         text = inspect.cleandoc(docstring or "")
         last = " ".join(text.rpartition("\n\n")[2].removeprefix("Notes\n-----\n").split())
-        return cls(name, text.partition("\n")[0], last if last.startswith("Take it when ") else "", module)
+        when = last if last.startswith("Take it when ") else ""
+        return cls(name, text.partition("\n")[0], when, module, preference)
 
 
 AUTO = Entry(
@@ -124,11 +130,24 @@ def _shipped(contract: type[Part]) -> dict[str, Entry]:
     prefix = ".".join(filter(None, ["bilevel.solvers", room]))
     found = {}
     for file in sorted(folder.glob("*.py")):
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        for node, preference in _classes(file.read_text(encoding="utf-8")):
             name = _registered_name(node)
             if isinstance(node, ast.ClassDef) and name is not None:
-                found[name] = Entry.of(name, ast.get_docstring(node), f"{prefix}.{file.stem}")
+                found[name] = Entry.of(name, ast.get_docstring(node), f"{prefix}.{file.stem}", preference)
     return found
+
+
+def _classes(text: str) -> Iterator[tuple[ast.stmt, float]]:
+    """The registered classes of a file up to their docstring, and what each says of its preference.
+
+    The rest is not parsed: for all files of a room that takes ten times as long.
+    """
+    starts = [found.start() for found in re.finditer("^@register", text, re.MULTILINE)]
+    for start, end in pairwise([*starts, len(text)]):
+        opening = text.index('"""', start)
+        closing = text.index('"""', opening + 3) + 3
+        said = re.compile(r"^    preference = ([\d.]+)$", re.MULTILINE).search(text, closing, end)
+        yield ast.parse(text[start:closing]).body[0], float(said[1]) if said else 0.0
 
 
 def _registered_name(node: ast.stmt) -> str | None:
@@ -157,7 +176,7 @@ def catalogue(contract: type[Part]) -> dict[str, Entry]:
     entries = dict(_shipped(contract))
     for name, part in _registered[contract].items():
         if name not in entries or part.__module__ != entries[name].module:
-            entries[name] = Entry.of(name, part.__doc__, part.__module__)
+            entries[name] = Entry.of(name, part.__doc__, part.__module__, getattr(part, "preference", 0.0))
     return dict(sorted(entries.items()))
 
 

@@ -102,7 +102,7 @@ def _is_import_call(call: ast.Call) -> bool:
 
 
 # Layers from the ground up; a room may import what its row names, the ground, and its own files. A subroom is its room.
-GROUND = {"errors", "tolerances", "arrays", "version", "deadline"}
+GROUND = {"errors", "tolerances", "arrays", "version", "deadline", "scipy_alone"}
 MAY_IMPORT: dict[str, set[str]] = {
     "language": set(),
     "graphs": set(),
@@ -390,7 +390,9 @@ def test_the_catalogue_read_from_text_is_what_importing_registers():
         }
         assert registered == {name: entry.module for name, entry in registry._shipped(contract).items()}
         for name in registered:
-            assert registry.get(contract, name).name == name
+            part = registry.get(contract, name)
+            assert part.name == name
+            assert registry._shipped(contract)[name].preference == getattr(part, "preference", 0.0)
 
 
 def test_every_part_is_final():

@@ -27,9 +27,7 @@ _SEARCHES_OF_AUTO = ("surrogate", "random", "grid", "gradient")
 def options_of(method: str) -> Mapping[str, inspect.Parameter]:
     """The options that a method takes, by name; those of ``auto`` are its paths' and its searches'."""
     if method == AUTO:
-        paths = [
-            part for part in (registry.get(Path, name) for name in registry.catalogue(Path)) if part.preference > 0
-        ]
+        paths = [registry.get(Path, name) for name, entry in registry.catalogue(Path).items() if entry.preference > 0]
         found = {name: p for part in paths for name, p in _of_path(part).items()}
         for name in _SEARCHES_OF_AUTO:
             found |= dict(options_of(name)) if registry.find(Search, name) is not None else {}
@@ -63,6 +61,8 @@ def known(method: str, options: Mapping[str, Any], general: Collection[str]) -> 
     OptionError
         If the method has no option of a name, or takes no such value.
     """
+    if not options:
+        return {}  # those of ``auto`` are found by importing every path
     own = options_of(method)
     for name in options:
         if name not in own:

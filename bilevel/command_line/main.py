@@ -8,6 +8,7 @@ CasADi.
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import inspect
 import io
@@ -80,8 +81,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _solve(arguments: argparse.Namespace) -> int:
     """Load, solve or compare, report, write."""
     _insist_on_places(arguments)
-    importlib.import_module("scipy")  # before Pyomo, which imports all of scipy.stats when it sees this happen
-    model = load_model(arguments.model, dict(arguments.set))
+    model = _loaded(arguments)
     if arguments.explain or arguments.write is not None:
         return _look(arguments, model)
     from bilevel.api.comparing import compare  # late: the errors above need not wait for what these import
@@ -129,6 +129,19 @@ def _solve(arguments: argparse.Namespace) -> int:
     return FOUND if any(result.verdict.holds_a_point for result in results) else NONE_FOUND
 
 
+def _loaded(arguments: argparse.Namespace) -> Any:
+    """The model, and the modules that solving takes: nothing of it is garbage, and to look for some takes its time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        model = load_model(arguments.model, dict(arguments.set))
+        importlib.import_module("bilevel.api.comparing")
+    finally:
+        if collects:
+            gc.enable()
+    return model
+
+
 def _look(arguments: argparse.Namespace, model: Any) -> int:
     """Explain the model, write its single-level form; nothing is solved."""
     from bilevel.api import explaining
@@ -144,14 +157,15 @@ def _look(arguments: argparse.Namespace, model: Any) -> int:
 
 def _observer(arguments: argparse.Namespace, subject: Any, several: bool) -> Observer:
     """Who watches: nobody, a progress line, or a transcript that begins with what was recognised."""
-    from bilevel.api.explaining import recognised
-    from bilevel.results.progress import ProgressLine
-    from bilevel.results.transcript import Transcript
-
     if arguments.quiet:
         return Observer()
     if not arguments.verbose:
+        from bilevel.results.progress import ProgressLine
+
         return ProgressLine()
+    from bilevel.api.explaining import recognised
+    from bilevel.results.transcript import Transcript
+
     story = Transcript()
     story.preface(iter(["several upper objectives: their front"]) if several else recognised(subject))
     return story
@@ -179,6 +193,8 @@ def _options(arguments: argparse.Namespace, methods: Sequence[str]) -> dict[str,
     from bilevel.api.options import options_of
     from bilevel.api.solving import solve
 
+    if not arguments.option:
+        return {}
     known: dict[str, inspect.Parameter] = dict(OWN)
     for method in methods:
         known = {**options_of(method), **known}

@@ -11,7 +11,7 @@ import math
 
 import casadi as ca
 import numpy as np
-from scipy.special import erf
+import scipy
 
 from bilevel.arrays import Array
 from bilevel.graphs.taylor import Derivatives, Rule
@@ -125,7 +125,8 @@ def _area_sine(c: Array, low: Array, high: Array) -> Derivatives:
 def _error_function(c: Array, low: Array, high: Array) -> Derivatives:
     slope = 2.0 / math.sqrt(math.pi) * np.exp(-(c**2))
     third = np.full_like(c, 4.0 / math.sqrt(math.pi))  # of (4 x^2 - 2) exp(-x^2), whose size is 2 at most
-    return erf(c), slope, -2.0 * c * slope, third, erf(low), erf(high)
+    value, *ends = scipy.special.erf([c, low, high])
+    return value, slope, -2.0 * c * slope, third, *ends
 
 
 RULES: dict[int, Rule] = {

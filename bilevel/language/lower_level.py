@@ -20,6 +20,9 @@ from pyomo.core.base.component import ModelComponentFactory
 from pyomo.core.base.global_set import UnindexedComponent_index
 
 from bilevel.errors import ModelError
+from bilevel.scipy_alone import import_scipy_alone
+
+import_scipy_alone()  # here, since whoever declares a follower comes by before anything of ours needs SciPy
 
 ResponseFunction = Callable[..., Mapping[str, Any]]
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

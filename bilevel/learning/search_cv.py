@@ -16,6 +16,8 @@ import numpy as np
 import pyomo.environ as pyo
 
 try:
+    from sklearn.base import is_classifier
+    from sklearn.model_selection import check_cv
     from sklearn.model_selection._search import BaseSearchCV
     from sklearn.utils import check_random_state
 except ImportError as error:
@@ -146,26 +148,26 @@ class BilevelSearchCV(BaseSearchCV):
             If no candidate could be fitted.
         """
         self._given = {name for name, value in params.items() if value is not None} - {"groups"}
+        self._folds = FixedFolds(check_cv(self.cv, y, classifier=is_classifier(self.estimator)))
         try:
             return super().fit(X, y, **params)  # type: ignore[no-any-return]
         except Ended as ended:
             raise (ended.__cause__ or ended) from None
         finally:
             self.__dict__.pop("_candidates", None)
-            del self._given
+            del self._given, self._folds
 
     def _run_search(self, evaluate_candidates: Any) -> None:
         """Search; scikit-learn calls this from ``fit``."""
         parameters = read_space(self.space, self.estimator)
-        folds = FixedFolds(self._checked_cv_orig)
-        self._candidates = Candidates(evaluate_candidates, folds, self.refit, self.error_score)
+        self._candidates = Candidates(evaluate_candidates, self._folds, self.refit, self.error_score)
         self._results: dict[str, Any] = {}
         if self.method == "exact":
-            self._exactly(parameters, folds)
+            self._exactly(parameters)
         else:
             self._searched(parameters)
         candidates, out = self._candidates.rows()
-        results, splits = self._results, self.n_splits_
+        results, splits = self._results, len(self._folds.splits)
         del self._candidates, self._results
         results.update(self._format_results(candidates, splits, out))
 
@@ -215,8 +217,8 @@ class BilevelSearchCV(BaseSearchCV):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _exactly(self, parameters: list[Parameter], folds: FixedFolds) -> None:
-        found = solve_exactly(self, parameters, folds, self._candidates, self._given)
+    def _exactly(self, parameters: list[Parameter]) -> None:
+        found = solve_exactly(self, parameters, self._folds, self._candidates, self._given)
         self._keep(found.result)
         self.bound_ = found.bound
         if not math.isclose(found.score, found.refitted, rel_tol=1e-6, abs_tol=1e-9):

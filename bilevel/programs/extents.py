@@ -13,8 +13,8 @@ import math
 
 import casadi as ca
 import numpy as np
+import scipy
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -62,7 +62,9 @@ def box_of_rows(program: Program, parameters: Array, lower: Array, upper: Array)
             if not math.isfinite(ends[k]):
                 cost = np.zeros(program.n)
                 cost[k] = sign
-                solved = linprog(cost, rows, limits, bounds=np.column_stack([lower, upper]), method="highs")
+                solved = scipy.optimize.linprog(
+                    cost, rows, limits, bounds=np.column_stack([lower, upper]), method="highs"
+                )
                 if solved.status == 0:
                     end = sign * float(solved.fun)
                     ends[k] = end - sign * _MARGIN * tolerances.scale(end)

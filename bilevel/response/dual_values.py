@@ -17,8 +17,8 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -125,7 +125,7 @@ def _solve(normals: Array, target: Array, least: Array, most: Array) -> tuple[Ar
     slack = _RESIDUAL * tolerances.scale(float(np.abs(weights).max()))
     if rank < count and ((weights < least - slack) | (weights > most + slack)).any():
         with np.errstate(all="ignore"):  # on the way it divides by distances from bounds that it stands on
-            weights = lsq_linear(normals, target, (least, most), tol=1e-14).x
+            weights = scipy.optimize.lsq_linear(normals, target, (least, most), tol=1e-14).x
     weights = np.clip(weights, least, most)
     return weights, free, float(np.abs(normals @ weights - target).max(initial=0.0))
 

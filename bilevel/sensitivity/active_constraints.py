@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.optimize import linprog, lsq_linear, nnls
 
 from bilevel.arrays import Array
 
@@ -56,13 +56,13 @@ def basic_multipliers(matrix: Any, slope: Array, signs: Array, gain: Array) -> A
     the rows' motion ``gain`` raises the Lagrangian most; a vertex of these, from a linear program.
     """
     bounds = [((0.0, None), (None, None), (None, 0.0))[1 - int(sign) if sign else 1] for sign in signs]
-    found = linprog(-gain, A_eq=matrix.T, b_eq=-slope, bounds=bounds)
+    found = scipy.optimize.linprog(-gain, A_eq=matrix.T, b_eq=-slope, bounds=bounds)
     if found.status == 0:
         return np.asarray(found.x)
     if sparse.issparse(matrix):
         low, high = np.where(signs > 0.0, 0.0, -np.inf), np.where(signs < 0.0, 0.0, np.inf)
         with np.errstate(all="ignore"):  # on the way it divides by distances from bounds that it stands on
-            return np.asarray(lsq_linear(matrix.T, -slope, (low, high)).x)
+            return np.asarray(scipy.optimize.lsq_linear(matrix.T, -slope, (low, high)).x)
     columns = np.vstack([np.where(signs == 0.0, 1.0, signs)[:, None] * matrix, -matrix[signs == 0.0]]).T
     parts = nonnegative(columns, -slope)
     least = np.where(signs == 0.0, 1.0, signs) * parts[: len(matrix)]
@@ -73,7 +73,7 @@ def basic_multipliers(matrix: Any, slope: Array, signs: Array, gain: Array) -> A
 def nonnegative(matrix: Array, target: Array) -> Array:
     """The nonnegative least-squares solution (Lawson and Hanson 1974), on independent columns; zero if it fails."""
     try:
-        found, _ = nnls(matrix, target)
+        found, _ = scipy.optimize.nnls(matrix, target)
     except RuntimeError:  # it walks in circles
         return np.zeros(matrix.shape[1])
     return np.asarray(found, dtype=float)

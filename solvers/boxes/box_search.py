@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from bilevel import tolerances
 from bilevel.arrays import Array, sizes_of_rows
@@ -278,7 +278,7 @@ class BoxSearch:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # SLSQP says that it keeps its own steps within the bounds
-            solved = minimize(
+            solved = scipy.optimize.minimize(
                 lambda t: values(t)[0],
                 start,
                 bounds=[(-1.0, 1.0)] * len(start),

@@ -9,9 +9,9 @@ from typing import Any
 
 import daqp
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf
-from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -183,7 +183,7 @@ def _falls_forever(form: QuadraticForm, matrix: Array, low: Array, high: Array) 
     rows = np.vstack([np.eye(n)[: len(low) - len(matrix)], matrix])
     above, below = high < _INFINITE, low > -_INFINITE
     sides, limits = np.vstack([rows[above], -rows[below]]), np.concatenate([high[above], -low[below]])
-    ray = linprog(form.gradient, sides, np.zeros(len(sides)), form.hessian, np.zeros(n), (-1.0, 1.0))
+    ray = scipy.optimize.linprog(form.gradient, sides, np.zeros(len(sides)), form.hessian, np.zeros(n), (-1.0, 1.0))
     if ray.status != 0 or ray.fun > -tolerances.ENGINE * tolerances.scale(float(np.abs(form.gradient).max())):
         return False
-    return bool(linprog(np.zeros(n), sides, limits, bounds=(None, None)).status == 0)
+    return bool(scipy.optimize.linprog(np.zeros(n), sides, limits, bounds=(None, None)).status == 0)

@@ -14,9 +14,9 @@ import math
 import casadi as ca
 import daqp
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf
-from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -149,7 +149,7 @@ class RowsSolver(NewtonSolver):
         sides = np.vstack([matrix[above], -matrix[below]])
         limits = np.concatenate([high[split:][above], -low[split:][below]])
         box = np.column_stack([low[:split], high[:split]]) if split else (None, None)
-        return bool(linprog(np.zeros(self._n), sides, limits, bounds=box).status == _LP_INFEASIBLE)
+        return bool(scipy.optimize.linprog(np.zeros(self._n), sides, limits, bounds=box).status == _LP_INFEASIBLE)
 
     def _along(self, y: Array, step: Array, multipliers: Array) -> Array | None:
         """The next point; the form then holds its numbers."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import casadi as ca
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from bilevel.arrays import Array
 
@@ -59,7 +59,7 @@ class PenaltyAxis:
         at_low, at_high = self.range
         if not min(at_low, at_high) < s < max(at_low, at_high):
             return self.ends[0] if abs(s - at_low) <= abs(s - at_high) else self.ends[1]
-        return float(brentq(lambda x: self.of(x) - s, *self.ends, xtol=1e-300, rtol=8.9e-16))
+        return float(scipy.optimize.brentq(lambda x: self.of(x) - s, *self.ends, xtol=1e-300, rtol=8.9e-16))
 
 
 def penalty_axis(entries: ca.SX, x: ca.SX, low: float, high: float) -> PenaltyAxis | None:

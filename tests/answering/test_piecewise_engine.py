@@ -8,7 +8,7 @@ import math
 import casadi as ca
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bilevel import registry
@@ -109,6 +109,7 @@ def brute(prog, p, points=401):
 
 
 @settings(max_examples=25, deadline=None)
+@example(half=(2.00001, 2.00001), steep=(1.5, 2.0), total=0.5, unit=1e-6, whole=False)  # ends where two pieces meet
 @given(
     st.tuples(*[st.floats(0.3, 3.0)] * 2),
     st.tuples(*[st.floats(0.5, 3.0)] * 2),

@@ -230,6 +230,17 @@ def test_help_imports_nothing_heavy(argument):
     assert "Seeded random points" in done.stdout
 
 
+def test_a_small_problem_loads_what_it_needs_and_pyomo_still_finds_all_of_scipy():
+    code = (
+        "import gc, sys; from bilevel.command_line.main import main; assert main(['toy', '--json', '-', '--quiet']) == 0\n"
+        "print(sorted({'scipy.stats', 'scipy.optimize', 'networkx', 'bilevel.solvers.paths.kkt'} & set(sys.modules)))\n"
+        "from pyomo.common.dependencies import scipy, scipy_available\n"
+        "print(gc.isenabled(), bool(scipy_available), scipy.stats.norm.cdf(0.0), 'scipy.stats' in sys.modules)"
+    )
+    lines = commands.run([sys.executable, "-c", code], check=True).stdout.splitlines()
+    assert lines[-2:] == ["[]", "True True 0.5 True"]
+
+
 def test_as_a_process_from_a_folder_with_packages_of_the_same_names(tmp_path):
     for package in ("models", "solvers"):
         (tmp_path / package).mkdir()

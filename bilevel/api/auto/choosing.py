@@ -163,14 +163,16 @@ def _first_on_the_whole(
     problem: Problem, settings: Settings, observer: Observer
 ) -> tuple[str, Finding | None, list[str]]:
     """Run the first exact path that does not refuse."""
-    parts = [registry.get(Path, name) for name in registry.catalogue(Path)]
     refusals: list[str] = []
     large = Compilation.of(problem).large_losses
     if large:
-        parts = [part for part in parts if part.losses]
         refusals = [f"{large[0]} is kept as arrays, which few of them take"]
         observer.said(refusals[0])
-    for part in sorted((p for p in parts if p.preference > 0), key=lambda p: -p.preference):
+    entries = [entry for entry in registry.catalogue(Path).values() if entry.preference > 0]
+    for entry in sorted(entries, key=lambda entry: -entry.preference):  # each imported when those before it refused
+        part = registry.get(Path, entry.name)
+        if large and not part.losses:
+            continue
         limit = for_exact(settings, *FOR_A_SEARCH)
         limit = limit if limit is None else part.share * limit
         try:

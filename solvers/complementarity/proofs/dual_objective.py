@@ -19,8 +19,8 @@ from typing import Any
 import casadi as ca
 import numpy as np
 import pyomo.environ as pyo
+import scipy
 from pyomo.repn import generate_standard_repn
-from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -158,7 +158,7 @@ def _cheapest(compiled: CompiledConditions, part: Part, price: Array) -> Array |
     equal = np.array([compiled.sides[k][1] == "equality" for k in part.columns])
     bounds = [(None, None) if np.isfinite(p) else (0.0, 0.0) for p in price]
     # A slack is rest - a'y for the multiplier of a'y in stationarity, an equality's residual a'y + rest.
-    solved = linprog(
+    solved = scipy.optimize.linprog(
         np.where(np.isfinite(price), price, 0.0),
         A_ub=rows[~equal] if (~equal).any() else None,
         b_ub=rest[~equal] if (~equal).any() else None,

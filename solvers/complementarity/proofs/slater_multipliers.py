@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator
 
 import casadi as ca
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.stats import qmc
 
 from bilevel.arrays import Array
 from bilevel.convexity.curvature import curvatures
@@ -107,7 +106,7 @@ class _Rows:
     def _deepest(self, weights: Array) -> Array | None:
         """Maximise t with ``s_i >= weights_i t``."""
         n, free, equal = self._slope.shape[1], ~self._equal, self._equal
-        result = linprog(
+        result = scipy.optimize.linprog(
             np.append(np.zeros(n), -1.0),
             A_ub=np.column_stack([-self._slope[free], weights]),
             b_ub=self._least[free],
@@ -151,7 +150,7 @@ class _CurvedRows:
     def points(self) -> Iterator[Array]:
         """The deepest of some points that fill the box evenly."""
         low, high = np.array(self._own, dtype=float).T
-        inside = qmc.Halton(len(low), scramble=False).random(_TRIED + 1)[1:]
+        inside = scipy.stats.qmc.Halton(len(low), scramble=False).random(_TRIED + 1)[1:]
         tried = [(low + high) / 2, *(low + inside * (high - low))]
         best = max(tried, key=lambda z: float(self.slacks(z).min()))
         if self.slacks(best).min() > _DEEP_ENOUGH:

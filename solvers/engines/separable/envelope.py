@@ -107,17 +107,16 @@ class Envelope:
 
     def refine(self, point: float) -> bool:
         """Come closer to the function at a point; whether anything could be done."""
-        for place, piece in enumerate(self.pieces):
-            if not piece.low <= point <= piece.high:
-                continue
-            if piece.convex:
-                return self._touch(piece, point)
-            if piece.width <= 2.0 * self._least:
-                return False
-            inside = min(max(point, piece.low + 0.1 * piece.width), piece.high - 0.1 * piece.width)
-            self.pieces[place : place + 1] = self._halved(piece, inside)
-            return True
-        return False
+        holds = [place for place, piece in enumerate(self.pieces) if piece.low <= point <= piece.high]
+        place = min(holds, key=lambda k: self.pieces[k].at(point))  # where two meet, the one that is too low there
+        piece = self.pieces[place]
+        if piece.convex:
+            return self._touch(piece, point)
+        if piece.width <= 2.0 * self._least:
+            return False
+        inside = min(max(point, piece.low + 0.1 * piece.width), piece.high - 0.1 * piece.width)
+        self.pieces[place : place + 1] = self._halved(piece, inside)
+        return True
 
     def _halved(self, piece: Piece, at: float) -> list[Piece]:
         """Two pieces of which no less is known than of the whole."""

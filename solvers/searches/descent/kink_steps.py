@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -126,7 +126,7 @@ def _step(best: Piece, known: list[Piece], radius: float, walls: list[Array]) ->
     box = np.column_stack([np.maximum(-1.0, -best.unit / radius), np.minimum(1.0, (1.0 - best.unit) / radius)])
     bounds = [*map(tuple, box.tolist()), (None, None)]
     cost, rows = np.append(np.zeros(n), 1.0), np.vstack(sides)
-    found = linprog(cost, rows, np.concatenate(limits) / radius, bounds=bounds, options=_SHARPLY)
+    found = scipy.optimize.linprog(cost, rows, np.concatenate(limits) / radius, bounds=bounds, options=_SHARPLY)
     if found.status != 0:
         return np.zeros(n), 0.0
     return radius * found.x[:n], -radius * float(found.x[n])
@@ -145,7 +145,7 @@ def _wall(centre: Array, near: list[Piece], walls: list[Array], radius: float) -
     rows = np.vstack(
         [np.column_stack([within, np.zeros(len(within))]), np.column_stack([-np.array(beyond), np.ones(len(beyond))])]
     )
-    found = linprog(
+    found = scipy.optimize.linprog(
         np.append(np.zeros(n), -1.0), rows / radius, np.zeros(len(rows)), bounds=[(-1.0, 1.0)] * n + [(None, None)]
     )
     if found.status != 0 or not found.x[n] > 0.0:
