@@ -216,7 +216,7 @@ def test_a_scheduler_that_is_restarted_costs_no_point(tmp_path, monkeypatch):
     assert 12 <= stored(study) < 30
     with dask_cluster(tmp_path, 1, port):
         done = bilevel.solve(slow_workshop(), "rbf", **asked)
-    assert told(done) == told(bilevel.solve(workshop(), "rbf", budget=30, seed=2, executor=AtOnce(), workers=1))
+    assert told(done) == told(bilevel.solve(workshop(), "rbf", budget=30, seed=2))
 
 
 def stored(study):
