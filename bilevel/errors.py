@@ -8,7 +8,20 @@ from __future__ import annotations
 
 def first_line(error: BaseException) -> str:
     """What an exception says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(_said(error).split()) or type(error).__name__
+
+
+def with_its_kind(error: BaseException) -> str:
+    """What an exception is and says: ``ValueError: no such layer``, and its kind alone where it says nothing."""
+    return f"{type(error).__name__}: {_said(error)}".removesuffix(": ")
+
+
+def _said(error: BaseException) -> str:
+    """Its text; an exception of the user's own may fail at that, too."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 class BilevelError(Exception):

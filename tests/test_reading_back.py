@@ -75,6 +75,10 @@ def test_what_cannot_be_read_is_named(model):
         result["stocks"]
     with pytest.raises(bilevel.BilevelError, match="weeks is a"):
         result["weeks"]
+    for odd in ("", "x[", None, [], pyo.inequality(0, model.x, 1)):
+        with pytest.raises(bilevel.BilevelError):
+            result[odd]
+    assert result[model.x >= model.x.lb] is True
     copy = pickle.loads(pickle.dumps(result))
     assert copy.upper == result.upper
     with pytest.raises(bilevel.BilevelError, match="no answer to read"):

@@ -39,6 +39,8 @@ def checked(asked: Settings) -> Settings:
     if asked.attitude not in list(Attitude):
         raise OptionError(f"attitude={asked.attitude!r}: there are {' and '.join(Attitude)}")
     insist_on_names([asked.method], asked.complementarity, asked.engine)
+    if asked.shared:
+        _insist_on_what_is_shared(asked)
     name, _, variant = asked.method.partition(":")
     options = {**asked.options, "sampler": variant} if variant else asked.options
     return replace(
@@ -54,6 +56,16 @@ def checked(asked: Settings) -> Settings:
         top=None if asked.top is None else count("top", asked.top, 1, "at least one point is the answer"),
         options=known(asked.method, options, GENERAL),
     )
+
+
+def _insist_on_what_is_shared(asked: Settings) -> None:
+    """That there is a study, and nothing is asked for that one driver alone could tell."""
+    if asked.study is None:
+        raise OptionError("shared=True: several drivers meet in a study; give its address, study=")
+    alone = {"pruner": asked.pruner, "top": asked.top, "callbacks": asked.callbacks, "repeats": asked.repeats > 1}
+    for name, given in alone.items():
+        if given:
+            raise OptionError(f"{name} is for a run that has its study for itself; leave out {name}, or shared")
 
 
 def _workers(asked: int | str) -> int | str:

@@ -64,7 +64,9 @@ def _search(problem: Problem, settings: Settings, observer: Observer) -> Finding
     if left <= 0.0:
         return None
     observer.said(f"{settings.method} came to no point; searching for one")
-    asked = replace(settings, method="auto", time_limit=left, workers=1, study=None, pruner=None, options={})
+    asked = replace(
+        settings, method="auto", time_limit=left, workers=1, study=None, shared=False, pruner=None, options={}
+    )
     path = registry.get(Path, SEARCH_PATH)()
     try:
         if left < _SHORT:

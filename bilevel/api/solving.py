@@ -19,6 +19,7 @@ from bilevel.api.practice.of_a_run import of_a_run
 from bilevel.api.reporting import report
 from bilevel.api.starting import from_the_starts
 from bilevel.api.timing import FOR_A_POINT, each_evaluation, for_exact, left, whole
+from bilevel.arrays import silence
 from bilevel.contracts.finding import Finding
 from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
@@ -46,6 +47,7 @@ def solve(
     workers: int | str = 1,
     executor: Executor | None = None,
     study: Any = None,
+    shared: bool = False,
     enqueue: Iterable[Mapping[str, Any]] = (),
     evaluation_time_limit: float | None = None,
     callbacks: Iterable[Callable[[Any, Any], object]] = (),
@@ -90,6 +92,10 @@ def solve(
         ``grpc://host:port`` or an Optuna storage; ``#name`` behind an address names the study. A search stores every
         evaluated point there, as Optuna does. Called again with the same study, after an end or a crash, it goes on as
         if it had never stopped. Such a search knows no budget beforehand.
+    shared : bool
+        Whether several drivers, each a call of its own on any machine, work on that study together: each search hears
+        of the others' outcomes, points that run elsewhere are pending to it, and ``budget`` is that of all together.
+        Such a run is not repeated by another.
     enqueue : iterable of dict
         Upper points to try before those of the search, values by name.
     evaluation_time_limit : float, optional
@@ -152,6 +158,7 @@ def solve(
         workers=workers,
         executor=executor,
         study=study,
+        shared=shared,
         enqueue=tuple(map(dict, enqueue)),
         evaluation_time_limit=evaluation_time_limit,
         callbacks=tuple(callbacks),
@@ -219,9 +226,9 @@ def _under_way(model: Any, settings: Settings) -> Iterator[Deadline]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what NumPy and SciPy warn of in their own lines: what comes of it is judged, not heard."""
+    """Without warnings of numbers that are none."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"(numpy|scipy)\.")
+        silence()
         yield
 
 

@@ -114,10 +114,12 @@ def _solve(arguments: argparse.Namespace) -> int:
     common |= _options(arguments, methods)
     outcome: Result | Comparison
     if arguments.compare:
+        if arguments.shared:
+            raise OptionError("--shared is of one method; start a driver for each that is to work on the study")
         outcome = table = compare(model, methods, **common)
         results, interrupted = table.results, table.interrupted
     else:
-        outcome = result = solve(subject, methods[0], **common)
+        outcome = result = solve(subject, methods[0], shared=arguments.shared, **common)
         results, interrupted = [result], result.termination == "interrupted"
     if arguments.json != "-":
         despite_a_broken_pipe(lambda: show(outcome.told(asked)))

@@ -52,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     who = "processes that evaluate points (default: 1), or dask://host:port"
     add("--workers", metavar="N", type=_workers, default=1, help=who)
     add("--study", metavar="URL", help="study.log: store every point a search tries, and go on from there")
+    add("--shared", action="store_true", help="other drivers work on the study as well; the budget is that of all")
     tried = "a JSON file with a point, or a list of them, that a search tries first"
     add("--try", metavar="FILE", dest="enqueue", action="append", default=[], help=tried)
     add("--pruner", metavar="NAME", help="stop evaluations early: median, halving, hyperband, race, Optuna's (--list)")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bilevel.contracts.storage import State, Trial
-from bilevel.errors import OptionError
+from bilevel.errors import OptionError, with_its_kind
 
 _OTHERS = ("values", "constraints", "seconds", "notes")  # columns of JSON beside the parameters
 _COLUMNS = ("number", "state", *_OTHERS)
@@ -84,7 +84,7 @@ def read_trials(path: Path) -> list[Trial]:
         rows = json.loads(text) if path.suffix.lower() == ".json" else _cells(text)
         return [_trial(row) for row in rows]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        text = f"{path} cannot be read as trials ({type(error).__name__}: {error})"
+        text = f"{path} cannot be read as trials ({with_its_kind(error)})"
         raise OptionError(f"{text}; it has parameters, state and values, as export writes them") from None
 
 

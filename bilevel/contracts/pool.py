@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from concurrent.futures import BrokenExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bilevel.contracts.part import Part
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from bilevel.reading.problem import Problem
+
+
+class TaskLost(BrokenExecutor):
+    """A task was lost with all others, as when a scheduler is restarted: its worker did not die of it."""
 
 
 class Pool(Part):

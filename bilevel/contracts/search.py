@@ -82,6 +82,12 @@ class Search(Part):
     def tell(self, evaluation: Evaluation) -> None:
         """Learn the outcome of a point, proposed by this search or not (a starting point, a resumed history)."""
 
+    def elsewhere(self, point: Point, *, ended: bool = False) -> None:
+        """Hear that somebody else evaluates a point now, or (``ended``) that he gave it up without an outcome.
+
+        Until then it is not to be proposed, which the loop sees to, and a model takes it as predicted.
+        """
+
     @property
     def remark(self) -> str:
         """Why it proposes no more, where the space is not used up."""

@@ -34,6 +34,8 @@ class Settings:
         Whose workers do.
     study : str, storage or None
         Where evaluated points are stored, and found again.
+    shared : bool
+        Whether several drivers work on that study.
     enqueue : tuple of dict
         Upper points to try before those of the search, values by name.
     evaluation_time_limit : float or None
@@ -61,6 +63,7 @@ class Settings:
     workers: int | str = 1
     executor: Any = None
     study: Any = None
+    shared: bool = False
     enqueue: tuple[dict[str, Any], ...] = ()
     evaluation_time_limit: float | None = None
     callbacks: tuple[Any, ...] = ()

@@ -120,6 +120,10 @@ class Kept(ABC):
         """Let a point wait in the study, which is there, for whoever evaluates next."""
 
     @abstractmethod
+    def shared(self) -> Shared:
+        """The same study, which is there, as several drivers share it."""
+
+    @abstractmethod
     def frozen(self, trial: Trial) -> Any:
         """The ``optuna.trial.FrozenTrial`` that one is."""
 
@@ -134,6 +138,41 @@ class Kept(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of what is open."""
+
+
+class Shared(ABC):
+    """A study on which several drivers work, each with a search of its own: what one evaluates the others see at once.
+
+    A driver says while it evaluates that it is alive; what one leaves behind that is not any more, the others free.
+    """
+
+    @abstractmethod
+    def trials(self) -> list[Trial]:
+        """All that is stored, by number; those that run and those that wait as well."""
+
+    @abstractmethod
+    def begin(self, parameters: Mapping[str, Any]) -> int:
+        """Let everybody know that a point is evaluated from now on; the number of its trial."""
+
+    @abstractmethod
+    def claim(self, number: int) -> bool:
+        """Take a trial that waits; False where another driver was faster."""
+
+    @abstractmethod
+    def end(self, trial: Trial) -> None:
+        """Store what became of a trial that was begun or claimed."""
+
+    @abstractmethod
+    def drop(self, number: int, reason: str) -> None:
+        """Give up a trial that was begun."""
+
+    @abstractmethod
+    def free(self) -> None:
+        """Give up what drivers began of whom nothing was heard for too long."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Be heard of no more."""
 
 
 class Storage(Part):

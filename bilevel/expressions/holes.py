@@ -63,7 +63,7 @@ def _params(model: Any) -> list[str]:
             value = param[index].value if param.mutable else param[index]
             if _is_hole(value):
                 at = "" if index is None else f" at {index}"
-                found.append(f"the Param {param.name} is {value}{at}")
+                found.append(f"the Param {param.name} is {float(value)}{at}")
                 break
     return found
 

@@ -13,6 +13,7 @@ from pyomo.core.base.transformation import TransformationFactory
 from bilevel.kkt.given_bounds import name_of
 
 DEFAULT_TREATMENT = "sos1"
+_LINEAR = ("highs", "appsi_highs")
 _READS = {"highs": "big_m", "appsi_highs": "big_m", "ipopt": "scholtes"}  # solvers that take no sets of type 1
 
 
@@ -59,7 +60,8 @@ class KKTTransformation:
         ``sos1``, or what ``solver`` reads. Without one the pairs are only listed, on ``bilevel_kkt.pairs``: the model
         is then a relaxation until something imposes them.
     solver : str, optional
-        Who is to read the model: ``auto`` is then ``big_m`` for ``highs`` and ``scholtes`` for ``ipopt``.
+        Who is to read the model: ``auto`` is then ``big_m`` for ``highs`` and ``scholtes`` for ``ipopt``. What
+        ``highs`` cannot read is refused.
     dual_bounds : dict, optional
         What you know of multipliers: ``{constraint: number}``, where a constraint or a variable with bounds may stand
         by name (Pyomo's variables are no keys), or ``{(name, side): number}`` for its ``lower`` or ``upper`` side
@@ -120,3 +122,24 @@ class KKTTransformation:
         block.impose_given()
         if lift:
             state_plainly(model, block)
+        if solver in _LINEAR:
+            _insist_on_linear(model, solver)
+
+
+def _insist_on_linear(model: Any, solver: str) -> None:
+    """Refuse what HiGHS would leave without an answer: it takes a quadratic objective, and beside integers none."""
+    from pyomo.environ import Constraint, Objective, Var
+
+    from bilevel.errors import RefusedError
+
+    whole = any(not var.is_continuous() for var in model.component_data_objects(Var))
+    for part in model.component_data_objects((Objective, Constraint), active=True):
+        body = part.body if part.ctype is Constraint else part.expr
+        degree = body.polynomial_degree() if hasattr(body, "polynomial_degree") else 0
+        most = 2 if part.ctype is Objective and not whole else 1
+        if degree is None or degree > most:
+            beside = " beside integer variables" if degree == 2 and part.ctype is Objective else ""
+            raise RefusedError(
+                f"solver={solver!r} takes no {'quadratic' if degree == 2 else 'nonlinear'} {part.name}{beside};"
+                " leave solver out, and give the model to scip_direct"
+            )

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.base.block import BlockData, ScalarBlock
+from pyomo.core.base.indexed_component import normalize_index
 
+from bilevel.arrays import as_python
 from bilevel.errors import SpaceError
 
 SCALES = ("linear", "log")
@@ -97,7 +99,18 @@ def _listed(name: str, points: list[Any]) -> Any:
 def members(domain: Any) -> tuple[Any, ...]:
     """The values of a finite domain as the user gave them, in order."""
     own: tuple[Any, ...] | None = getattr(domain, _OWN, None)
-    return tuple(domain) if own is None else own
+    return _as_given(domain) if own is None else own
+
+
+def _as_given(domain: Any) -> tuple[Any, ...]:
+    """A Set's members; of a Set that takes tuples of any length as they were given, ``(64,)`` where Pyomo has 64."""
+    values = tuple(domain)
+    given = getattr(getattr(getattr(domain, "_init_values", None), "_init", None), "val", None)
+    if not isinstance(given, (list, tuple)) or len(given) != len(values):
+        return values
+    flat = (normalize_index(one) if isinstance(one, tuple) else one for one in given)
+    same = all(one is value or one == value for one, value in zip(flat, values, strict=True))
+    return tuple(given) if same else values
 
 
 def give(var: Any, value: Any) -> None:
@@ -110,9 +123,7 @@ def give(var: Any, value: Any) -> None:
 
 def is_number(value: Any) -> bool:
     """Whether a member of a list counts in algebra: a real number, also numpy's, or a truth value."""
-    if isinstance(value, (bool, int, float)):
-        return True
-    return not isinstance(value, (str, bytes, tuple)) and hasattr(value, "item") and is_number(value.item())
+    return isinstance(as_python(value), (bool, int, float))
 
 
 def between(value: float, lower: float | None, upper: float | None) -> bool:

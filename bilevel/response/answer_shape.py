@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bilevel.arrays import Array
-from bilevel.errors import AnswerError
+from bilevel.errors import AnswerError, with_its_kind
 from bilevel.reading.follower import Follower
 
 _SHOWN = 8  # names in a message
@@ -55,8 +55,12 @@ class AnswerShape:
         if not isinstance(reply, Mapping):
             raise self._error(f"must return a dict, not {shown(reply)}")
         y, given = np.full(len(self._variables), math.nan), np.zeros(len(self._variables), dtype=bool)
-        for key, value in reply.items():
-            self._place(y, given, str(key), value)
+        try:
+            items = [(str(key), value) for key, value in reply.items()]
+        except Exception as error:  # an object of the user's own
+            raise self._error(f"returned a dict that cannot be read ({with_its_kind(error)})") from None
+        for key, value in items:
+            self._place(y, given, key, value)
         if not given.all():
             missing = self._variables[int(np.argmin(given))].name
             raise self._error(f"gave no number for {missing}: it returned {shown(dict(reply))}")

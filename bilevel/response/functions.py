@@ -9,7 +9,7 @@ import numpy as np
 from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.deadline import OutOfTime
-from bilevel.errors import AnswerError, ModelError, OptionError
+from bilevel.errors import AnswerError, ModelError, OptionError, with_its_kind
 from bilevel.language.trials.argument import arguments_of, trial_argument
 from bilevel.language.trials.handing import WithTrial
 from bilevel.language.trials.trial import current, is_pruned, terms_now
@@ -62,7 +62,7 @@ class FunctionAnswering:
             raise
         except BaseException as error:  # SystemExit too: a script that leaves its process means its own, not the search
             status = Status.PRUNED if is_pruned(error) else Status.FAILED
-            return Answer(status, message=f"{type(error).__name__}: {error}".removesuffix(": "))
+            return Answer(status, message=with_its_kind(error))
         state = None
         if self._steps is not None:
             reply, state = self._parted(reply)

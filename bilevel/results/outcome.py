@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from bilevel.arrays import as_python
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.results.as_json import AsJson
 from bilevel.upper.archive import Evaluation
@@ -233,6 +234,5 @@ def finite(value: Any) -> Any:
         return tuple(map(finite, value)) if isinstance(value, tuple) else list(map(finite, value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if hasattr(value, "item"):
-        return finite(value.item())
-    return value
+    plain = as_python(value)
+    return value if plain is value else finite(plain)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from bilevel.arrays import is_real
 from bilevel.results.text import number
 from bilevel.upper.archive import Evaluation
 
@@ -67,6 +68,6 @@ def _last_step(evaluation: Evaluation) -> float | None:
 
 def cell(value: Any) -> str:
     """A number that sorts as one, or a text."""
-    plain = isinstance(value, (str, bool)) or not hasattr(value, "__float__") or value != value
+    plain = not is_real(value) or value != value
     key = "" if plain else f' data-v="{float(value)!r}"'
     return f'<td class="number"{key}>{escape(number(value))}</td>'

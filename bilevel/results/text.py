@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bilevel import tolerances
+from bilevel.arrays import as_python, is_real
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.results.outcome import Outcome, Ranking
 
@@ -59,7 +60,7 @@ def number(value: Any, digits: int = 6) -> str:
     """A value as a reader wants it: six digits, a dash where there is none, text as it is."""
     if value is None or value != value:
         return "-"
-    if isinstance(value, (str, bool)) or not hasattr(value, "__float__"):
+    if not is_real(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 10 ** max(digits, 6):
         return str(int(value))
@@ -68,7 +69,7 @@ def number(value: Any, digits: int = 6) -> str:
 
 def value_text(value: Any) -> str:
     """A variable's value: a number as above, a category's as the user wrote it."""
-    plain = value.item() if hasattr(value, "item") else value
+    plain = as_python(value)
     return str(plain) if plain is None else number(plain)
 
 
@@ -215,9 +216,9 @@ def _values(title: str, values: Mapping[str, Any], limit: int) -> list[Renderabl
 
 def among(values: Mapping[str, Any], value: Any) -> Any:
     """A value as it is shown beside others: what is nothing next to the largest, a solver's digits, is zero."""
-    if isinstance(value, (str, bool)) or type(value).__name__.startswith("bool") or not hasattr(value, "__float__"):
+    if not is_real(value):
         return value
-    sizes = (abs(float(v)) for v in values.values() if hasattr(v, "__float__"))
+    sizes = (abs(float(v)) for v in values.values() if is_real(v))
     largest = max((size for size in sizes if size < math.inf), default=0.0)
     return 0 if abs(float(value)) <= tolerances.TIE * largest else value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,12 @@ from bilevel.programs.compilation import Compilation
 from bilevel.reading.pieces import is_category, list_values, numeric_bounds
 
 _SHOWN = 6  # members of a list in a description
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+
+
+def spelled(value: Any) -> str:
+    """A member of a list as text, the same in every process: where it lies in memory is no part of it."""
+    return _ADDRESS.sub("", str(value))
 
 
 @dataclass(frozen=True)

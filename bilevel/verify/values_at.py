@@ -54,7 +54,10 @@ class ValuesAt:
     def _own(self, what: Any) -> Any:
         """The component of the model that was solved: by name, and where a clone's is asked for."""
         if isinstance(what, str):
-            found = self._model.find_component(what)
+            try:
+                found = self._model.find_component(what)
+            except Exception:  # no name at all: "", "x["
+                found = None
             if found is None:
                 raise ModelError(f"{self._model.name} has no component {what!r}; look at the names in model.pprint()")
             return found
@@ -71,9 +74,9 @@ class ValuesAt:
 
     def _value(self, member: Any) -> Any:
         self._insist(member)
-        if getattr(member, "name", None) in self._words and member.ctype is pyo.Var:
-            return self._words[member.name]
         kind = getattr(member, "ctype", None)
+        if kind is pyo.Var and member.name in self._words:
+            return self._words[member.name]
         if kind is pyo.Param:
             return pyo.value(member)
         try:

@@ -37,6 +37,7 @@ from bilevel.verify.residual import Residual
 Excess = Residual | DualGap
 
 _PROOF = 20.0  # seconds for one follower solved afresh
+_PATIENCE = 3  # times that a function is asked where it answered before
 _SECOND_OPINION = 5.0  # where it is proved convex: the local optimum already found is all there is to find
 
 
@@ -79,12 +80,15 @@ class Verifier:
         """
         upper = self._settled(upper)
         x = self._response.vector(upper)
-        reply = self._response.tried(x)
+        reply, in_vain = self._persistently(x, candidate is not None)
         if reply.status is not Status.OPTIMAL or reply.y is None:
-            return f"at the point found the lower level is {reply.status}: {reply.message}"
+            said = f"at the point found the lower level is {reply.status}: {reply.message}"
+            return f"{said} (it had an answer in the search; asked again {len(in_vain)} times)" if in_vain else said
         self._first = {f.name: value for f, value in zip(self.problem.followers, reply.lower, strict=False)}
         fresh = self._measure(upper, self._response.lower_values(reply.y), reply.proved)
         fresh.remark = reply.message
+        if in_vain:
+            fresh.remark = f"asked again at the answer it failed {len(in_vain)} times before it answered: {in_vain[-1]}"
         moved = [] if candidate is None else self._functions.moved(candidate, fresh.lower)
         if self._functions:
             fresh.noise = self._asked_again(x, reply, fresh, candidate if moved else None)
@@ -107,13 +111,26 @@ class Verifier:
         better = sense * other.upper_objective < sense * fresh.upper_objective or not fresh.stands
         return other if other.stands and better else fresh
 
+    def _persistently(self, x: Array, answered: bool) -> tuple[Reply, list[str]]:
+        """The reply at x, and what was said when there was none: a function that answered there is asked once more.
+
+        It may fail now and then, for a licence or a graphics card that others hold, and its best point is worth that.
+        """
+        reply, in_vain = self._response.tried(x), list[str]()
+        while reply.status is Status.FAILED and self._functions and answered and not passed():
+            in_vain.append(reply.message)
+            if len(in_vain) == _PATIENCE:
+                break
+            reply = self._response.tried(x)
+        return reply, in_vain
+
     def _settled(self, upper: dict[str, Any]) -> dict[str, Any]:
         """The point with every value a member of its variable's domain: computed ones are off by rounding."""
         return {name: within_domain(self._homes[name], v) if name in self._homes else v for name, v in upper.items()}
 
     def _asked_again(self, x: Array, reply: Reply, fresh: Check, candidate: dict[str, Any] | None) -> Noise | None:
         """What response functions say once more: noise where F sees it, a complaint where there is no answer."""
-        again = self._response.tried(x)
+        again, _ = self._persistently(x, True)
         if again.status is not Status.OPTIMAL or again.y is None:
             fresh.complaints.append(f"asked again, the lower level is {again.status}: {again.message}")
             return None

@@ -53,8 +53,9 @@ class BoxCutting:
         width = np.where(np.isfinite(width), width, 0.0)
         moved = np.abs(model[self._taylor.linear])
         for (j, k), size in zip(self._taylor.pairs, np.abs(model[self._taylor.quadratic]), strict=True):
-            moved[j] += 0.5 * size
-            moved[k] += 0.5 * size
+            with np.errstate(over="ignore"):  # a hint: infinite will do
+                moved[j] += 0.5 * size
+                moved[k] += 0.5 * size
         sway = np.sum([tube.sway for tube in tubes], axis=0)
         sway = _normal(sway) * np.minimum(sway.sum(axis=0), 1.0)  # little is not worth the other side's turn
         total = sway + _normal(moved) + _normal(width)

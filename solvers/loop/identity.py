@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import casadi as ca
 
 from bilevel.contracts.settings import Settings
+from bilevel.errors import StudyError
 from bilevel.programs.compilation import Compilation
-from bilevel.upper.dimension import Dimension
+from bilevel.upper.dimension import Dimension, spelled
 from bilevel.upper.space import Space
 
 
@@ -59,6 +61,27 @@ def identity_of(compilation: Compilation, space: Space, method: str, settings: S
     return parts
 
 
+def insist_on_the_same(there: Mapping[str, str], here: Mapping[str, str], shown: str) -> None:
+    """Refuse to go on with what another run stored.
+
+    Raises
+    ------
+    StudyError
+        That names the first difference.
+    """
+    for part in [*here, *there]:
+        one, other = there.get(part, "none"), here.get(part, "none")
+        if one != other:
+            raise StudyError(
+                f"{shown} holds the study of another run: {part} {_short(one)} there, {_short(other)} here;"
+                f" give this run a study of its own, or name it: {shown.partition('#')[0]}#another"
+            )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _told(pruner: Any) -> str:
     """A pruner's name, or the class of an object with what was asked of it; its address is no part of it."""
     if isinstance(pruner, str):
@@ -71,7 +94,7 @@ def _described(dimension: Dimension) -> str:
     if dimension.values is None:
         kind = "integers" if dimension.integer else f"{dimension.scale} reals"
         return f"{kind} in [{dimension.lower!r}, {dimension.upper!r}]"
-    text = json.dumps(list(dimension.values), default=str)
+    text = json.dumps(list(dimension.values), default=spelled)
     return text if len(text) <= 200 else f"{len(dimension.values)} values, {_digest(text)}"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from bilevel import registry
 from bilevel.arrays import Array, Point
-from bilevel.contracts.pool import Pool
+from bilevel.contracts.pool import Pool, TaskLost
 from bilevel.deadline import passed
 from bilevel.errors import OptionError
 from bilevel.language.trials.trial import Terms
@@ -237,8 +237,8 @@ class Workers:
     def _again(self, index: int, error: BrokenExecutor) -> None:
         """A point whose worker died, by another one; failed if that is the second."""
         task = next(task for task in self._waiting if task[1] == index)
-        if index not in self._died:
-            self._died.add(index)
+        if index not in self._died or isinstance(error, TaskLost):
+            self._died |= set() if isinstance(error, TaskLost) else {index}
             self._running[self._pool.submit(_work, *task)] = index
         else:
             self._keep(_dead(self._space, task, error))
@@ -283,7 +283,7 @@ def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]
 
 def _dead(space: Space, task: Task, error: BrokenExecutor) -> Evaluation:
     point, index = task[:2]
-    _log.warning("point %d: its worker died twice", index)
+    _log.info("point %d: its worker died twice", index)
     message = f"the worker process died at this point: {cause_of_death(error)}"
     return Evaluation(index, point, space.values(point), status=Status.FAILED, message=message)
 

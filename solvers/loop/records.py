@@ -6,6 +6,7 @@ import math
 from dataclasses import MISSING, fields
 from typing import Any
 
+from bilevel.arrays import as_python
 from bilevel.contracts.storage import State, Trial
 from bilevel.programs.answer import Status
 from bilevel.upper.archive import Evaluation
@@ -51,7 +52,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float):
         return None if math.isnan(value) else float(value)
-    return value.item() if hasattr(value, "item") else value
+    return as_python(value)
 
 
 def evaluation_of(trial: Trial) -> Evaluation:

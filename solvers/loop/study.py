@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bilevel.arrays import Point
@@ -17,6 +18,7 @@ from bilevel.contracts.storage import Kept, State, Trial
 from bilevel.errors import StudyError
 from bilevel.programs.answer import Status
 from bilevel.solvers.loop.given_points import point_of
+from bilevel.solvers.loop.identity import insist_on_the_same
 from bilevel.solvers.loop.records import evaluation_of, plain, record_of, state_of, values_of
 from bilevel.solvers.pools.interrupts import undisturbed
 from bilevel.upper.archive import Evaluation
@@ -164,8 +166,10 @@ class Study(NoStudy):
         return None if self._start is None else tuple(self._start)
 
     def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
+        if self.kept_at.attributes.get("shared"):
+            raise StudyError(f"{self._shown} is shared by several drivers; say shared=True, or name another study")
         if self.identity:
-            self._insist_on(identity)
+            insist_on_the_same(self.identity, identity, self._shown)
         self.identity = dict(identity)
         self._space, self._senses = space, tuple(senses)
         with undisturbed():
@@ -177,15 +181,6 @@ class Study(NoStudy):
         self._note()
         _log.info("%s: %d outcomes are known", self._shown, len(self.evaluations))
         return notes
-
-    def _insist_on(self, identity: Mapping[str, str]) -> None:
-        for part in [*identity, *self.identity]:
-            there, here = self.identity.get(part, "none"), identity.get(part, "none")
-            if there != here:
-                raise StudyError(
-                    f"{self._shown} holds the study of another run: {part} {_short(there)} there, {_short(here)} here;"
-                    f" give this run a study of its own, or name it: {self._shown.partition('#')[0]}#another"
-                )
 
     def _take_over(self) -> list[str]:
         """Outcomes that others stored become the first of the history, points that they wait for its next ones."""
@@ -200,17 +195,10 @@ class Study(NoStudy):
             elif trial.state is State.COMPLETE and len(trial.values) == len(self._senses) == 1:
                 place = self._last() + 1 if place is None else place
                 self._taken[trial.number] = place
-                self._given[place] = point = point_of(trial.parameters, self._space)
-                self._stored[place] = self._taken_over(trial, place, point)
+                self._given[place] = point_of(trial.parameters, self._space)
+                self._stored[place] = told_by_others(trial, place, self._space, self._senses)
                 done += 1
         return [f"{done} points of the study were evaluated by others: their F is taken as it stands"] if done else []
-
-    def _taken_over(self, trial: Trial, place: int, point: Point) -> Evaluation:
-        evaluation = Evaluation(place, point, self._space.values(point), status=Status.OPTIMAL)
-        evaluation.upper_objective, evaluation.cost = trial.values[0], self._senses[0] * trial.values[0]
-        evaluation.upper_violation = max([0.0, *trial.constraints])
-        evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
-        return evaluation
 
     def _note(self) -> None:
         given = {str(place): list(point) for place, point in self._given.items()}
@@ -254,24 +242,8 @@ class Study(NoStudy):
         return self.kept_at.frozen(trial)
 
     def _trial(self, evaluation: Evaluation, now: float, seed: str | None) -> Trial:
-        space, point = self._space, evaluation.point
-        resting = {c.place for c in space.conditions if point[c.on] not in c.when}
-        values = evaluation.upper or space.values(point)
-        notes = {"status": str(evaluation.status), "seconds": evaluation.seconds, "seed": seed}
-        notes |= {"lower": evaluation.lower, "lower_objective": plain(evaluation.lower_objective)}
-        notes |= {"reason": evaluation.message} if evaluation.message else {}
-        return Trial(
-            {name: values[name] for k, name in enumerate(space.names) if k not in resting},
-            state_of(evaluation),
-            values_of(evaluation),
-            (evaluation.upper_violation,) if evaluation.answered else (),
-            ended=now,
-            seconds=evaluation.seconds,
-            notes=notes,
-            record=record_of(evaluation),
-            reports={int(step): value for step, value in evaluation.reports},
-            number=self._waiting.pop(evaluation.index, None),
-        )
+        trial = trial_of(evaluation, self._space, now, {"seed": seed})
+        return replace(trial, number=self._waiting.pop(evaluation.index, None))
 
     def enter(self, place: int | None) -> None:
         self.under_way = place
@@ -282,5 +254,36 @@ class Study(NoStudy):
         self.kept_at.close()
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def told_by_others(trial: Trial, place: int, space: Space, senses: Sequence[int]) -> Evaluation:
+    """An outcome that somebody else stored, with F as it stands there."""
+    point = point_of(trial.parameters, space)
+    evaluation = Evaluation(place, point, space.values(point), status=Status.OPTIMAL)
+    evaluation.upper_objective, evaluation.cost = trial.values[0], senses[0] * trial.values[0]
+    evaluation.upper_violation = max([0.0, *trial.constraints])
+    evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
+    return evaluation
+
+
+def active_values(point: Point, space: Space, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Values of a point by name, without those that its conditions let rest."""
+    values = values or space.values(point)
+    resting = {c.place for c in space.conditions if point[c.on] not in c.when}
+    return {name: values[name] for k, name in enumerate(space.names) if k not in resting}
+
+
+def trial_of(evaluation: Evaluation, space: Space, now: float, noted: Mapping[str, Any]) -> Trial:
+    """An outcome as it is stored, with notes for people."""
+    notes = {"status": str(evaluation.status), "seconds": evaluation.seconds, **noted}
+    notes |= {"lower": evaluation.lower, "lower_objective": plain(evaluation.lower_objective)}
+    notes |= {"reason": evaluation.message} if evaluation.message else {}
+    return Trial(
+        active_values(evaluation.point, space, evaluation.upper),
+        state_of(evaluation),
+        values_of(evaluation),
+        (evaluation.upper_violation,) if evaluation.answered else (),
+        ended=now,
+        seconds=evaluation.seconds,
+        notes=notes,
+        record=record_of(evaluation),
+        reports={int(step): value for step, value in evaluation.reports},
+    )

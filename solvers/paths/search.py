@@ -36,6 +36,7 @@ from bilevel.solvers.loop.identity import identity_of
 from bilevel.solvers.loop.in_order import Alone, pool_of
 from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
+from bilevel.solvers.loop.shared import SharedRun, join, seed_of_driver
 from bilevel.solvers.loop.studies import study_at
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.upper.space import Space
@@ -61,6 +62,8 @@ class OuterLoop(Path):
     evaluates = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
+        if settings.shared:
+            return _among_others(problem, settings, observer)
         compilation = Compilation.of(problem)
         space = Space(compilation)
         budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
@@ -93,6 +96,30 @@ class OuterLoop(Path):
             return finding
         finally:
             study.close()
+
+
+def _among_others(problem: Problem, settings: Settings, observer: Observer) -> Finding:
+    """The run of one of several drivers at a study."""
+    if problem.seeks_front:
+        raise OptionError("shared=True: several objectives are searched by one driver; leave shared out")
+    compilation = Compilation.of(problem)
+    space, where, nothing = Space(compilation), where_of(settings), NoStudy()
+    budget = settings.budget if settings.budget is not None else DEFAULT_BUDGET
+    search = _make(space, settings, budget, nothing, seed_of_driver(settings.seed))
+    gradients = granted(search, compilation)
+    _equip(search, compilation, gradients)
+    response = cache(partial(Response, problem, compilation=compilation, warm=False))
+    looks = looks_of(problem, response, space, search, settings)
+    identity = identity_of(compilation, space, search.name, settings)
+    kept = registry.study_at(settings.study)
+    try:
+        shown = settings.study if isinstance(settings.study, str) else f"the study {kept.name}"
+        shared = join(kept, shown, identity, space, [problem.sense])
+        crew = crew_for(compilation, response, space, where, gradients, nothing, True)
+        first = settings.enqueue
+        return SharedRun(search, space, crew, observer, looks, shared, first, [problem.sense]).until(problem, budget)
+    finally:
+        kept.close()
 
 
 def _several(search: Search, problem: Problem) -> Gradients:
@@ -147,7 +174,9 @@ def _limited(problem: Problem) -> bool:
     return any(f.response is not None and f.block.limits.seconds is not None for f in problem.followers)
 
 
-def _make(space: Space, settings: Settings, budget: int, study: NoStudy) -> Search:
+def _make(
+    space: Space, settings: Settings, budget: int, study: NoStudy, rng: np.random.Generator | None = None
+) -> Search:
     """The search by name, with the options it takes."""
     name = settings.method
     if registry.find(Search, name) is None:
@@ -162,5 +191,5 @@ def _make(space: Space, settings: Settings, budget: int, study: NoStudy) -> Sear
     for option in options:
         if option not in known:
             raise OptionError(f"{name} has no option {option!r}; it takes {', '.join(known) or 'none'}")
-    rng = np.random.default_rng(settings.seed)
+    rng = rng or np.random.default_rng(settings.seed)
     return part(space, rng, None if study.kept else budget, **options)

@@ -22,7 +22,8 @@ class DaskCluster(Pool):
     """A Dask cluster by its scheduler, ``dask://host:port``, with as many points out as it has workers, or ``#count``.
 
     A point whose worker dies is given to another by the scheduler, as often as it allows (``allowed-failures``), then
-    once more by this run; then it is a failed one. The history is that of as many processes here.
+    once more by this run; then it is a failed one. The history is that of as many processes here. Where the scheduler
+    goes away, all that was out is given to the one that is there again within half a minute.
 
     Take it when the work is more than one machine's; on one machine ``processes`` needs no cluster.
     """
@@ -30,8 +31,12 @@ class DaskCluster(Pool):
     together = False
 
     def __init__(self, problem: Problem, extra: Any, where: Any) -> None:
-        self._client = _client(where)
-        self._sending = Sending(self._client.get_executor(pure=False), packed(problem, extra), _is_death)
+        self._where, self._parcel = where, packed(problem, extra)
+        self._connect()
+
+    def _connect(self) -> None:
+        self._client = _client(self._where)
+        self._sending = Sending(self._client.get_executor(pure=False), self._parcel, _is_death, _is_loss)
 
     @classmethod
     def workers(cls, where: Any) -> int:
@@ -50,6 +55,10 @@ class DaskCluster(Pool):
             client.close()
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        if self._client.status != "running":
+            with suppress(Exception):
+                self._client.close(timeout=0.0)
+            self._connect()
         return self._sending.submit(task, *arguments)
 
     def anew(self, count: int) -> DaskCluster:
@@ -74,6 +83,11 @@ def _client(where: Any) -> Any:
         return client(place, timeout=_PATIENCE, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise OptionError(f"{where}: no Dask scheduler answers there ({first_line(error)})") from error
+
+
+def _is_loss(error: BaseException) -> bool:
+    """Whether the connection to the scheduler is gone, and with it all tasks."""
+    return getattr(error, "reason", "") in ("scheduler-connection-lost", "scheduler-restart")
 
 
 def _is_death(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bilevel import registry
 from bilevel.contracts.engine import Engine
-from bilevel.errors import OptionError
+from bilevel.errors import OptionError, with_its_kind
 from bilevel.files import model_files
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
@@ -32,7 +32,7 @@ def packed(problem: Problem, extra: Any = None) -> bytes:
         parcel: bytes = cloudpickle.dumps((problem.model, str(problem.attitude), extra, foreign, sys.path))
     except Exception as error:
         raise OptionError(
-            f"the model cannot be handed to worker processes ({type(error).__name__}: {error}); take workers=1"
+            f"the model cannot be handed to worker processes ({with_its_kind(error)}); take workers=1"
         ) from error
     finally:
         for module in modules:

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
+from bilevel.arrays import silence
 from bilevel.contracts.pool import Pool
 from bilevel.reading.problem import Problem
 from bilevel.registry import register
@@ -49,6 +50,7 @@ def _settle(parcel: bytes, parent: int) -> None:
     """Begin as a worker: wait for the parcel to be needed, and leave when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _parcels.append(parcel)
+    silence()
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from functools import partial
 from typing import Any
 
+from bilevel.contracts.pool import TaskLost
 from bilevel.errors import OptionError, first_line
 from bilevel.response.isolation.warm import end_idle
 from bilevel.solvers.pools.parcel import unpacked
@@ -36,10 +37,18 @@ class Sending:
         The model.
     is_death : callable
         Whether an exception of a task means that its worker died.
+    is_loss : callable
+        Whether it means that whoever gave out the tasks lost them all.
     """
 
-    def __init__(self, executor: Any, parcel: bytes, is_death: Callable[[BaseException], bool]) -> None:
-        self._executor, self._parcel, self._is_death = executor, parcel, is_death
+    def __init__(
+        self,
+        executor: Any,
+        parcel: bytes,
+        is_death: Callable[[BaseException], bool],
+        is_loss: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        self._executor, self._parcel, self._is_death, self._is_loss = executor, parcel, is_death, is_loss
         self._key = hashlib.sha256(parcel).hexdigest()
 
     def submit(self, task: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -61,10 +70,12 @@ class Sending:
     def _back(self, outer: Future[Any], work: tuple[Any, ...], inner: Future[Any]) -> None:
         try:
             found = inner.result()
-        except CancelledError:
-            outer.set_exception(WorkerDied("its worker was lost"))
+        except CancelledError as error:
+            lost = TaskLost if self._is_loss(error) else WorkerDied
+            outer.set_exception(lost("its worker was lost"))
         except BaseException as error:
-            outer.set_exception(WorkerDied(first_line(error)) if self._is_death(error) else error)
+            known = TaskLost if self._is_loss(error) else WorkerDied
+            outer.set_exception(known(first_line(error)) if self._is_death(error) else error)
         else:
             if isinstance(found, str) and found == _MISSING:
                 self._send(outer, self._parcel, work)

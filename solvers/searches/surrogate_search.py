@@ -74,6 +74,9 @@ class _OnCourse(Search):
     def tell(self, evaluation: Evaluation) -> None:
         self._taken.tell(evaluation)
 
+    def elsewhere(self, point: Point, *, ended: bool = False) -> None:
+        self._course.memory.elsewhere(point, ended)
+
 
 @register("rbf")
 class RadialBasisSearch(_OnCourse):

@@ -7,7 +7,8 @@ from typing import Any
 from bilevel.contracts.storage import Kept, Storage
 from bilevel.errors import StudyError
 from bilevel.registry import register
-from bilevel.solvers.storages.trials.through_optuna import ThroughOptuna, clearly, quietly
+from bilevel.solvers.storages.trials.as_optuna import clearly, quietly
+from bilevel.solvers.storages.trials.through_optuna import ThroughOptuna
 
 _PATIENCE = 20.0  # seconds for the server to answer
 

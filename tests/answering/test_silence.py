@@ -13,6 +13,7 @@ import pytest
 
 import bilevel
 from bilevel import LowerLevel, Response
+from bilevel.errors import RefusedError
 from bilevel.programs.answer import Status
 from bilevel.programs.program import Program
 from bilevel.solvers.engines.ipopt import _CasadiSolver
@@ -95,3 +96,16 @@ def test_highs_runs_where_another_program_has_run_it_on_more_threads():
     second = "from bilevel.solvers.libraries.quiet_highs import quiet_highs\nhighs = quiet_highs()" + LINEAR
     printed, errors = in_a_new_process(first + second)
     assert (printed.splitlines()[-1], errors) == ("Optimal", "")
+
+
+def test_what_numpy_warns_of_on_the_way_is_not_heard():
+    """In Pyomo's intervals, of a row that holds nothing: warnings are errors here."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-2, 2))
+    model.low = LowerLevel()
+    model.low.y = pyo.Var()
+    model.low.row = pyo.Constraint(expr=model.low.y**2 <= model.x * 0)
+    model.low.obj = pyo.Objective(expr=model.low.y)
+    model.obj = pyo.Objective(expr=(model.x - 1) ** 2 + model.low.y)
+    with pytest.raises(RefusedError, match="not linear"):
+        bilevel.solve(model, "upper_boxes")

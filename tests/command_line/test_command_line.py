@@ -158,7 +158,7 @@ def test_what_argparse_refuses_is_exit_2(arguments, capsys):
 def test_every_option_arrives(asked, capsys):
     line = "toy --method typed --budget 7 --seed 3 --time-limit 2.5 --complementarity sos1 --engine scip"
     more = "--allow-nonconvex --attitude pessimistic --option width=4 --option name=(1,2) --quiet --set target=2"
-    more += " --workers 2 --study sqlite:///kept.db --evaluation-time-limit 600 --pruner median --repeats 2 --top 3"
+    more += " --workers 2 --study sqlite:///kept.db --evaluation-time-limit 600 --shared --pruner median --repeats 2 --top 3"
     assert main([*line.split(), *more.split()]) == 0
     settings = asked["typed"]
     assert type(settings.pop("observer")) is Observer
@@ -172,6 +172,7 @@ def test_every_option_arrives(asked, capsys):
         "engine": "scip",
         "workers": 2,
         "study": "sqlite:///kept.db",
+        "shared": True,
         "executor": None,
         "enqueue": (),
         "evaluation_time_limit": 600.0,

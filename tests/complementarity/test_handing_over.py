@@ -118,6 +118,32 @@ def test_the_default_for_highs_is_one_that_it_reads(tmp_path):
     assert bilevel.solve(model, "kkt", engine="highs").verdict == "certified_global"
 
 
+@pytest.mark.parametrize("name", ["toy", "quadratic_pair"])
+def test_what_highs_cannot_read_is_refused_at_once(name):
+    """A quadratic F, or follower, beside the binaries of a treatment: HiGHS itself says ``unknown``."""
+    with pytest.raises(RefusedError, match=r"solver='highs' takes no .* give the model to scip_direct"):
+        exported(load_model(name), solver="highs")
+
+
+def test_a_multiplier_that_is_nothing_is_not_bounded_by_an_engines_tolerance():
+    """A bound of 1e-6 on a multiplier, and HiGHS 1.16 calls 12.5 the optimum of the hull; it is 0."""
+    model = pyo.ConcreteModel()
+    model.n, model.b = pyo.Var(domain=pyo.Integers, bounds=(0, 5)), pyo.Var(domain=pyo.Binary)
+    model.low = LowerLevel()
+    model.low.y = pyo.Var([1, 2], bounds=(0, 9))
+    y = model.low.y
+    model.low.room = pyo.Constraint(expr=y[1] + 2 * y[2] <= 4 + model.n)
+    model.low.least = pyo.Constraint(expr=y[1] >= 1 + 2 * model.b)
+    model.low.cost = pyo.Objective(expr=-2 * y[1] - 3 * y[2])
+    model.obj = pyo.Objective(expr=1.5 * model.n - 2 * y[2] + y[1] - 4 * model.b)
+    for name in ("big_m", "disjunction", "hull"):
+        single = exported(model, complementarity=name)
+        bounds = [bound for both in single.complementarity.bounds.values() for bound in (both.slack, both.multiplier)]
+        assert all(bound.value == 0.0 or bound.value >= 1e-3 for bound in bounds)
+        pyo.SolverFactory("highs").solve(single)
+        assert objective_of(single) == pytest.approx(0.0, abs=1e-5)
+
+
 def rows_of_every_form() -> pyo.ConcreteModel:
     model = pyo.ConcreteModel()
     model.x, model.fixed = pyo.Var(bounds=(-10, 10)), pyo.Var(initialize=2.0)

@@ -23,7 +23,10 @@ LISTS = [
     [(1, 2), None, "x"],
     [np.int64(3), np.float64(0.5)],
     [np.bool_(True), np.bool_(False)],
-    [np.str_("a"), "b"],
+    ["a", np.str_("b")],
+    [np.datetime64("2020-01-01"), np.datetime64("2021-01-01")],
+    [np.float32, np.float64],
+    [np.sin, np.cos],
     [frozenset([1]), frozenset([2])],
     [1.0, 2.0, 3.0],
 ]
@@ -67,6 +70,32 @@ def test_a_function_is_given_the_users_own_objects(values, method):
     assert line.split(maxsplit=1)[1] in (str(values[1]), f"{values[1]:g}" if isinstance(values[1], float) else "")
 
 
+@pytest.mark.parametrize("values", LISTS[2:4], ids=str)
+def test_a_set_of_tuples_of_any_length_keeps_them(values):
+    seen = []
+    model = training(values, seen)
+    model.kind.domain = pyo.Set(initialize=values, dimen=None)
+    model.kind.domain.construct()
+    model = model.clone() if values is LISTS[3] else model
+    result = bilevel.solve(model, "grid", budget=9)
+    assert same(result.upper["kind"], values[1])
+    assert same(model.kind.value, values[1])
+
+
+def test_no_address_of_the_memory_is_stored(tmp_path):
+    """What has no text of its own is the same in the next process."""
+
+    class Solver:
+        pass
+
+    def solved():
+        return bilevel.solve(training([Solver(), len], []), "random", budget=2, study=f"{tmp_path}/study.log")
+
+    assert solved().evaluations == 2
+    assert solved().notes == solved().notes
+    assert " at 0x" not in (tmp_path / "study.log").read_text()
+
+
 @pytest.mark.parametrize("values", LISTS, ids=str)
 def test_a_study_gives_them_back(values, tmp_path):
     address = f"{tmp_path}/study.log"
@@ -76,7 +105,7 @@ def test_a_study_gives_them_back(values, tmp_path):
     assert all(any(same(e.upper["kind"], known) for known in values) for e in second.history)
 
 
-@pytest.mark.parametrize("values", [LISTS[0], LISTS[2], LISTS[8]], ids=str)
+@pytest.mark.parametrize("values", [LISTS[0], LISTS[2], LISTS[8], LISTS[9], LISTS[10]], ids=str)
 def test_optuna_is_told_what_it_takes_or_a_number(values):
     pytest.importorskip("optuna")
     seen = []

@@ -417,3 +417,17 @@ def test_a_single_point_is_a_space(search):
     result = skip_unless_solved(model, search, budget=5)
     assert result.verdict == "certified_global"
     assert result.evaluations == 1
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHES if not registry.get(Search, name).uses_gradients])
+def test_where_nothing_is_to_be_chosen_the_one_point_is_evaluated(name):
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 1), initialize=0.5)
+    model.x.fix()
+    model.low = LowerLevel()
+    model.low.y = pyo.Var(bounds=(0, 1))
+    model.low.obj = pyo.Objective(expr=(model.low.y - model.x) ** 2)
+    model.obj = pyo.Objective(expr=model.low.y)
+    result = bilevel.solve(model, name, budget=5)
+    assert (result.verdict, result.evaluations) == ("certified_global", 1)
+    assert result.upper_objective == pytest.approx(0.5)

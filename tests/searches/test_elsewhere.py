@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -128,11 +129,47 @@ def test_a_point_that_hangs_is_overtaken():
 
 
 @contextlib.contextmanager
-def dask_cluster(folder, count):
-    """A scheduler and workers as separate processes on free ports."""
+def dask_in_this_process():
+    """A scheduler and one worker in a thread: no process starts, and nothing listens beyond this machine."""
+    from distributed import Scheduler, Worker
+
+    ready, end, place = threading.Event(), asyncio.Event(), []
+
+    async def serve():
+        place.append(asyncio.get_running_loop())
+        told = {"host": "127.0.0.1", "dashboard": False}
+        async with Scheduler(port=0, **told) as scheduler, Worker(scheduler.address, nthreads=1, **told):
+            place.append(scheduler.address)
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield f"dask://{place[1].removeprefix('tcp://')}"
+    finally:
+        place[0].call_soon_threadsafe(end.set)
+        thread.join()
+
+
+def test_a_dask_worker_in_this_process():
+    pytest.importorskip("distributed")
+    with dask_in_this_process() as address:
+        there = bilevel.solve(workshop(), "random", budget=6, seed=2, workers=address)
+    assert told(there) == told(bilevel.solve(workshop(), "random", budget=6, seed=2))
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def dask_cluster(folder, count, port=None):
+    """A scheduler and workers as separate processes on free ports."""
+    port = port or free_port()
     path = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")])
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "PYTHONPATH": path}}
     command = [sys.executable, "-m", "distributed.cli"]
@@ -147,6 +184,43 @@ def dask_cluster(folder, count):
         for process in started:
             process.kill()
             process.wait()
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_restarted_costs_no_point(tmp_path, monkeypatch):
+    """What was out is given to the new one; where none comes the run ends with a word of it, and goes on later."""
+    pytest.importorskip("distributed")
+    from bilevel.solvers.pools import dask_cluster as pool
+
+    study, port = f"{tmp_path}/study.log", free_port()
+    asked = {"budget": 30, "seed": 2, "study": study, "workers": f"dask://127.0.0.1:{port}#1"}
+
+    def killed_at(count, processes):
+        while stored(study) < count:
+            time.sleep(0.05)
+        for process in processes:
+            process.kill()
+
+    def restarted():
+        killed_at(5, first)
+        with dask_cluster(tmp_path, 1, port) as (_, second):
+            killed_at(12, second)
+
+    with dask_cluster(tmp_path, 1, port) as (_, first):
+        trouble = threading.Thread(target=restarted)
+        trouble.start()
+        monkeypatch.setattr(pool, "_PATIENCE", 10.0)
+        with pytest.raises(OptionError, match="no Dask scheduler answers there"):
+            bilevel.solve(slow_workshop(), "rbf", **asked)
+        trouble.join()
+    assert 12 <= stored(study) < 30
+    with dask_cluster(tmp_path, 1, port):
+        done = bilevel.solve(slow_workshop(), "rbf", **asked)
+    assert told(done) == told(bilevel.solve(workshop(), "rbf", budget=30, seed=2))
+
+
+def stored(study):
+    return Path(study).read_bytes().count(b'"op_code":4') if os.path.exists(study) else 0
 
 
 def slow_workshop():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace
 
 import numpy as np
 import pyomo.environ as pyo
@@ -23,7 +24,29 @@ from bilevel.solvers.loop.granted_gradients import Gradients
 from bilevel.solvers.loop.studies import study_at
 from bilevel.solvers.pools.processes import Processes
 
-WRONG = [None, (1.0,), "text", {"y": 1.0, "z": 2.0}, {"y": 1j}, {}, {"y": "a"}, {"y": [1.0, 2.0]}, {"y": np.nan}]
+
+class Unreadable(dict):
+    def items(self):
+        raise RuntimeError("not now")
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+WRONG = [
+    Unreadable(y=1.0),
+    None,
+    (1.0,),
+    "text",
+    {"y": 1.0, "z": 2.0},
+    {"y": 1j},
+    {},
+    {"y": "a"},
+    {"y": [1.0, 2.0]},
+    {"y": np.nan},
+]
 
 
 def functional(function, **space):
@@ -86,6 +109,47 @@ def test_leaving_the_process_is_a_failed_point():
     assert result.verdict == "best_found"
     assert "failed points" in str(result)
     assert "SystemExit: no licence" in str(result)
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_what_is_raised_may_have_no_text(isolate):
+    def train(x):
+        if x["x"] > 1:
+            raise MemoryError if x["x"] > 2 else Silent
+        return {"y": x["x"]}
+
+    model = functional(train)
+    model.lower._limits = replace(model.lower._limits, isolated=isolate)
+    result = bilevel.solve(model, "random", budget=8, seed=1)
+    assert set(result.failures) == {"lower: MemoryError", "lower: Silent"}
+
+
+@pytest.mark.parametrize("fails", [1, 2])
+def test_a_function_that_fails_now_and_then_keeps_its_best_point(fails):
+    calls = itertools.count()
+
+    def train(x):
+        if next(calls) in range(6, 6 + fails):
+            raise OSError("the card is busy")
+        return {"y": x["x"]}
+
+    result = bilevel.solve(listed(train), "grid", budget=6)
+    assert (result.verdict, result.upper["x"]) == ("certified_global", 0)
+    assert any(f"asked again at the answer it failed {fails} times" in note for note in result.notes)
+
+
+def test_a_function_that_never_answers_twice_is_told(study):
+    known = set()
+
+    def train(x):
+        if x["x"] in known:
+            raise OSError("the card is busy")
+        known.add(x["x"])
+        return {"y": x["x"]}
+
+    result = bilevel.solve(listed(train), "grid", budget=6)
+    assert result.verdict == "failed"
+    assert "it had an answer in the search; asked again 3 times" in str(result.notes)
 
 
 def test_failures_are_one_reason_where_numbers_alone_differ():

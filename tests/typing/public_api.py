@@ -51,6 +51,7 @@ def the_front(result: bilevel.Result) -> None:
 
 
 def elsewhere(model: pyo.ConcreteModel, executor: Executor) -> None:
+    bilevel.solve(model, "gp", study="postgresql://user@host/database", shared=True)
     bilevel.solve(model, "gp", study="study.log", workers="dask://host:8786", callbacks=[lambda study, trial: None])
     bilevel.solve(model, "gp", executor=executor, enqueue=[{"x": 1.0}], evaluation_time_limit=600)
     study = optuna.create_study(sampler=SurrogateSampler(seed=0))

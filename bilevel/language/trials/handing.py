@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bilevel.errors import with_its_kind
 from bilevel.language.trials.trial import Reports, Trial, is_pruned, under
 
 
@@ -33,4 +34,4 @@ class WithTrial:
             except Exception as error:
                 if not is_pruned(error):
                     raise
-                return "pruned", f"{type(error).__name__}: {error}".removesuffix(": "), trial.reports
+                return "pruned", with_its_kind(error), trial.reports

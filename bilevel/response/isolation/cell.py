@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bilevel.deadline import Deadline, current
-from bilevel.errors import OptionError
+from bilevel.errors import OptionError, with_its_kind
 from bilevel.language.lower_level import Limits
 
 _HEAD = 8  # bytes that say how long a frame is
@@ -204,7 +204,7 @@ def _packed(function: Callable[..., Any]) -> bytes:
         packed: bytes = cloudpickle.dumps(function)
     except Exception as error:
         raise OptionError(
-            f"the response function cannot be handed to a process of its own ({type(error).__name__}: {error});"
+            f"the response function cannot be handed to a process of its own ({with_its_kind(error)});"
             " let it make inside what cannot travel, or leave out isolate and its limits"
         ) from error
     finally:

@@ -39,8 +39,17 @@ def _attempt(work: Any) -> tuple[tuple[str, Any], Any]:
     try:
         found = work()
     except BaseException as error:
-        return ("failed", (f"{type(error).__name__}: {error}", isinstance(error, MemoryError))), None
+        return ("failed", (_with_its_kind(error), isinstance(error, MemoryError))), None
     return ("answer", found), found
+
+
+def _with_its_kind(error: BaseException) -> str:
+    """As :func:`bilevel.errors.with_its_kind`, which is not imported here."""
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return f"{type(error).__name__}: {said}".removesuffix(": ")
 
 
 def _spoiled(outcome: tuple[str, Any]) -> bool:
@@ -78,7 +87,7 @@ def _send(descriptor: int, message: Any) -> None:
     try:
         packed = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
-        text = f"what it returned cannot be handed over ({type(error).__name__}: {error})"
+        text = f"what it returned cannot be handed over ({_with_its_kind(error)})"
         packed = pickle.dumps((("failed", (text, False)), False))
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed by the function

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import casadi as ca
@@ -37,6 +37,10 @@ from bilevel.solvers.complementarity.proofs.slater_multipliers import slater_mul
 
 LARGEST = 1e6
 """A binary within an engine's integrality tolerance of 1e-9 lets this times that through: 1e-3, and no more."""
+
+LEAST = 1e-3
+"""What is proved to be smaller, and not nothing, is allowed as much: a coefficient of the size of an engine's tolerance
+is ignored by one, and led HiGHS 1.16 to call another point the optimum."""
 
 _MARGIN = 1e-6
 _SECONDS = 10.0  # for all linear programs; what is not found by then is not proved
@@ -152,10 +156,15 @@ def bounds_of_pairs(model: Any) -> dict[tuple[str, str], PairBounds]:
             proofs.append(basic_multipliers(compiled, relaxation.enclosures))
         return {
             (pair.source, pair.side): PairBounds(
-                _slack_bound(compiled, relaxation, pair), _multiplier_bound(compiled, relaxation, pair, proofs)
+                _visible(_slack_bound(compiled, relaxation, pair)),
+                _visible(_multiplier_bound(compiled, relaxation, pair, proofs)),
             )
             for pair in model.bilevel_kkt.pairs
         }
+
+
+def _visible(bound: Bound) -> Bound:
+    return replace(bound, value=LEAST) if 0.0 < bound.value < LEAST else bound
 
 
 def _slack_bound(compiled: CompiledConditions, relaxation: Relaxation, pair: Any) -> Bound:

@@ -97,6 +97,8 @@ class Encoding:
 
     def lattice(self) -> Array:
         """Every point of a finite space, in unit coordinates, those that constraints rule out included."""
+        if not len(self):
+            return np.zeros((1, 0))  # one point, without coordinates
         axes = [np.arange(step + 1) / max(step, 1.0) for step in self.steps]
         whole = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self))
         return np.unique(self.canonical(whole), axis=0) if self.space.conditions else whole

@@ -56,6 +56,14 @@ class Memory:
         self.seen.add(point)
         self.pending[point] = self.encoding.unit(point)
 
+    def elsewhere(self, point: Point, ended: bool) -> None:
+        """Take a point of somebody else's as pending, or as unknown again."""
+        if ended and point not in self._places:
+            self.pending.pop(point, None)
+            self.seen.discard(point)
+        elif not ended and point not in self.seen:
+            self.propose(point)
+
     def gather(self, count: int, following: Callable[[], Point | None]) -> list[Point]:
         """Up to ``count`` proposals, one after the other, until there are no more."""
         points: list[Point] = []

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bilevel.upper.dimension import Dimension
+from bilevel.arrays import as_python
+from bilevel.upper.dimension import Dimension, spelled
 
 _PLAIN = (type(None), bool, int, float, str)
 _EQUAL = 1e-9  # of a step, by which steps may differ
@@ -64,9 +65,8 @@ def told_by(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def stored_value(value: Any) -> Any:
     """A value as Optuna takes it: numbers, words, truth and nothing as they are, others as text."""
-    if type(value) in _PLAIN:
-        return value
-    return value.item() if hasattr(value, "item") else str(value)
+    plain = as_python(value)
+    return plain if type(plain) in _PLAIN else spelled(value)
 
 
 def internal(distribution: Any, value: Any) -> float:

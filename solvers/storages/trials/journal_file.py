@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from bilevel.contracts.storage import Kept, State, Trial
+from bilevel.contracts.storage import Kept, Shared, State, Trial
 from bilevel.errors import StudyError
-from bilevel.solvers.storages.trials.distributions import distribution_of, internal, told_by
-from bilevel.solvers.storages.trials.through_optuna import (
+from bilevel.solvers.storages.trials.among_drivers import AmongDrivers
+from bilevel.solvers.storages.trials.as_optuna import (
     CONSTRAINTS,
     ENTERED,
     OWN,
@@ -34,6 +34,7 @@ from bilevel.solvers.storages.trials.through_optuna import (
     trial_of,
     waiting,
 )
+from bilevel.solvers.storages.trials.distributions import distribution_of, internal, told_by
 from bilevel.upper.dimension import Dimension
 
 _CREATE_STUDY, _DELETE_STUDY, _NOTE_SHOWN, _NOTE, _CREATE_TRIAL = 0, 1, 2, 3, 4  # operations of the format
@@ -217,6 +218,11 @@ class JournalFile(Kept):
     def enqueue(self, parameters: Mapping[str, Any]) -> None:
         with clearly(self._path), quietly():
             self.optuna().create_new_trial(self._id, waiting(parameters))
+
+    def shared(self) -> Shared:
+        assert self._id is not None
+        with clearly(self._path):
+            return AmongDrivers(self.optuna(), self._id, self.name, self._path, self._distributions)
 
     def frozen(self, trial: Trial) -> Any:
         return frozen_of(trial, self._distributions)

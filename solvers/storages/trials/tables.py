@@ -12,16 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bilevel.contracts.storage import Trial
+from bilevel.solvers.storages.trials.as_optuna import CONSTRAINTS, OWN, another, clearly, quietly, trial_of
 from bilevel.solvers.storages.trials.distributions import distribution_of, internal
-from bilevel.solvers.storages.trials.through_optuna import (
-    CONSTRAINTS,
-    OWN,
-    ThroughOptuna,
-    another,
-    clearly,
-    quietly,
-    trial_of,
-)
+from bilevel.solvers.storages.trials.through_optuna import ThroughOptuna
 from bilevel.upper.dimension import Dimension
 
 NEEDED = "lower"
