@@ -1,6 +1,7 @@
 """Every tolerance, stated once.
 
-All are relative to ``max(1, |value|)`` of what they compare, unless said otherwise.
+All are relative to ``max(1, |value|)`` of what they compare, unless said otherwise; those of bounds and rows to
+:func:`size`, which is less where a variable or a row varies by less.
 """
 
 from __future__ import annotations
@@ -66,6 +67,16 @@ DEFINITE = 1e-11
 def scale(*values: float) -> float:
     """``max(1, |v|)`` over the finite values."""
     return max([1.0, *(abs(v) for v in values if math.isfinite(v))])
+
+
+def size(value: float, middle: float = 0.0, width: float = math.inf) -> float:
+    """What a tolerance is relative to at one value of something that varies by ``width`` about ``middle``.
+
+    ``max(1, |value|)``, unless it varies by less: a constant in it says nothing about what counts, nor do units in
+    which all of it is small. With y in [0, 1e-6] a millionth is all of it.
+    """
+    varies = max(width, abs(value - middle))
+    return min(scale(value), varies) if varies > 0.0 else scale(value)
 
 
 def closes(objective: float, bound: float, tolerance: float = CERTIFICATE, scale: float | None = None) -> bool:

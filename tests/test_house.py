@@ -132,6 +132,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": {"upper", "contracts", "registry"},
     "verify": {
         "language",
+        "graphs",
         "expressions",
         "reading",
         "programs",

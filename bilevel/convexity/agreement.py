@@ -46,7 +46,7 @@ def _found(compilation: Compilation) -> dict[str, float] | None:
         return None
     if any(program.squares or program.moving or program.losses for program in programs.values()):
         return None  # of data, which nothing here writes out
-    bodies, low, high = compilation.rows(problem.coupling)
+    bodies, low, high = compilation.written_rows(problem.coupling)
     rows = [bodies[k] for k in range(bodies.numel())]
     objectives = [programs[name].objective for name in compilation.y]
     upper, *others = _sums(compilation, [compilation.upper_objective, *objectives, *rows])

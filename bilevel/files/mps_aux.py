@@ -253,7 +253,7 @@ class _Linear:
         return data, LowerData(self._lower_objective(), names[len(problem.constraints) :], follower.sense < 0)
 
     def _row(self, name: str, constraint: Any) -> Row:
-        _, low, high = self._compilation.rows([constraint])
+        _, low, high = self._compilation.written_rows([constraint])
         slope, constant = self._numbers([constraint.body], constraint.name)
         shift = float(constant[0])
         return Row(name, float(low[0]) - shift, float(high[0]) - shift, self._coefficients(slope[0]))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import casadi as ca
 import numpy as np
 
+from bilevel import tolerances
 from bilevel.arrays import Array
 
 SMALL, LARGE = 0.1, 1e4
@@ -81,12 +82,8 @@ class Spread:
     width: float
 
     def scale(self, value: float) -> float:
-        """What tolerances on this function are relative to, at one of its values.
-
-        ``max(1, |value|)``, unless the function varies by less: a constant in it says nothing about what counts, nor do
-        units in which all of it is small.
-        """
-        return min(max(1.0, abs(value)), max(self.width, abs(value - self.middle)))
+        """What tolerances on this function are relative to, at one of its values: see ``tolerances.size``."""
+        return tolerances.size(value, self.middle, self.width)
 
     @property
     def origin(self) -> float:
@@ -101,8 +98,14 @@ class Spread:
 
 def spread_of(f: ca.SX, variables: ca.SX, low: Array, high: Array) -> Spread:
     """What a function of some variables varies by: over their box, and near zero or a bound within it."""
+    return spreads_of(f, variables, low, high)[0]
+
+
+def spreads_of(functions: ca.SX, variables: ca.SX, low: Array, high: Array) -> list[Spread]:
+    """The same of each of several functions, shape (m, 1)."""
     points = sampled(low, high)
-    return spread_among(ca.Function("values", [variables], [f]).map(len(points))(points.T).full()[0])
+    values = ca.Function("values", [variables], [ca.densify(functions)]).map(len(points))(points.T).full()
+    return [spread_among(row) for row in values]
 
 
 def sampled(low: Array, high: Array) -> Array:

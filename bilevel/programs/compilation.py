@@ -25,11 +25,12 @@ from bilevel.expressions.squares import SMALLEST, Places, Square, held_by, squar
 from bilevel.expressions.translation import to_casadi
 from bilevel.graphs.compiled import Compiled
 from bilevel.graphs.intervals import ENTIRE, Graph
-from bilevel.graphs.steepness import Spread, sampled, spread_among, spread_of
+from bilevel.graphs.steepness import Spread, sampled, spread_among, spread_of, spreads_of
 from bilevel.language.data_term import DataTerm
 from bilevel.language.row_losses import RowLosses
 from bilevel.language.squared_distance import SquaredDistance
 from bilevel.programs.program import Program
+from bilevel.programs.units.row_sizes import in_own_units, row_sizes
 from bilevel.reading.criterion import Criterion
 from bilevel.reading.follower import Follower
 from bilevel.reading.pieces import is_category
@@ -191,9 +192,30 @@ class Compilation:
         return ranges_of(self.problem)
 
     def rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
-        """Bodies, shape (m, 1), lower and upper bounds, shape (m,), of some constraints."""
+        """Bodies, shape (m, 1), lower and upper bounds, shape (m,), of some constraints of the leader's.
+
+        In units in which tolerances mean something (:mod:`bilevel.programs.units.row_sizes`).
+        """
+        bodies, lower, upper = self.written_rows(constraints)
+        return in_own_units(bodies, self._spreads(bodies), lower, upper) if len(lower) else (bodies, lower, upper)
+
+    def written_rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
+        """The same as they were written, of either level."""
         bodies, lower, upper = translate_rows(self._translate, constraints, self._columns)
         return write_out(bodies, self.squares), lower, upper
+
+    def sizes(self, constraints: Sequence[Any]) -> Array:
+        """What the tolerances of some constraints, of either level, are relative to, shape (m,)."""
+        bodies, lower, upper = translate_rows(self._translate, constraints, self._columns)
+        symbols = ca.vertcat(*(term.symbol for term in self.squares))
+        held = ca.which_depends(bodies, symbols, 1, True) if self.squares else [False] * len(lower)
+        bodies[[k for k, large in enumerate(held) if large]] = 0.0  # terms over data stay arrays, their rows as usual
+        return row_sizes(self._spreads(bodies), lower, upper)
+
+    def _spreads(self, bodies: ca.SX) -> list[Spread]:
+        """What some functions of both levels' variables vary by over their boxes."""
+        low, high = ends_of([*self.problem.variables, *self.problem.lower_variables])
+        return spreads_of(bodies, ca.vertcat(self.x, self.all_y), low, high)
 
     def symbol(self, expression: Any, owner: Any) -> ca.SX:
         """Translate one expression; errors name the component that holds it."""
@@ -242,7 +264,7 @@ class Compilation:
     def _program(self, follower: Follower) -> Program:
         objective = follower.objective
         assert objective is not None
-        rows, variables = self.rows(follower.constraints), self.y[follower.name]
+        rows, variables = self.written_rows(follower.constraints), self.y[follower.name]
         own = {id(var): self._symbols[id(var)] for var in follower.variables}
 
         def parts(expressions: Sequence[Any]) -> ca.SX:

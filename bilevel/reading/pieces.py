@@ -242,7 +242,15 @@ def domain_violation(var: Any, value: Any) -> float:
         return 0.0
     if is_category(var) or not is_number(value):
         return math.inf
-    return min(abs(float(value) - v) / tolerances.scale(v) for v in _nearby(var, float(value)))
+    return min(abs(float(value) - v) / size_at(var, v) for v in _nearby(var, float(value)))
+
+
+def size_at(var: Any, value: float) -> float:
+    """What a tolerance is relative to at one value of a variable: less than usual where its bounds are closer."""
+    low, high = numeric_bounds(var)
+    if low is None or high is None:
+        return tolerances.scale(value)
+    return tolerances.size(value, (low + high) / 2.0, high - low)
 
 
 def _nearby(var: Any, value: float) -> list[float]:
@@ -269,9 +277,9 @@ def within_domain(var: Any, value: Any) -> Any:
     if value in var.domain or is_category(var) or not is_number(value):
         return value
     nearest = min(_nearby(var, float(value)), key=lambda v: abs(v - value))
-    if abs(nearest - float(value)) > tolerances.FEASIBILITY * tolerances.scale(nearest):
+    if abs(nearest - float(value)) > tolerances.FEASIBILITY * size_at(var, nearest):
         return value
     if nearest in var.domain or not math.isfinite(nearest):
         return nearest
-    step = tolerances.ENGINE * tolerances.scale(nearest)
+    step = tolerances.ENGINE * size_at(var, nearest)
     return next((v for v in (nearest + step, nearest - step) if v in var.domain), nearest)

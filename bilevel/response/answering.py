@@ -7,15 +7,18 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
+
 from bilevel import registry, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
-from bilevel.deadline import Deadline, current, limited
+from bilevel.deadline import Deadline, current, limited, passed
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Answers, ClosedForm, Status
 from bilevel.programs.program import Program
 from bilevel.programs.units.scaled_program import ScaledProgram, scaled
 
+_VALLEYS = 6  # starts for a local engine where a global one proved nothing
 _GLOBAL_SHARE = 0.5  # of the time that is left
 _SHARPENING = 5.0  # seconds for a lower level solved to more digits
 _PROVING = 0.5  # engines that suit a program better than this prove their answer (contracts.Engine.suits)
@@ -41,6 +44,15 @@ def gains_from_a_start(program: Program) -> bool:
     special = specialist(program)
     ranked = [(1.0, special)] if special is not None else ranked_engines(program)
     return bool(ranked) and registry.get(Engine, ranked[0][1]).warms
+
+
+def valleys(low: Array, high: Array, near: Array) -> list[Array]:
+    """Starts from which a local engine may come to other optima than a known one: next to it, and over the box."""
+    size = np.maximum(1.0, np.abs(near))
+    first = np.where(np.isfinite(low), low, np.minimum(near, high) - 3.0 * size)
+    last = np.where(np.isfinite(high), high, np.maximum(near, low) + 3.0 * size)
+    shares = np.random.default_rng(0).random((_VALLEYS - 1, len(near)))
+    return [near + 1e-3 * (last - first) * (0.5 - shares[0]), *(first + (last - first) * share for share in shares)]
 
 
 class _InUnits(Solver):
@@ -167,7 +179,7 @@ class Answering(Solver):
                 answer = self._from_there(answer, parameters, time_limit)
         if answer.status is Status.OPTIMAL and not answer.proved:
             answer = self._proved_by_another(answer, parameters, time_limit)
-        return self._polished(answer, parameters)
+        return self._deepest(self._polished(answer, parameters), parameters)
 
     def _share(self, time_limit: float | None) -> float | None:
         """Seconds for a global engine: with a deadline ahead some are kept for a local one, whose answer is one too."""
@@ -175,6 +187,20 @@ class Answering(Solver):
             return time_limit
         left = limited(time_limit)
         return left if left is None else _GLOBAL_SHARE * left
+
+    def _deepest(self, answer: Answer, parameters: Array) -> Answer:
+        """The best of a few valleys, where no engine proved the answer that could: a local one's may be a peak."""
+        unproved = answer.status is Status.OPTIMAL and not answer.proved and not self.program.convex
+        if not unproved or self._special or not self._proving or self._polisher is None or answer.y is None:
+            return answer
+        for start in valleys(self.program.lower, self.program.upper, answer.y):
+            if passed():
+                break
+            other = self._solver(self._polisher)(parameters, start)
+            slack = tolerances.OPTIMALITY * tolerances.scale(answer.objective)
+            if other.status is Status.OPTIMAL and other.objective < answer.objective - slack:
+                answer = replace(other, bound=min(other.bound, answer.bound))
+        return answer
 
     def _proved_by_another(self, answer: Answer, parameters: Array, time_limit: float | None) -> Answer:
         """The same optimum from an engine that proves it, where there is one; else the answer as it is."""

@@ -8,7 +8,7 @@ evaluated on the user's Pyomo expressions in plain floats, not by compiled code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,7 +25,7 @@ from bilevel.language.attitude import Attitude
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.follower import Follower
-from bilevel.reading.pieces import domain_violation, is_category, numeric_bounds, within_domain
+from bilevel.reading.pieces import domain_violation, is_category, numeric_bounds, size_at, within_domain
 from bilevel.response.answering import Answering
 from bilevel.response.replies import Reply
 from bilevel.response.response import Response
@@ -204,9 +204,9 @@ class Verifier:
             proved, certain = proved and sure, certain and sharp
             gap = max(gap if gap is not None else -math.inf, (follower.sense * f - best) / tolerances.scale(f, best))
             outside = self._outside(written.variables, lower)
-            below = max(below, largest_violation(evaluate, written.constraints), outside)
+            below = max(below, largest_violation(evaluate, written.constraints, self._compilation.sizes), outside)
         above = max(
-            largest_violation(evaluate, self.problem.constraints),
+            largest_violation(evaluate, self.problem.constraints, self._compilation.sizes),
             self._outside(self.problem.variables, upper),
             self._disallowed(upper),
         )
@@ -286,9 +286,9 @@ class Verifier:
             worst = max(worst, away if not whole or away <= tolerances.INTEGRALITY else math.inf)
             low, high = (None, None) if is_category(var) else numeric_bounds(var)
             if low is not None:
-                worst = max(worst, float(low - float(value)) / tolerances.scale(low))
+                worst = max(worst, float(low - float(value)) / size_at(var, low))
             if high is not None:
-                worst = max(worst, float(float(value) - high) / tolerances.scale(high))
+                worst = max(worst, float(float(value) - high) / size_at(var, high))
         return worst
 
     def _disallowed(self, upper: dict[str, Any]) -> float:
@@ -317,14 +317,26 @@ def _whole(var: Any, value: float) -> float:
     return float(round(value)) if abs(value - round(value)) <= tolerances.INTEGRALITY else value
 
 
-def largest_violation(evaluate: Translator, constraints: Iterable[Any]) -> float:
-    """The largest violation of Pyomo constraints at a point, relative; infinite where a body is no number."""
-    worst = 0.0
+def largest_violation(
+    evaluate: Translator,
+    constraints: Iterable[Any],
+    sizes: Callable[[Sequence[Any]], Array] | None = None,
+) -> float:
+    """The largest violation of Pyomo constraints at a point, relative; infinite where a body is no number.
+
+    Relative to ``max(1, |bound|)``, and where that would let them pass to their own ``sizes``.
+    """
+    worst, broken = 0.0, []
     for constraint in constraints:
         body = float(evaluate(constraint.body))
         for bound, sign in ((constraint.lower, -1.0), (constraint.upper, 1.0)):
             if bound is not None:
                 limit = float(evaluate(bound))
-                excess = sign * (body - limit) / tolerances.scale(limit)
-                worst = max(worst, math.inf if math.isnan(excess) else excess)
-    return worst
+                excess = sign * (body - limit)
+                if not excess <= 0.0:
+                    worst = max(worst, math.inf if math.isnan(excess) else excess / tolerances.scale(limit))
+                    broken.append((constraint, excess))
+    if sizes is None or not broken or worst > tolerances.FEASIBILITY:
+        return worst
+    own = sizes([constraint for constraint, _ in broken])
+    return max(worst, *(excess / float(each) for (_, excess), each in zip(broken, own, strict=True)))

@@ -9,7 +9,6 @@ from typing import Any
 
 import daqp
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf
 
@@ -17,6 +16,7 @@ from bilevel import tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
 from bilevel.linear_algebra.definiteness import SPREAD, own_units, relative_smallest_eigenvalue
+from bilevel.linear_algebra.rays import falls_forever
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.numeric_form import dense_form, numeric_form
 from bilevel.programs.program import Program, Shape
@@ -122,7 +122,7 @@ class _DaqpSolver(Solver):
             return Answer(Status.OPTIMAL, y, objective, objective, definite)
         if flag == -1:
             return Answer(Status.INFEASIBLE, message="DAQP: the constraints contradict each other")
-        if flag == _UNBOUNDED and _falls_forever(form, matrix, low, high):
+        if flag == _UNBOUNDED and falls_forever(form.hessian, form.gradient, *_rows_of(form, matrix, low, high)):
             return Answer(Status.UNBOUNDED, message="the objective falls forever along a direction without curvature")
         return Answer(Status.REFUSED, message=f"DAQP stopped with exit flag {flag}")
 
@@ -177,13 +177,7 @@ def _scaled(
     return y * units, flag, info, rows / units
 
 
-def _falls_forever(form: QuadraticForm, matrix: Array, low: Array, high: Array) -> bool:
-    """Whether a feasible convex program has a ray ``H d = 0, c'd < 0`` that no row ends, found by an LP."""
-    n = len(form.gradient)
-    rows = np.vstack([np.eye(n)[: len(low) - len(matrix)], matrix])
-    above, below = high < _INFINITE, low > -_INFINITE
-    sides, limits = np.vstack([rows[above], -rows[below]]), np.concatenate([high[above], -low[below]])
-    ray = scipy.optimize.linprog(form.gradient, sides, np.zeros(len(sides)), form.hessian, np.zeros(n), (-1.0, 1.0))
-    if ray.status != 0 or ray.fun > -tolerances.ENGINE * tolerances.scale(float(np.abs(form.gradient).max())):
-        return False
-    return bool(scipy.optimize.linprog(np.zeros(n), sides, limits, bounds=(None, None)).status == 0)
+def _rows_of(form: QuadraticForm, matrix: Array, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """Bounds of variables among the rows, and no infinity of DAQP's."""
+    rows = np.vstack([np.eye(len(form.gradient))[: len(low) - len(matrix)], matrix])
+    return rows, np.where(low > -_INFINITE, low, -np.inf), np.where(high < _INFINITE, high, np.inf)

@@ -14,6 +14,7 @@ from scipy import sparse
 from bilevel import deadline, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.linear_algebra.rays import falls_forever
 from bilevel.programs.answer import Answer, Status
 from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Program, Shape
@@ -162,6 +163,8 @@ class _HighsSolver(Solver):
         if status == _MODEL.kInfeasible:
             return Answer(Status.INFEASIBLE, message=words)
         if status == _MODEL.kUnbounded:
+            if self._quadratic and not self._falls_forever():  # it says so of free variables that nothing moves
+                return Answer(Status.FAILED, message=f"{words}, but no ray falls")
             return Answer(Status.UNBOUNDED, message=words)
         if status != _MODEL.kOptimal:
             return self._stopped_early(words)
@@ -178,6 +181,13 @@ class _HighsSolver(Solver):
         objective = self._form.objective(y) if self._quadratic else float(info.objective_function_value)
         unique = definite if self._quadratic else self._nondegenerate_dual(solution)
         return Answer(Status.OPTIMAL, y, objective, objective, unique)
+
+    def _falls_forever(self) -> bool:
+        program, form = self._program, self._form
+        rows = sparse.vstack([sparse.eye_array(program.n), sparse.csr_array(form.matrix)])
+        low = np.concatenate([program.lower, program.row_lower - form.offset])
+        high = np.concatenate([program.upper, program.row_upper - form.offset])
+        return falls_forever(form.hessian, form.gradient, rows, low, high)
 
     def _stationary(self, y: Array, solution: Any) -> bool:
         """Whether ``H y + c = A' u + z`` with HiGHS's own multipliers u of the rows and z of the bounds."""

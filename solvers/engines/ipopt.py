@@ -217,7 +217,11 @@ class _CasadiSolver(_IpoptSolver):
 
 
 class _Callbacks:
-    """Ipopt's callbacks on compiled functions; the parameters are set before each solve."""
+    """Ipopt's callbacks on compiled functions; the parameters are set before each solve.
+
+    What is raised in them (Ctrl-C) is passed on by cyipopt, which leaves what was asked for unset: MUMPS dies of a
+    Hessian of that kind. So the Hessian comes to its end, and the next one to be called raises in its place.
+    """
 
     def __init__(self, program: Program) -> None:
         p, y = program.parameters, program.variables
@@ -232,8 +236,16 @@ class _Callbacks:
         self._hessian = Compiled([p, y, weights, sigma], [_nonzeros(hessian)])
         self._jacobian_structure = _triplets(jacobian)
         self._hessian_structure = _triplets(hessian)
+        self.raised: BaseException | None = None
+
+    def pass_on(self) -> None:
+        """Raise what the Hessian could not."""
+        raised, self.raised = self.raised, None
+        if raised is not None:
+            raise raised
 
     def objective(self, y: Array) -> float:
+        self.pass_on()
         return float(self._values(self.parameters, y)[0][0])
 
     def constraints(self, y: Array) -> Array:
@@ -249,7 +261,11 @@ class _Callbacks:
         return self._jacobian_structure
 
     def hessian(self, y: Array, weights: Array, sigma: float) -> Array:
-        return self._hessian(self.parameters, y, weights, sigma)[0]
+        try:
+            return self._hessian(self.parameters, y, weights, sigma)[0]
+        except BaseException as raised:
+            self.raised = raised
+            return np.zeros(len(self._hessian_structure[0]))
 
     def hessianstructure(self) -> Any:
         return self._hessian_structure
@@ -267,13 +283,16 @@ def _triplets(matrix: ca.SX) -> tuple[Any, Any]:
 class _CyipoptSolver(_IpoptSolver):
     def __init__(self, program: Program) -> None:
         super().__init__(program)
-        import cyipopt
-
         # Kept with the program: whoever solves it next, to break a tie or to look again, finds them.
         self._callbacks = program.kept("ipopt", lambda: _Callbacks(program))
         self._limited = False
-        infinite = 2e19
-        self._solver = cyipopt.Problem(
+        self._solver = self._made()
+
+    def _made(self) -> Any:
+        import cyipopt
+
+        program, infinite = self.program, 2e19
+        solver = cyipopt.Problem(
             n=program.n,
             m=program.m,
             problem_obj=self._callbacks,
@@ -283,12 +302,19 @@ class _CyipoptSolver(_IpoptSolver):
             cu=np.minimum(program.row_upper, infinite),
         )
         for key, value in OPTIONS.items():
-            self._solver.add_option(key, value)
+            solver.add_option(key, value)
+        return solver
 
     def __call__(self, parameters: Array, start: Array | None = None, time_limit: float | None = None) -> Answer:
-        self._callbacks.parameters[:] = parameters
+        self._callbacks.parameters[:], self._callbacks.raised = parameters, None
         self._set_limit(deadline.limited(time_limit))
-        y, info = self._solver.solve(self._start(start))
+        try:
+            with deadline.waiting():  # it is told the time itself
+                y, info = self._solver.solve(self._start(start))
+        except BaseException:
+            self._solver, self._limited = self._made(), False  # this one would raise it again at every solve
+            raise
+        self._callbacks.pass_on()
         word = info["status_msg"]
         word = word.decode() if isinstance(word, bytes) else str(word)
         of_bounds = info["mult_x_U"] - info["mult_x_L"]

@@ -49,7 +49,7 @@ def identity_of(compilation: Compilation, space: Space, method: str, settings: S
     for objective in problem.objectives:
         parts[f"the upper objective {objective.name}"] = _hash(compilation, [compilation.symbol(objective.expr, "F")])
     above = [*problem.x_only, *problem.coupling]
-    parts["the upper constraints"] = _hash(compilation, list(compilation.rows(above)))
+    parts["the upper constraints"] = _hash(compilation, list(compilation.written_rows(above)))
     parts["the predicates over x"] = ", ".join(allowed.name for allowed in problem.allowed) or "none"
     for follower in problem.followers:
         program = compilation.programs.get(follower.name)

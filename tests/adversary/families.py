@@ -17,13 +17,6 @@ def family(make: Callable[[Draw], Stated]) -> Callable[[Draw], Stated]:
     return make
 
 
-def drawn(seed: int, names: tuple[str, ...] = ()) -> Stated:
-    """The problem of a seed: families in turn."""
-    names = names or tuple(FAMILIES)
-    name = names[seed % len(names)]
-    return FAMILIES[name](Draw(name, seed))
-
-
 # -------------------------------------------------------------------------------------------- units, constants, reciprocals
 
 

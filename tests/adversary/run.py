@@ -20,13 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # a checkout needs no installation
 
+from catalogue import FAMILIES, drawn
 from contained_run import load_everything, run
-from families import FAMILIES, drawn
 from judge import MERE, Fault, faults_of, quality
 from stated_problem import Stated
 from truth import truth_of
 
-METHODS = "auto,kkt,value_function,rational,upper_boxes,mixed_integer,grid,random,surrogate,gradient"
+METHODS = "auto,kkt,value_function,rational,upper_boxes,mixed_integer,joint,homotopy,grid,random,surrogate,gradient"
 SEARCHES = {"grid": 40, "random": 40, "surrogate": 20, "gradient": 40}
 
 

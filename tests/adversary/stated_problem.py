@@ -6,6 +6,7 @@ shares nothing with the package but these strings.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -16,12 +17,33 @@ import numpy as np
 EQUAL = 1e-11
 Pieces = tuple[tuple[float, float], ...]
 
-_NUMPY = {"exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "inf": math.inf}
+
+def _largest(values: list[Any]) -> Any:
+    return functools.reduce(np.maximum, values)
+
+
+_LOSSES = {
+    "logistic": lambda z, t: np.logaddexp(0.0, -t * z),
+    "poisson": lambda z, t: np.exp(z) - t * z,
+    "huber": lambda z, t: np.where(abs(z - t) <= 1, (z - t) ** 2 / 2, abs(z - t) - 0.5),
+    "squared_hinge": lambda z, t: np.maximum(0.0, 1 - t * z) ** 2,
+}
+
+
+def _over_rows(loss: str, rows: tuple[tuple[float, ...], ...], w: tuple[Any, ...], targets: tuple[float, ...]) -> Any:
+    predicted = [sum(a * c for a, c in zip(row, w, strict=True)) for row in rows]
+    return sum(_LOSSES[loss](z, t) for z, t in zip(predicted, targets, strict=True))
+
+
+_NUMPY = {
+    "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "inf": math.inf, "maximum": _largest,
+    "rows_of": _over_rows,
+}  # fmt: skip
 _HEADER = """import pyomo.environ as pyo
 from pyomo.environ import exp, log, sqrt
 
 import bilevel
-from bilevel import LowerLevel
+from bilevel import LowerLevel, maximum, rows_of
 
 inf = float("inf")
 m = pyo.ConcreteModel()

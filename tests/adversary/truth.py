@@ -107,7 +107,8 @@ def least(score: Score, variables: Sequence[Variable], at: At, depth: Depth) -> 
     low, high = pick(before), pick(after)
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
     at_left, at_right = along(left), along(right)
-    for _ in range(depth.steps):
+    values_alone = all(low == high for low, high in first.pieces)
+    for _ in range(0 if values_alone else depth.steps):
         best = _better_of(_better_of(best, at_left, first.name, left), at_right, first.name, right)
         leftward = _is_better(at_left, at_right)
         low, high = np.where(leftward, low, left), np.where(leftward, right, high)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import bilevel
-from bilevel import LowerLevel, registry, tolerances
+from bilevel import LowerLevel, deadline, registry, tolerances
 from bilevel.contracts.engine import Engine
 from bilevel.errors import RefusedError
 from bilevel.programs.answer import Answer, Status
@@ -320,7 +320,7 @@ def lasso():
     rng = np.random.default_rng(0)
     m = pyo.ConcreteModel()
     m.x = pyo.Var(bounds=(0.1, 1))
-    m.lower = bilevel.LowerLevel()
+    m.lower = LowerLevel()
     w = m.lower.w = pyo.Var(range(8))
     loss = bilevel.least_squares(rng.normal(size=(30, 8)), rng.normal(size=30), w) / 60
     m.lower.obj = pyo.Objective(expr=loss + m.x * sum(abs(w[k]) for k in w))
@@ -647,3 +647,53 @@ def test_products_of_a_binary_and_an_integer_below():
     reply = Response(model)([1.0])
     assert reply.y.tolist() == [2.0, 0.0, 0.0]
     assert reply.lower == (-4.0,)
+
+
+def test_an_interrupt_within_ipopts_hessian_comes_through():
+    """cyipopt would leave the Hessian unset, of which MUMPS dies, and Python with it."""
+    pytest.importorskip("cyipopt")
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 3))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var([1, 2], initialize=0.3)
+    model.lower.obj = pyo.Objective(expr=pyo.exp(model.lower.y[1]) + (model.lower.y[1] - model.lower.y[2] ** 2) ** 2)
+    model.obj = pyo.Objective(expr=model.x + model.lower.y[1])
+    program = next(iter(Compilation.of(Problem.read(model)).programs.values()))
+    solver = registry.get(Engine, "ipopt")().prepare(program)
+    waits = []
+
+    def interrupted(*_):
+        waits.append(deadline._bell.waits)
+        raise KeyboardInterrupt
+
+    callbacks = program.kept("ipopt", lambda: None)
+    whole, callbacks._hessian = callbacks._hessian, interrupted
+    with pytest.raises(KeyboardInterrupt):
+        solver(np.array([1.0]))
+    assert waits == [1]  # nor is time called in there: Ipopt is told it
+    callbacks._hessian = whole
+    assert np.isfinite(solver(np.array([1.0])).objective)
+
+
+@pytest.mark.parametrize("engine", ["highs", "daqp"])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_a_free_variable_that_nothing_moves_is_no_ray(engine, bounded):
+    """HiGHS calls the program unbounded; with a cost on it, it is."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 10))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(bounds=(0, 20))
+    model.lower.z = pyo.Var()
+    model.lower.row = pyo.Constraint(expr=model.lower.z >= model.lower.y - 7)
+    cost = 0.0 if bounded else -1.0
+    model.lower.obj = pyo.Objective(expr=(model.lower.y - model.x) ** 2 + cost * model.lower.z)
+    model.obj = pyo.Objective(expr=model.x + model.lower.z)
+    program = next(iter(Compilation.of(Problem.read(model)).programs.values()))
+    solver = registry.get(Engine, engine)().prepare(program.but(convex=True))
+    for x in np.linspace(0.5, 9.5, 7):
+        answer = solver(np.array([x]))
+        if bounded:
+            assert answer.status is not Status.UNBOUNDED
+            assert answer.status is not Status.OPTIMAL or answer.objective == pytest.approx(0.0, abs=1e-8)
+        else:
+            assert answer.status is not Status.OPTIMAL

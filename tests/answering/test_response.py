@@ -9,7 +9,10 @@ import pytest
 import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import ModelError
-from bilevel.programs.answer import Status
+from bilevel.programs.answer import Answer, Status
+from bilevel.programs.compilation import Compilation
+from bilevel.reading.problem import Problem
+from bilevel.response.answering import Answering
 from bilevel.response.response import Response
 
 
@@ -427,3 +430,21 @@ def test_the_leader_sees_this_x_whoever_answers():
         at = (np.cos(np.arange(n)[:, None] * x + np.arange(3)) * np.exp(x)).sum(axis=1)
         reply = response(x)
         assert reply.cost == pytest.approx((at - 0.5) ** 2 @ reply.y)
+
+
+def test_a_local_engine_that_starts_on_a_peak_looks_elsewhere(monkeypatch):
+    """Where the global engine has no time the answer is unproved, and yet a valley: y = 2 or -2 and not 0."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(-1, 1))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(initialize=0.0)
+    model.lower.obj = pyo.Objective(expr=model.lower.y**4 / 4 - 2 * model.lower.y**2 + 0.1 * model.x * model.lower.y)
+    model.obj = pyo.Objective(expr=model.lower.y + model.x)
+    program = next(iter(Compilation.of(Problem.read(model)).programs.values()))
+    answering = Answering(program)
+    monkeypatch.setattr(answering, "_first", lambda *_: Answer(Status.FAILED, message="the time is up"))
+    for x in (0.0, 0.5, -0.5):
+        answer = answering(np.array([x]))
+        assert answer.status is Status.OPTIMAL
+        assert not answer.proved
+        assert answer.objective < -3.9

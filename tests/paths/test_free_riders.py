@@ -64,6 +64,25 @@ def test_an_f_with_an_end_is_not_called_so(F, bounds):
     assert all(abs(value) < INFINITE for value in result.lower.values())
 
 
+@pytest.mark.parametrize(
+    ("F", "bounds", "endless"),
+    [
+        (lambda x, y, z: 100 * z**2 - z**4 + 3 * z, (None, None), True),
+        (lambda x, y, z: pyo.exp(-z) - z, (None, None), True),
+        (lambda x, y, z: 1e-6 * (x - abs(z)), (None, None), True),
+        (lambda x, y, z: z**3 - pyo.exp(z), (0, None), True),
+        (lambda x, y, z: x - 1e22 * z / (1 + z), (0, None), False),
+        (lambda x, y, z: abs(z) - z, (None, None), False),
+        (lambda x, y, z: pyo.log(1 + pyo.exp(z)), (None, None), False),
+        (lambda x, y, z: -pyo.exp(-(z**2)), (None, None), False),
+        (lambda x, y, z: 2 * pyo.floor(z) - z, (0, None), False),
+    ],
+)
+def test_what_intervals_prove(F, bounds, endless):
+    problem = Problem.read(riding(F, bounds))
+    assert bool(falls_without_end(problem, {"x": 1.0}, {"low.y": 1.0, "low.z": 1.0})) is endless
+
+
 def test_a_row_of_either_level_is_an_end():
     for place in ("above", "below"):
         model = riding(lambda x, y, z: x + z)

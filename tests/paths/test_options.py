@@ -38,6 +38,18 @@ def test_a_comparison_refuses_it_too():
         bilevel.compare(toy(), ["kkt", "grid"], tim_limit=3)
 
 
+def test_a_comparison_hands_each_method_its_own():
+    model = toy()
+    model.low.cap = pyo.Constraint(expr=model.low.y <= model.x)
+    table = bilevel.compare(model, ["kkt", "grid"], budget=3, starts="2", dual_bounds={model.low.cap: 50})
+    kkt, grid = table.results
+    assert kkt.verdict == "certified_global"
+    assert "of 2 starts converged" in " ".join(kkt.notes)
+    assert grid.verdict == "best_found"
+    refused = bilevel.compare(model, ["kkt", "grid"], budget=3, dual_bounds={"low.nothing": 50}).results[0]
+    assert "low.nothing has no multiplier" in " ".join(refused.notes)
+
+
 def test_auto_takes_the_options_of_what_it_may_run():
     result = bilevel.solve(toy(), "auto", starts=1, initial=5)
     assert result.verdict == "certified_global"

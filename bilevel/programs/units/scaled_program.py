@@ -5,7 +5,8 @@ budget in units of 1e-4 may then be overspent by as much as matters, and a row o
 ``y = unit v`` with powers of two, which cost no digit, and every row is divided by the largest of its coefficients.
 
 A box says how small a variable is, and not how large: an end of 1e9 is often there for want of a better one. There a
-linear row has to say it, by a coefficient that is as small.
+linear row has to say it, by a coefficient that is as small. Rows whose coefficients are all far below one are divided
+by them whatever their variables are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bilevel.arrays import Array
+from bilevel.linear_algebra.sparsity import column_of
 from bilevel.programs.answer import Answer, Answers
 from bilevel.programs.program import Program
 
@@ -66,16 +68,19 @@ def scaled(program: Program) -> ScaledProgram | None:
     sizes = np.maximum(np.abs(lower), np.abs(upper))
     small = ~program.integer & (sizes > 0.0) & (sizes < SMALL)
     large = ~program.integer & (sizes > LARGE)
-    if not small.any() and not (large.any() and program.m):
+    if not program.m and not small.any():
         return None
     row, column, entry = _constant_entries(program)
+    faint = program.m > 0 and _faint_rows(program, row, entry)
+    if not small.any() and not large.any() and not faint:
+        return None
     units = np.ones(program.n)
     units[small] = _powers_of_two(sizes[small])
     steepest = np.zeros(program.n)
     np.maximum.at(steepest, column, entry)
     wide = np.flatnonzero(large & (steepest > 0.0) & (steepest < 1.0 / LARGE))
     units[wide] = np.minimum(_powers_of_two(1.0 / steepest[wide]), _powers_of_two(np.minimum(sizes[wide], 1e300)))
-    if (units == 1.0).all():
+    if (units == 1.0).all() and not faint:
         return None
     largest = np.zeros(program.m)
     np.maximum.at(largest, row, entry * units[column])
@@ -91,10 +96,20 @@ def _constant_entries(program: Program) -> tuple[NDArray[np.int_], NDArray[np.in
     if not program.m:
         return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
     row, column = (np.array(places, dtype=int) for places in program.jacobian.sparsity().get_triplet())
-    values = program.jacobian.nonzeros()
-    entry = np.array([abs(float(v)) if ca.SX(v).is_constant() else 0.0 for v in values])
+    symbols = [program.parameters, program.variables]
+    values = ca.Function("entries", symbols, [column_of(program.jacobian)])(*(ca.DM.nan(s.numel(), 1) for s in symbols))
+    entry = np.abs(values.full()[:, 0])  # what moves is no number where all that moves it is none
     kept = np.isfinite(entry) & (entry > 0.0)
     return row[kept], column[kept], entry[kept]
+
+
+def _faint_rows(program: Program, row: NDArray[np.int_], entry: Array) -> bool:
+    """Whether some row has nothing but numbers for coefficients, and they are all small."""
+    known, every = np.bincount(row, minlength=program.m), np.array(program.jacobian.sparsity().get_triplet()[0])
+    largest = np.zeros(program.m)
+    np.maximum.at(largest, row, entry)
+    whole = known == np.bincount(every.astype(int), minlength=program.m)
+    return bool((whole & (largest > 0.0) & (largest < _COEFFICIENTS[0])).any())
 
 
 def _in_units(program: Program, units: Array, shares: Array, factor: float) -> Program:
