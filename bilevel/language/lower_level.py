@@ -75,23 +75,23 @@ def _bytes(memory: int | str | None) -> int | None:
 class LowerLevelData(BlockData):
     """One follower: its variables, constraints and objective, or the function that answers for it."""
 
-    @property
-    def response(self) -> ResponseFunction | None:
-        """The function that gives this follower's answer, or None where an optimization problem does."""
-        function: ResponseFunction | None = self.parent_component()._response
-        return function
 
-    @property
-    def limits(self) -> Limits:
-        """What one call of that function may take."""
-        limits: Limits = self.parent_component()._limits
-        return limits
+def response_of(follower: LowerLevelData) -> ResponseFunction | None:
+    """The function that answers for a follower, or None; no attribute of his: all plain names are his components'."""
+    function: ResponseFunction | None = follower.parent_component()._response
+    return function
 
-    @property
-    def steps(self) -> int | None:
-        """Of a whole training, where that function goes on from a state; None elsewhere."""
-        steps: int | None = self.parent_component()._steps
-        return steps
+
+def limits_of(follower: LowerLevelData) -> Limits:
+    """What one call of that function may take."""
+    limits: Limits = follower.parent_component()._limits
+    return limits
+
+
+def steps_of(follower: LowerLevelData) -> int | None:
+    """The steps of a whole training, where that function goes on from a state; None elsewhere."""
+    steps: int | None = follower.parent_component()._steps
+    return steps
 
 
 @ModelComponentFactory.register("A follower: an optimization problem inside another.")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from scipy import sparse
-from scipy.optimize import linprog
 
 from bilevel import tolerances
 from bilevel.arrays import Array
@@ -33,7 +33,8 @@ def falls_forever(hessian: Any, gradient: Array, rows: Any, low: Array, high: Ar
     n, matrix = len(gradient), sparse.csr_array(rows)
     above, below = np.isfinite(high), np.isfinite(low)
     sides, limits = sparse.vstack([matrix[above], -matrix[below]]), np.concatenate([high[above], -low[below]])
-    ray = linprog(gradient, sides, np.zeros(len(limits)), sparse.csr_array(hessian), np.zeros(n), (-1.0, 1.0))
+    none, flat = np.zeros(len(limits)), sparse.csr_array(hessian)
+    ray = scipy.optimize.linprog(gradient, sides, none, flat, np.zeros(n), (-1.0, 1.0))
     if ray.status != 0 or ray.fun > -tolerances.ENGINE * tolerances.scale(float(np.abs(gradient).max(initial=0.0))):
         return False
-    return bool(linprog(np.zeros(n), sides, limits, bounds=(None, None)).status == 0)
+    return bool(scipy.optimize.linprog(np.zeros(n), sides, limits, bounds=(None, None)).status == 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyomo.environ as pyo
 
-from bilevel.language.lower_level import LowerLevelData, ResponseFunction
+from bilevel.language.lower_level import Limits, LowerLevelData, ResponseFunction, limits_of, response_of, steps_of
 from bilevel.reading.criterion import Criterion
 from bilevel.reading.epigraph import Epigraph
 
@@ -62,7 +62,17 @@ class Follower:
     @property
     def response(self) -> ResponseFunction | None:
         """The function that answers, or None."""
-        return self.block.response
+        return response_of(self.block)
+
+    @property
+    def limits(self) -> Limits:
+        """What one call of that function may take."""
+        return limits_of(self.block)
+
+    @property
+    def steps(self) -> int | None:
+        """The steps of a whole training, where it goes on from a state; None elsewhere."""
+        return steps_of(self.block)
 
     @property
     def sense(self) -> int:

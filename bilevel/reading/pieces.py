@@ -250,7 +250,8 @@ def size_at(var: Any, value: float) -> float:
     low, high = numeric_bounds(var)
     if low is None or high is None:
         return tolerances.scale(value)
-    return tolerances.size(value, (low + high) / 2.0, high - low)
+    first, last = float(low), float(high)  # a list's ends may be booleans
+    return tolerances.size(value, (first + last) / 2.0, last - first)
 
 
 def _nearby(var: Any, value: float) -> list[float]:

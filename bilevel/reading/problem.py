@@ -21,7 +21,7 @@ from bilevel.language.active_when import ActiveWhen, conditions_on
 from bilevel.language.attitude import Attitude
 from bilevel.language.domains import Allowed, allowed_on, give
 from bilevel.language.duals import BLOCK as DUALS
-from bilevel.language.lower_level import LowerLevel
+from bilevel.language.lower_level import LowerLevel, response_of
 from bilevel.language.trials.once import reported_of
 from bilevel.reading.components import called, objectives_above, refuse_nested, refuse_unknown_components, within
 from bilevel.reading.criterion import criterion_of
@@ -305,7 +305,7 @@ def _read_follower(block: Any, upper: dict[int, Any]) -> Follower:
     declared = {id(v): v for v in block.component_data_objects(pyo.Var, descend_into=True) if within(v, block)}
     if not declared:
         raise ModelError(f"{block.name} declares no variable; a follower's decisions are declared on its LowerLevel")
-    if block.response is not None:
+    if response_of(block) is not None:
         if constraints or any(True for _ in objectives):
             raise ModelError(
                 f"{block.name} has a response function and also constraints or an objective; keep one of the two"

@@ -29,9 +29,9 @@ class FunctionAnswering:
             raise ModelError(f"{follower.name} has no response function")
         self._follower = follower
         self._function = follower.response
-        self._limits = follower.block.limits
+        self._limits = follower.limits
         self._index = follower.block.index() if follower.block.parent_component().is_indexed() else None
-        self._steps = follower.block.steps
+        self._steps = follower.steps
         self._trial = trial_argument(self._function, arguments_of(follower.block))
         self._there = WithTrial(self._function, self._trial or "")
         self._shape = AnswerShape(follower)

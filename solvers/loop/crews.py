@@ -47,7 +47,7 @@ def crew_for(
     programs = all(follower.response is None for follower in followers)
     if programs and not (study.kept or apart or gradients):
         return Alone(evaluate, arrived, evaluate.many)
-    if not study.kept or all(f.response is None or f.block.limits.isolated for f in followers):
+    if not study.kept or all(f.response is None or f.limits.isolated for f in followers):
         return Alone(evaluate, arrived, together=study.kept and not apart)
     return Alone(SecondTry(evaluate, compilation.problem, space, gradients, study), arrived)
 

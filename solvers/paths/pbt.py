@@ -97,7 +97,7 @@ def _whole(problem: Problem) -> tuple[int, list[str]]:
     RefusedError
         If there are none, or not as many of each.
     """
-    trained = {f.name: f.block.steps for f in problem.followers if f.response is not None and f.block.steps}
+    trained = {f.name: f.steps for f in problem.followers if f.response is not None and f.steps}
     if not trained:
         raise RefusedError(
             "pbt goes on from states, and no follower has one; declare LowerLevel(response=f, steps=N) with"

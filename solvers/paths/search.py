@@ -171,7 +171,7 @@ def _window(search: Search, several: int, anchors: Anchors, study: NoStudy, look
 
 def _limited(problem: Problem) -> bool:
     """Whether an evaluation is one that may have to be ended."""
-    return any(f.response is not None and f.block.limits.seconds is not None for f in problem.followers)
+    return any(f.response is not None and f.limits.seconds is not None for f in problem.followers)
 
 
 def _make(

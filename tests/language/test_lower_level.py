@@ -7,8 +7,10 @@ import pickle
 import pyomo.environ as pyo
 import pytest
 
+import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import ModelError
+from bilevel.language.lower_level import response_of
 from bilevel.reading.problem import Problem
 
 
@@ -51,6 +53,20 @@ def test_it_has_a_ctype_of_its_own():
     assert list(model.component_data_objects(pyo.Objective)) == [model.obj]
 
 
+@pytest.mark.parametrize("name", ["response", "limits", "steps", "function", "sense", "follower"])
+def test_plain_names_are_left_to_its_components(name):
+    plain, ours = pyo.Block(concrete=True), LowerLevel(concrete=True)
+    assert {n for n in set(dir(ours)) - set(dir(plain)) if not n.startswith("_")} == set()
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 4))
+    model.lower = LowerLevel()
+    model.lower.add_component(name, pyo.Var(bounds=(0, 9)))
+    y = model.lower.component(name)
+    model.lower.obj = pyo.Objective(expr=(y - model.x) ** 2)
+    model.obj = pyo.Objective(expr=(y - 3) ** 2)
+    assert bilevel.solve(model).upper["x"] == pytest.approx(3.0, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     "copy", [lambda m: m.clone(), lambda m: pickle.loads(pickle.dumps(m))], ids=["clone", "pickle"]
 )
@@ -82,7 +98,7 @@ def test_copies_keep_the_response_function(copy):
     model.lower.y = pyo.Var()
     model.obj = pyo.Objective(expr=model.lower.y)
     twin = copy(model)
-    assert twin.lower.response({"x": 3}) == {"y": 6}
+    assert response_of(twin.lower)({"x": 3}) == {"y": 6}
     assert Problem.read(twin).followers[0].response is not None
 
 
@@ -178,7 +194,7 @@ def test_a_rule_may_build_a_scalar_one():
 
     model.lower = LowerLevel(rule=build)
     model.obj = pyo.Objective(expr=model.lower.y)
-    assert model.lower.response is None
+    assert response_of(model.lower) is None
     assert len(Problem.read(model).followers) == 1
 
 

@@ -24,7 +24,7 @@ from bilevel.errors import OptionError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
-from bilevel.solvers.paths import search as outer_loop
+from bilevel.solvers.loop import crews
 from bilevel.solvers.pools.interrupts import hearing_late
 from bilevel.upper.space import Space
 
@@ -37,7 +37,7 @@ class Scrambled:
     def __init__(self, problem, space, count, gradients, arrived):
         compilation = Compilation(problem)
         response = Response(problem, compilation=compilation, warm=False)
-        self.evaluate = outer_loop.Evaluate(space, response, outer_loop.differentiator(compilation, gradients))
+        self.evaluate = crews.Evaluate(space, response, crews.differentiator(compilation, gradients))
         self.arrived, self.waiting, self.done = arrived, [], {}
 
     def submit(self, point, index, start, terms=None):
@@ -61,7 +61,7 @@ class Scrambled:
 
 @pytest.fixture
 def scrambled(monkeypatch):
-    monkeypatch.setattr(outer_loop, "Workers", Scrambled)
+    monkeypatch.setattr(crews, "Workers", Scrambled)
     Scrambled.most = 0
 
 

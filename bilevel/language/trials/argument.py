@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from bilevel.language.lower_level import steps_of
+
 _NAME = "trial"
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 
@@ -38,4 +40,4 @@ def trial_argument(function: Callable[..., Any], given: int) -> str | None:
 
 def arguments_of(follower: Any) -> int:
     """How many arguments a follower's response function is given besides its trial."""
-    return 1 + int(follower.parent_component().is_indexed()) + 2 * int(follower.steps is not None)
+    return 1 + int(follower.parent_component().is_indexed()) + 2 * int(steps_of(follower) is not None)

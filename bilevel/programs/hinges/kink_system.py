@@ -9,9 +9,9 @@ It is symmetric; its solutions are Newton's steps, the rows' forces, and the adj
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dgecon, dgetrf, dgetrs
-from scipy.optimize import lsq_linear
 
 from bilevel.arrays import Array
 from bilevel.programs.hinges.units import Scaled
@@ -25,7 +25,7 @@ def within_caps(rows: Array, pull: Array, caps: Array) -> Array:
 
     Bounded least squares by active sets (Stark and Parker 1995), whose answer is exact for its set.
     """
-    found: Array = lsq_linear(rows.T, pull, (0.0, caps), method="bvls", tol=1e-15).x
+    found: Array = scipy.optimize.lsq_linear(rows.T, pull, (0.0, caps), method="bvls", tol=1e-15).x
     return found
 
 

@@ -28,7 +28,7 @@ from pyomo.core.expr.relational_expr import RangedExpression
 from bilevel import tolerances
 from bilevel.errors import ModelError, first_line
 from bilevel.language.domains import Allowed
-from bilevel.language.lower_level import LowerLevel
+from bilevel.language.lower_level import LowerLevel, response_of
 from bilevel.reading.pieces import MOST, Piece, is_category, is_plain, list_values, numeric_bounds, pieces_of
 from bilevel.reading.plain.foreign_components import foreign, transform
 
@@ -136,7 +136,7 @@ def _mend_variable(var: Any) -> Iterator[Mending]:
     declared = low, high = _ends(var)
     _insist_on_box(var, low, high)
     follower = _follower_of(var)
-    if follower is not None and follower.response is not None:
+    if follower is not None and response_of(follower) is not None:
         return
     if var.is_integer() or var.is_binary():
         low, high = math.ceil(low - _ROUNDING) if low > -math.inf else low, _floor(high)
