@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
 import bilevel
+from bilevel.language.lower_level import response_of
 
 
 def fitted(Z: Any, y: Any, penalty: Any) -> Any:
@@ -220,7 +221,7 @@ def test_kernel_ridge_by_enumeration() -> None:
     best = min(losses, key=lambda point: losses[point])
     assert len(losses) == 189
     assert best == tuple(module.KNOWN["upper"].values())
-    answer = model.lower.response(module.KNOWN["upper"])
+    answer = response_of(model.lower)(module.KNOWN["upper"])
     for i, value in enumerate(answer["prediction"]):
         model.lower.prediction[i].set_value(value)
     assert evaluate(model.obj.expr) == pytest.approx(module.KNOWN["upper_objective"], abs=1e-10)
@@ -273,7 +274,7 @@ def test_boosting_is_scikit_learns() -> None:
 
 def test_schedule_optimum() -> None:
     module = load("schedule")
-    learn = module.create_model().lower.response
+    learn = response_of(module.create_model().lower)
     known, rate = module.KNOWN["upper_objective"], module.KNOWN["upper"]["rate"]
     assert learn({"rate": rate}, None, module.STEPS)[0]["error"] == pytest.approx(known, abs=1e-10)
     assert all(learn({"rate": rate * factor}, None, module.STEPS)[0]["error"] > known for factor in (0.5, 0.9, 1.1, 2))

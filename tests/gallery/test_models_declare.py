@@ -9,6 +9,7 @@ import pytest
 from model_files import GALLERY, NAMES, load
 
 from bilevel import LowerLevel
+from bilevel.language.lower_level import response_of
 
 FUNCTIONS = ("boosting", "early_stopping", "schedule", "transformer_space")
 METHODS = {"joint", "kkt", "grid", "random", "gradient"}
@@ -28,7 +29,7 @@ def test_declares_one_problem(name: str) -> None:
     for follower in followers:
         assert list(follower.component_data_objects(pyo.Var))
         objectives = list(follower.component_data_objects(pyo.Objective, active=True))
-        assert len(objectives) == (0 if follower.response else 1)
+        assert len(objectives) == (0 if response_of(follower) else 1)
 
 
 def names_in(model: Any) -> list[str]:
