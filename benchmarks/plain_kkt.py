@@ -31,8 +31,8 @@ def solve(model: Any, limit: float) -> tuple[str, float | None, float | None]:
     return verdict, found.incumbent_objective, found.objective_bound
 
 
-def single_level(model: Any) -> None:
-    """Put the conditions of each lower level in its place."""
+def single_level(model: Any, big_m: float | None = None) -> None:
+    """Put the conditions of each lower level in its place, the pairs as products or with binaries and a big M."""
     for lower in list(model.component_objects(LowerLevel, active=True)):
         model.reclassify_component_type(lower, pyo.Block)
         for block in lower.values():
@@ -46,4 +46,8 @@ def single_level(model: Any) -> None:
             found = [*block.component_data_objects(pyo.Constraint, active=True), objective]
             data = {id(v): v for part in found for v in identify_variables(part.expr) if id(v) not in own}
             pyo.TransformationFactory("core.kkt").apply_to(block, parameterize_wrt=list(data.values()))
-    pyo.TransformationFactory("mpec.simple_nonlinear").apply_to(model, mpec_bound=0.0)
+    if big_m is None:
+        pyo.TransformationFactory("mpec.simple_nonlinear").apply_to(model, mpec_bound=0.0)
+    else:
+        pyo.TransformationFactory("mpec.simple_disjunction").apply_to(model)
+        pyo.TransformationFactory("gdp.bigm").apply_to(model, bigM=big_m)

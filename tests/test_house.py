@@ -194,6 +194,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("solvers.single_level", "solvers.libraries"),
     },
     "solvers.interdiction": {"programs", "solvers.rounds"},
+    "solvers.sides": {"programs", "solvers.rounds", "solvers.single_level", "solvers.libraries"},
     "solvers.branching": {"programs", "solvers.rounds", "solvers.libraries"},
     "solvers.loop": {
         *("language", "reading", "programs", "convexity", "sensitivity", "upper", "contracts", "registry", "response"),
@@ -203,7 +204,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
         *("solvers.homotopy", "solvers.population", "solvers.libraries", "solvers.interdiction"),
-        "solvers.branching",
+        *("solvers.branching", "solvers.sides"),
     },
     "solvers.population": {"language", "upper", "contracts", "solvers.loop", "solvers.pools"},
 }

@@ -73,6 +73,7 @@ class Compilation:
         places = {key: place for place, key in enumerate(self._symbols)}
         self._columns = Columns(ca.vertcat(*self._symbols.values()), places)
         self.squares: list[Square | RowTerm] = []
+        self._rows: dict[tuple[int, ...], tuple[tuple[Any, ...], tuple[ca.SX, Array, Array]]] = {}
         self._translate = to_casadi(lambda node: self._symbols.get(id(node)), self._keep)
         self.programs = {f.name: self._program(f) for f in problem.followers if f.objective is not None}
 
@@ -201,16 +202,25 @@ class Compilation:
 
     def written_rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
         """The same as they were written, of either level."""
-        bodies, lower, upper = translate_rows(self._translate, constraints, self._columns)
+        bodies, lower, upper = self._short_rows(constraints)
         return write_out(bodies, self.squares), lower, upper
 
     def sizes(self, constraints: Sequence[Any]) -> Array:
         """What the tolerances of some constraints, of either level, are relative to, shape (m,)."""
-        bodies, lower, upper = translate_rows(self._translate, constraints, self._columns)
+        bodies, lower, upper = self._short_rows(constraints)
         symbols = ca.vertcat(*(term.symbol for term in self.squares))
         held = ca.which_depends(bodies, symbols, 1, True) if self.squares else [False] * len(lower)
         bodies[[k for k, large in enumerate(held) if large]] = 0.0  # terms over data stay arrays, their rows as usual
         return row_sizes(self._spreads(bodies), lower, upper)
+
+    def _short_rows(self, constraints: Iterable[Any]) -> tuple[ca.SX, Array, Array]:
+        """The same with symbols in the place of :attr:`squares`, walked through once for all who ask."""
+        owners = tuple(constraints)
+        key = tuple(map(id, owners))
+        if key not in self._rows:
+            self._rows[key] = owners, translate_rows(self._translate, owners, self._columns)
+        bodies, lower, upper = self._rows[key][1]
+        return ca.SX(bodies), lower.copy(), upper.copy()
 
     def _spreads(self, bodies: ca.SX) -> list[Spread]:
         """What some functions of both levels' variables vary by over their boxes."""

@@ -110,6 +110,7 @@ def brute(prog, p, points=401):
 
 @settings(max_examples=25, deadline=None)
 @example(half=(2.00001, 2.00001), steep=(1.5, 2.0), total=0.5, unit=1e-6, whole=False)  # ends where two pieces meet
+@example(half=(0.3, 0.3), steep=(1.5, 1.5), total=0.5, unit=1e-6, whole=False)  # ends where both lines are exact
 @given(
     st.tuples(*[st.floats(0.3, 3.0)] * 2),
     st.tuples(*[st.floats(0.5, 3.0)] * 2),

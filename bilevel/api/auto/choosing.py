@@ -162,8 +162,9 @@ def exactly(part: Problem, settings: Settings, observer: Observer) -> tuple[str,
 def _first_on_the_whole(
     problem: Problem, settings: Settings, observer: Observer
 ) -> tuple[str, Finding | None, list[str]]:
-    """Run the first exact path that does not refuse."""
+    """Run the first exact path that does not refuse; one that came to nothing counts where no other takes it."""
     refusals: list[str] = []
+    stopped: tuple[str, Finding] | None = None
     large = Compilation.of(problem).large_losses
     if large:
         refusals = [f"{large[0]} is kept as arrays, which few of them take"]
@@ -184,9 +185,10 @@ def _first_on_the_whole(
         if part.share < 1.0 and _came_to_nothing(found):
             refusals.append(f"{part.name}: its share of the time was up before there was anything to show")
             observer.said(refusals[-1])
+            stopped = stopped or (part.name, found)
             continue
         return part.name, found, refusals
-    return "auto", None, refusals
+    return (*stopped, refusals) if stopped is not None and problem.unbounded else ("auto", None, refusals)
 
 
 def _came_to_nothing(finding: Finding) -> bool:

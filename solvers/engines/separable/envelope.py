@@ -30,6 +30,7 @@ _MOST = 96  # pieces before anything is solved
 _HALVINGS = 6
 _GOOD = 2e-3  # of the function's own range: an error that can wait until a solution asks for less
 _TINY = 1e-12  # of the range: no piece is cut shorter
+_NEAR = 1e-8  # of the range: a solution may lie so far beyond the piece it was found on
 _ROUNDING = 1e-14  # of the values on a piece, by which lines are lowered
 
 
@@ -103,13 +104,23 @@ class Envelope:
 
     def below(self, point: float) -> float:
         """The lines, where the pieces meet the lower one."""
-        return min(piece.at(point) for piece in self.pieces if piece.low <= point <= piece.high)
+        return min(self._at(place, point) for place in self._near(point))
+
+    def _near(self, point: float) -> list[int]:
+        """The pieces that hold a point, up to what an engine's tolerance makes of it."""
+        slack = max(self._least, _NEAR * (self.pieces[-1].high - self.pieces[0].low))
+        holds = [k for k, piece in enumerate(self.pieces) if piece.low - slack <= point <= piece.high + slack]
+        return holds or [0 if point < self.pieces[0].low else len(self.pieces) - 1]
+
+    def _at(self, place: int, point: float) -> float:
+        piece = self.pieces[place]
+        return piece.at(min(max(point, piece.low), piece.high))
 
     def refine(self, point: float) -> bool:
         """Come closer to the function at a point; whether anything could be done."""
-        holds = [place for place, piece in enumerate(self.pieces) if piece.low <= point <= piece.high]
-        place = min(holds, key=lambda k: self.pieces[k].at(point))  # where two meet, the one that is too low there
+        place = min(self._near(point), key=lambda k: self._at(k, point))  # the one too low there
         piece = self.pieces[place]
+        point = min(max(point, piece.low), piece.high)
         if piece.convex:
             return self._touch(piece, point)
         if piece.width <= 2.0 * self._least:

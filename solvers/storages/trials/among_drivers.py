@@ -21,6 +21,7 @@ BEAT = 30
 """Seconds between two signs of life."""
 
 _ALIVE = "bilevel:alive"
+_ENDED = RuntimeError  # what Optuna raises, from 4.1 on of a kind of its own, where a trial is no longer to be changed
 
 
 class AmongDrivers(Shared):
@@ -67,10 +68,9 @@ class AmongDrivers(Shared):
             return self._entered(own)
 
     def claim(self, number: int) -> bool:
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        with clearly(self._shown), suppress(UpdateFinishedTrialError):
+        with clearly(self._shown), suppress(_ENDED):
             own = self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
             if self._storage.set_trial_state_values(own, TrialState.RUNNING):
                 self._entered(own)
@@ -84,14 +84,12 @@ class AmongDrivers(Shared):
         return number
 
     def end(self, trial: Trial) -> None:
-        from optuna.exceptions import UpdateFinishedTrialError
-
         assert trial.number is not None
         self._mine.pop(trial.number, None)
         with clearly(self._shown), quietly():
             try:
                 finish(self._storage, self._study, trial, self._distributions)
-            except UpdateFinishedTrialError:  # it was given up by somebody: an outcome all the same
+            except _ENDED:  # it was given up by somebody: an outcome all the same
                 self._storage.create_new_trial(self._study, frozen_of(trial, self._distributions))
 
     def drop(self, number: int, reason: str) -> None:
@@ -99,10 +97,9 @@ class AmongDrivers(Shared):
         self._fail(self._storage.get_trial_id_from_study_id_trial_number(self._study, number), reason)
 
     def _fail(self, own: int, reason: str) -> None:
-        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        with clearly(self._shown), suppress(UpdateFinishedTrialError):
+        with clearly(self._shown), suppress(_ENDED):
             self._storage.set_trial_user_attr(own, "reason", reason)
             self._storage.set_trial_state_values(own, TrialState.FAIL)
 
