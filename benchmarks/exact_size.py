@@ -1,14 +1,14 @@
 """Linear and quadratic levels by size: seconds, gaps, and what others make of them.
 
-    python benchmarks/exact_size.py [--only linear] [--sizes 20,40,80] [--seeds 5] [--limit 60] [--peers] [--raw out.json]
+    python benchmarks/exact_size.py [--only linear] [--sizes 20,40] [--seeds 5] [--limit 60] [--peers] [--raw out.json]
 
     linear           n + n variables, 0.4 n rows of whole numbers up to 10 on either level, costs up to 50 (the shape of
                      Xu and Wang's and of Bard and Moore's instances, without the integers)
     dense            n + n variables in [0, 10], n / 2 rows of normal numbers below, a fifth of the entries present
     quadratic        the first with a strongly convex separable f, and F convex in y as well
 
-Peers: Pyomo's ``core.kkt`` with products and SCIP (``plain_kkt.py``), and a big M of 1e4 with HiGHS as textbooks have it,
-whose ``optimal`` counts as a claim: *wrong* where another point, verified, is better, or where its y is no answer.
+Peers: Pyomo's ``core.kkt`` with products and SCIP (``plain_kkt.py``), and a big M of 1e4 with HiGHS as textbooks have
+it, whose ``optimal`` counts as a claim: *wrong* where its F is not that of a verified point of ours.
 """
 
 from __future__ import annotations
