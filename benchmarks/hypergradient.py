@@ -80,8 +80,9 @@ def quadratic_model(problem: Quadratics) -> pyo.ConcreteModel:
     z = [*model.x.values(), *model.lower.y.values()]
 
     def written(H: Any, d: Any) -> Any:
-        squares = [H[i, i] / 2 * v**2 for i, v in enumerate(z)]
-        products = [H[i, j] * z[i] * z[j] for i in range(len(z)) for j in range(i)]
+        H, d = H.tolist(), d.tolist()
+        squares = [H[i][i] / 2 * v**2 for i, v in enumerate(z)]
+        products = [H[i][j] * z[i] * z[j] for i in range(len(z)) for j in range(i)]
         return pyo.quicksum(squares) + pyo.quicksum(products) + pyo.quicksum(c * v for c, v in zip(d, z, strict=True))
 
     model.lower.obj = pyo.Objective(expr=written(*problem.below))
