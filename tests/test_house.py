@@ -179,7 +179,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "contracts",
         "registry",
         "response",
-        "solvers.libraries",
+        *("solvers.libraries", "solvers.cells"),
     },
     "solvers.pools": {"reading", "programs", "contracts", "registry", "response", "files"},
     "solvers.storages": {"programs", "upper", "contracts", "registry"},
@@ -194,6 +194,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("solvers.single_level", "solvers.libraries"),
     },
     "solvers.interdiction": {"programs", "solvers.rounds"},
+    "solvers.cells": {"graphs", "programs", "contracts", "registry", "solvers.boxes"},
     "solvers.sides": {"programs", "solvers.rounds", "solvers.single_level", "solvers.libraries"},
     "solvers.branching": {"programs", "solvers.rounds", "solvers.libraries"},
     "solvers.loop": {
@@ -204,7 +205,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("graphs", "linear_algebra", "reading", "programs", "convexity", "sensitivity", "upper", "kkt", "contracts"),
         *("registry", "response", "solvers.loop", "solvers.single_level", "solvers.rounds", "solvers.boxes"),
         *("solvers.homotopy", "solvers.population", "solvers.libraries", "solvers.interdiction"),
-        *("solvers.branching", "solvers.sides"),
+        *("solvers.branching", "solvers.sides", "solvers.cells"),
     },
     "solvers.population": {"language", "upper", "contracts", "solvers.loop", "solvers.pools"},
 }

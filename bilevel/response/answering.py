@@ -243,6 +243,7 @@ class Answering(Solver):
         if (
             answer.status is not Status.OPTIMAL
             or answer.bound >= answer.objective
+            or answer.unique
             or answer.y is None
             or self._polisher is None
         ):

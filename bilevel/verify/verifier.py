@@ -254,8 +254,18 @@ class Verifier:
         sharp = answer.proved
         if sharp and answer.bound < answer.objective and not (surely_convex(answering.program) or self._agreed):
             answer = answering.sharper(x, answer)
-            sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f)
+            sharp = f - answer.bound <= tolerances.SHARP * tolerances.scale(f) or self._surely_sharp(follower, x, f)
         return answer.objective, answer.proved, sharp, []
+
+    def _surely_sharp(self, follower: Follower, x: Array, f: float) -> bool:
+        """Whether an engine whose bounds need no second opinion proves the digits that another lacks."""
+        answering = self._answering(follower.name)
+        for name in answering.engines:
+            if registry.get(Engine, name).second_opinion < _PROOF and not passed():
+                answer = answering.by(name, x, None, _PROOF)
+                if answer.proved and f - answer.bound <= tolerances.SHARP * tolerances.scale(f):
+                    return True
+        return False
 
     @cached_property
     def _agreed(self) -> bool:

@@ -72,10 +72,11 @@ class _Walk:
         program = self._high_point.program
         if program.shape is not Shape.LINEAR:
             raise RefusedError("the upper level is not linear; use method='kkt'")
-        self._sides = sides_of(self._high_point, compilation.programs, [var.name for var in problem.variables])
+        hot, self._copy = self._hot(compilation), self._hot(compilation)
+        names = [var.name for var in problem.variables]
+        self._sides = sides_of(self._high_point, hot, compilation.programs, names)
         self.rounds = Rounds(problem, compilation, settings, observer)
         self._seed, self._compilation = settings.seed, compilation
-        hot, self._copy = self._hot(compilation), self._hot(compilation)
         hot.narrow(time.monotonic() + _RANGING * self.rounds.left)
         if hot.solve().bound == -math.inf:
             raise RefusedError("the problem without the followers' optimality has no bound; use method='kkt'")
@@ -105,7 +106,9 @@ class _Walk:
         """First points, then the tree."""
         rounds, tree = self.rounds, self._tree
         self._until = rounds.left - min(_BEFORE * rounds.left, _MOST_BEFORE)
-        rounds.ask({var.name: value for var, value in self._start()})
+        start = self._start()
+        if start is not None:
+            rounds.ask(start)
         for point in self._first.points(self._seed, _STARTS):
             self._ask(point)
         self._until = 0.0
@@ -113,16 +116,22 @@ class _Walk:
             if rounds.left <= 0:
                 return self._stopped(Termination.TIME_LIMIT)
             tree.step()
-            if tree.nodes % _OFTEN == 0:
+            if tree.nodes % _OFTEN == 0 and not self._lost():
                 rounds.raise_bound(tree.bound)
                 rounds.report()
-        if rounds.cost == math.inf and not tree.undecided:
+        if self._lost() or (rounds.cost == math.inf and not tree.undecided):
             return rounds.empty()
         return self._stopped(Termination.OPTIMALITY)
 
+    def _lost(self) -> bool:
+        """Whether the tree's bound is above a point that is known: one of the two owes that to rounding."""
+        cost = self.rounds.cost
+        return math.isfinite(cost) and self._tree.bound > cost + tolerances.CERTIFICATE * self._compilation.scale(cost)
+
     def _stopped(self, why: Termination) -> Termination:
         rounds, tree = self.rounds, self._tree
-        rounds.raise_bound(tree.bound)
+        if not self._lost():
+            rounds.raise_bound(tree.bound)
         rounds.report()
         rounds.notes.append(f"{tree.nodes} nodes")
         if tree.undecided:
@@ -132,10 +141,21 @@ class _Walk:
     def _more(self) -> bool:
         return self.rounds.left > self._until
 
-    def _start(self) -> list[tuple[Any, float]]:
-        """The user's values, or the nearest to the middle of the box there is."""
-        starts: Array = next(starting_points(self._compilation.problem, np.random.default_rng(self._seed), 1))
-        return list(zip(self._compilation.problem.variables, starts.tolist(), strict=True))
+    def _start(self) -> dict[str, Any] | None:
+        """The user's values, or the middle of the box; None where rows above or bounds forbid them."""
+        problem, places = self._compilation.problem, self._high_point.places
+        values: Array = next(starting_points(problem, np.random.default_rng(self._seed), 1))
+        start = {var.name: float(value) for var, value in zip(problem.variables, values, strict=True)}
+        copy, m = self._copy, self._copy.matrix.shape[0]
+        inside = all(
+            copy.low[m + places[name]] <= value <= copy.high[m + places[name]] for name, value in start.items()
+        )
+        for name, value in start.items():
+            copy.limit(m + places[name], value, value)
+        allowed = inside and copy.solve().point is not None
+        for name in start:
+            copy.release(m + places[name])
+        return start if allowed else None
 
     def _ask(self, point: Array) -> bool:
         """Ask the follower at a point's x; whether F became better."""

@@ -18,6 +18,7 @@ from bilevel.arrays import Array
 from bilevel.errors import RefusedError
 from bilevel.programs.program import Program
 from bilevel.solvers.rounds.linear_answer import LinearFollower
+from bilevel.solvers.sides.hot_program import HotProgram
 from bilevel.solvers.single_level.high_point import HighPoint
 
 
@@ -40,7 +41,7 @@ class Sides:
     equalities : ndarray of shape (e, number of followers' variables)
         Rows that are no inequalities.
     slope : ndarray of shape (number of followers' variables,)
-        Of the followers' objectives, minimised, all together.
+        Of the followers' objectives, minimised, each of length one at its largest entry, all together.
     """
 
     places: NDArray[np.int_]
@@ -75,8 +76,19 @@ class _Row:
     high: float
 
 
-def sides_of(high_point: HighPoint, programs: Mapping[str, Program], x_names: list[str]) -> Sides:
+def sides_of(high_point: HighPoint, relaxed: HotProgram, programs: Mapping[str, Program], x_names: list[str]) -> Sides:
     """Read the followers.
+
+    Parameters
+    ----------
+    high_point : HighPoint
+        Of the problem.
+    relaxed : HotProgram
+        The same as a linear program.
+    programs : mapping of str to Program
+        The followers.
+    x_names : list of str
+        The leader's variables.
 
     Raises
     ------
@@ -91,24 +103,29 @@ def sides_of(high_point: HighPoint, programs: Mapping[str, Program], x_names: li
     found, slopes, start = [], [], 0
     for follower in programs.values():
         linear = LinearFollower(follower, x_places, [places[name] for name in follower.names], none)
-        found += list(_rows(follower, linear, rows, program.m, start, count))
-        slopes.append(linear.slope)
+        found += list(_rows(follower, linear, rows, relaxed, start, count))
+        slopes.append(linear.slope / (np.abs(linear.slope).max(initial=0.0) or 1.0))  # its answers do not know units
         start += follower.n
     return _gathered(found, np.concatenate(slopes), count)
 
 
 def _rows(
-    follower: Program, linear: LinearFollower, rows: Mapping[str, int], m: int, start: int, count: int
+    follower: Program, linear: LinearFollower, rows: Mapping[str, int], relaxed: HotProgram, start: int, count: int
 ) -> Iterator[_Row]:
-    own = slice(start, start + follower.n)
+    own, m = slice(start, start + follower.n), relaxed.matrix.shape[0]
     for k, name in enumerate(follower.row_names):
         normal = np.zeros(count)
         normal[own] = linear.of_y[k]
         if not normal.any():
             continue  # over x alone: it restricts the leader
-        if name not in rows:
-            raise RefusedError(f"{name} is not found in the high-point problem; use method='kkt'")
-        yield _Row(rows[name], normal, float(follower.row_lower[k]), float(follower.row_upper[k]))
+        place = rows.get(name, -1)
+        if place < 0 or not np.allclose(
+            relaxed.matrix[[place]].toarray()[0, linear.places], linear.of_y[k], 1e-12, 0.0
+        ):
+            raise RefusedError(f"{name} is not found in the high-point problem as it is; use method='kkt'")
+        low = relaxed.low[place] if math.isfinite(follower.row_lower[k]) else -math.inf
+        high = relaxed.high[place] if math.isfinite(follower.row_upper[k]) else math.inf
+        yield _Row(place, normal, float(low), float(high))
     for k in range(follower.n):
         normal = np.zeros(count)
         normal[start + k] = 1.0

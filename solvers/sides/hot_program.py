@@ -87,7 +87,7 @@ class HotProgram:
         self._low, self._high = np.concatenate([row_lower, lower]), np.concatenate([row_upper, upper])
         self.low, self.high = self._low.copy(), self._high.copy()  # as they are now: rows, then variables
         self._rows, self.solves = m, 0
-        self._constant = constant
+        self._constant, self._unit = constant, _unit_of(self.cost)
         self._ranges = (lower, upper) if ranges is None else ranges
         self._highs = quiet_highs()
         for option, value in (
@@ -102,7 +102,7 @@ class HotProgram:
     def _model(self) -> Any:
         lp = highspy.HighsLp()
         lp.num_row_, lp.num_col_ = self.matrix.shape
-        lp.col_cost_ = self.cost
+        lp.col_cost_ = self.cost / self._unit
         lp.col_lower_, lp.col_upper_ = self._low[self._rows :], self._high[self._rows :]
         lp.row_lower_, lp.row_upper_ = self._low[: self._rows], self._high[: self._rows]
         lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
@@ -125,7 +125,8 @@ class HotProgram:
     def change_cost(self, cost: Array) -> None:
         """Another objective."""
         self.cost = np.array(cost, dtype=float)
-        self._highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), self.cost)
+        self._unit = _unit_of(self.cost)
+        self._highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), self.cost / self._unit)
 
     def change_upper(self, upper: Array) -> None:
         """Other upper limits of all variables."""
@@ -151,7 +152,7 @@ class HotProgram:
         status = self._run()
         if status == _STATUS.kOptimal:
             solution = self._highs.getSolution()
-            bound = self._proved(np.array(solution.row_dual), self.cost) + self._constant
+            bound = self._proved(self._unit * np.array(solution.row_dual), self.cost) + self._constant
             return Solved(bound, np.array(solution.col_value))
         if status != _STATUS.kInfeasible and not self._out_of_time(status):
             self._highs.clearSolver()
@@ -203,7 +204,7 @@ class HotProgram:
     def dual_values(self) -> tuple[Array, Array]:
         """Multipliers of the rows and of the variables, as the simplex method has them."""
         solution = self._highs.getSolution()
-        return np.array(solution.row_dual), np.array(solution.col_dual)
+        return self._unit * np.array(solution.row_dual), self._unit * np.array(solution.col_dual)
 
     def ray(self) -> Array | None:
         """What proves that there is no point, where the last solve found none."""
@@ -240,3 +241,9 @@ class HotProgram:
         used = ~open_ended & (slope != 0.0)
         terms = slope[used] * ends[used]
         return float(terms.sum() - _ROUNDING * np.abs(terms).sum())
+
+
+def _unit_of(cost: Array) -> float:
+    """A power of two in which the largest cost is about one: the simplex method's tolerances are absolute."""
+    largest = float(np.abs(cost).max(initial=0.0))
+    return 2.0 ** math.floor(math.log2(largest)) if 0.0 < largest < math.inf else 1.0

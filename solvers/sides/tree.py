@@ -116,7 +116,7 @@ class Tree:
         solved = self._program.solve()
         node = Node(max(node.bound, solved.bound), node.active, node.idle, self._program.basis)
         if node.bound >= target or solved.point is None:
-            self._close(node)
+            self._close(node, target)
             return None
         values = self._program.values(solved.point)
         inactive = ~self._sides.active(values)
@@ -125,21 +125,19 @@ class Tree:
             target = self._suggest(solved.point)
             self._hold(node.active)
             if node.bound >= target:
-                self._close(node)
+                self._close(node, target)
                 return None
         return self._branch(node, self._sides.slacks(values), inactive, target)
 
-    def _close(self, node: Node) -> None:
+    def _close(self, node: Node, target: float) -> None:
         self._floor = min(self._floor, node.bound)
-        if not math.isfinite(node.bound) and node.bound < 0:
-            self.undecided += 1
+        self.undecided += node.bound < target
 
     def _branch(self, node: Node, slacks: Array, inactive: NDArray[np.bool_], target: float) -> Node | None:
         found = self._dearest(node, slacks, inactive, target)
         children = self._halves(node, inactive) if found is None else self._children(node, *found)
         if children is None:
-            self._close(node)
-            self.undecided += 1
+            self._close(node, target)
             return None
         waiting = children[:-1] if children and children[-1].bound < target else children
         for child in waiting:

@@ -12,6 +12,7 @@ import pytest
 import bilevel
 from bilevel import LowerLevel
 from bilevel.errors import RefusedError
+from bilevel.solvers.sides.hot_program import HotProgram
 
 sys.path.insert(0, str(Path(__file__).parent))
 from linear_levels import Levels, of_size
@@ -66,6 +67,12 @@ def test_forty_and_forty_are_what_kkt_proves():
     assert result.upper_objective == pytest.approx(-214.690537084399, rel=1e-7)  # by kkt with SCIP
 
 
+def test_kkt_goes_on_where_the_cut_ends_at_no_point():
+    """With rows of strong duality SCIP ends before its time at a point that does not verify: sets alone close it."""
+    result = bilevel.solve(of_size(10, 0), "kkt", time_limit=30)
+    assert (result.verdict, result.upper_objective) == ("certified_global", pytest.approx(-393))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_eighty_and_eighty(seed):
@@ -104,3 +111,86 @@ def test_what_it_refuses_names_another_method(spoilt):
     model.obj = pyo.Objective(expr=model.x - y)
     with pytest.raises(RefusedError, match="method='"):
         bilevel.solve(model, "active_sides")
+
+
+def on_one(rows, F, f, y_top=10.0):
+    """One x, one y."""
+    model = pyo.ConcreteModel()
+    model.x, model.lower = pyo.Var(bounds=(0, 4)), LowerLevel()
+    model.lower.y = pyo.Var(bounds=(0, y_top))
+    x, y = model.x, model.lower.y
+    model.lower.rows = pyo.ConstraintList()
+    for row in rows(x, y):
+        model.lower.rows.add(row)
+    model.lower.obj, model.obj = pyo.Objective(expr=f(x, y)), pyo.Objective(expr=F(x, y))
+    return model
+
+
+def proved(model):
+    result = bilevel.solve(model, "active_sides", time_limit=10)
+    assert result.verdict == "certified_global"
+    return result.upper_objective
+
+
+def test_multipliers_without_a_bound():
+    """Rows that leave the follower one y, several times over: no interior, and multipliers grow along a ray."""
+    model = on_one(lambda x, y: [y <= x, y >= x, 2 * y <= 2 * x, y >= x], lambda x, y: y - 2 * x, lambda x, y: 1e-3 * y)
+    assert proved(model) == pytest.approx(-4)
+
+
+def test_multipliers_beyond_every_big_m():
+    """min y over 1e-5 y >= 1e-5 (2 - x), whose multiplier is 100,000."""
+    model = on_one(lambda x, y: [1e-5 * y >= 1e-5 * (2 - x)], lambda x, y: x - 3 * y, lambda x, y: y)
+    assert proved(model) == pytest.approx(-6, abs=1e-4)
+
+
+def test_rows_with_constants_and_two_sides():
+    """y in [x - 3, x + 1] as -2 <= y - x + 1 <= 2, maximised: y = x + 1, and F = x - 2 y is least at x = 4."""
+    model = on_one(lambda x, y: [pyo.inequality(-2, y - x + 1, 2)], lambda x, y: x - 2 * y + 7, lambda x, y: -y)
+    assert proved(model) == pytest.approx(1)
+
+
+def test_followers_in_units_apart():
+    """What one minimises in millions, the other in millionths: both count."""
+    model = pyo.ConcreteModel()
+    model.x, model.lower = pyo.Var(bounds=(0, 1)), LowerLevel([0, 1])
+    for follower, unit in zip(model.lower.values(), (1e6, 1e-6), strict=True):
+        follower.y = pyo.Var(bounds=(0, 1))
+        follower.row = pyo.Constraint(expr=follower.y >= model.x)
+        follower.obj = pyo.Objective(expr=unit * follower.y)
+    model.obj = pyo.Objective(expr=model.x - 2 * model.lower[0].y - 3 * model.lower[1].y)
+    assert proved(model) == pytest.approx(-4)
+
+
+def test_a_start_that_rows_above_forbid_is_no_point():
+    """The middle of the box, and the user's value, break x >= 3, at a smaller F."""
+    model = on_one(lambda x, y: [y >= x - 1], lambda x, y: x + y, lambda x, y: y)
+    model.above = pyo.Constraint(expr=2 * model.x >= 6)
+    assert proved(model) == pytest.approx(5)
+    model.x.set_value(0.0)
+    assert proved(model) == pytest.approx(5)
+
+
+NO_POINT = {
+    "no answer meets it": (lambda x, y: y >= x + 1, lambda x, y: y, 10.0),
+    "no x": (lambda x, y: x >= 5, lambda x, y: y, 10.0),
+    "no optimum below": (lambda x, y: x >= 1, lambda x, y: -y, None),
+}
+
+
+def without_a_point(why):
+    above, f, y_top = NO_POINT[why]
+    model = on_one(lambda x, y: [y >= 0.5 * x], lambda x, y: x + y, f, y_top)
+    model.above = pyo.Constraint(expr=above(model.x, model.lower.y))
+    return model
+
+
+@pytest.mark.parametrize("why", NO_POINT)
+def test_no_point(why):
+    assert bilevel.solve(without_a_point(why), "active_sides", time_limit=10).verdict == "infeasible"
+
+
+def test_nodes_that_were_not_proved_empty_are_not(monkeypatch):
+    monkeypatch.setattr(HotProgram, "_surely_empty", lambda _: False)
+    result = bilevel.solve(without_a_point("no answer meets it"), "active_sides", time_limit=10)
+    assert result.verdict == "failed"

@@ -73,7 +73,7 @@ class GlobalHalf:
         names, why = treatments_in_turn(case.problem, case.settings.engine, bool(case.weighted), build)
         if len(names) == 1:
             self.prove(build(names[0]))
-            if self._troubled and names[0] != SETS:
+            if names[0] != SETS and (self._troubled or self._open()):
                 self.prove(build(SETS))
             return
         book.say(why)
@@ -88,6 +88,12 @@ class GlobalHalf:
         best = max(names, key=bounds.__getitem__)
         book.say(f"none of them settled it; the rest of the time is for {best}")
         self.prove(build(best))
+
+    def _open(self) -> bool:
+        """Whether the engine was done before its time with a point that is none: the bound stays apart from F."""
+        known = self._book.known
+        done = known.termination is Termination.OPTIMALITY and not self._case.over
+        return self._proves and done and not known.settled(self._case.compilation)
 
     def _bounds(self, relaxed: TreatedModel) -> dict[str, tuple[float, float]]:
         """Of variables of both levels: what rows imply, and what an F no worse than the best one allows."""
