@@ -254,7 +254,10 @@ class _Run:
         values, rows = self._of.values(self._parameters, y[:, None])
         if not (values[0] < self._best.value and self._fits(rows)[0]):
             return False
-        self._best = _Best(y.copy(), float(values[0]))
+        value = float(np.ravel(self._program.evaluate(self._parameters, y)[0])[0])
+        if not abs(value - values[0]) <= tolerances.SAME * tolerances.scale(value):
+            return False  # no number: the arithmetic knows functions within their domains alone
+        self._best = _Best(y.copy(), value)
         return True
 
     def _settled(self, low: Array, high: Array, bound: float) -> Answer | None:

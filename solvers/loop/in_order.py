@@ -35,6 +35,9 @@ Task = tuple[Point, int, Array | None, Terms | None]
 POOL = "processes"
 _log = logging.getLogger(__name__)
 _SHARE, _APART = 8, 0.05  # of what is known, and seconds: how many outcomes are handed on together
+_WORTH = 0.05  # seconds of work from which a task is worth its way to a worker and back
+_HELD = 2  # tasks for each worker that the points which are out have to be enough for
+_NEW = 0.2  # weight of the last evaluation in what is thought of the next one's seconds
 
 
 class Crew(Protocol):
@@ -163,6 +166,7 @@ def pool_of(where: Any) -> type[Pool]:
 class Workers:
     """Evaluates in worker processes.
 
+    Several points are one task where they are quick and many are out, and where each worker has others to go on with.
     A point whose worker dies (killed for its memory, a fault in a library) is tried once more alone; if that worker
     dies as well the point is a failed one, and the search goes on.
 
@@ -189,16 +193,37 @@ class Workers:
         kind = pool_of(where)
         self._space, self.count, self._arrived = space, kind.workers(where), arrived
         self._waiting: deque[Task] = deque()
-        self._running: dict[Any, int] = {}
+        self._unsent: list[Task] = []
+        self._running: dict[Any, list[Task]] = {}
         self._done: dict[int, Evaluation] = {}
         self._died: set[int] = set()
+        self._ended_alone = any(f.response is not None and f.limits.isolated for f in problem.followers)
+        self._seconds = _WORTH
         self._pool = kind(problem, gradients, where)
 
     def submit(self, point: Point, index: int, start: Array | None, terms: Terms | None = None) -> None:
         self._waiting.append((point, index, start, terms))
-        self._running[self._pool.submit(_work, point, index, start, terms)] = index
+        self._unsent.append(self._waiting[-1])
+        if len(self._unsent) >= self._in_one():
+            self._send(len(self._unsent))
+
+    def _in_one(self) -> int:
+        """How many points are sent in one task; one where an evaluation may hang, and others would wait behind it."""
+        most = 1 if self._ended_alone else len(self._waiting) // (_HELD * self.count)
+        return max(1, min(most, int(_WORTH / max(self._seconds, 1e-9))))
+
+    def _send(self, count: int) -> None:
+        """Have the first so many of those that wait here evaluated by one worker."""
+        tasks, self._unsent = self._unsent[:count], self._unsent[count:]
+        self._running[self._pool.submit(_work, tasks)] = tasks
+
+    def _employ(self) -> None:
+        """Share what waits here among workers that have nothing to do."""
+        while self._unsent and (idle := self.count - self.busy) > 0:
+            self._send(-(-len(self._unsent) // idle))
 
     def take(self, deadline: float) -> Evaluation | None:
+        self._employ()
         index = self._waiting[0][1]
         while index not in self._done:
             if not self._collect(deadline):
@@ -211,6 +236,7 @@ class Workers:
         return min(self.count, sum(not future.done() for future in self._running))
 
     def finish(self, deadline: float) -> None:
+        self._unsent.clear()
         for future in list(self._running):
             if future.cancel():
                 del self._running[future]
@@ -221,36 +247,40 @@ class Workers:
         """Wait for an outcome; False where the deadline comes first."""
         left = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
         ready, _ = wait(self._running, timeout=left, return_when=FIRST_COMPLETED)
-        for future in sorted(ready, key=lambda future: self._running[future]):
+        for future in sorted(ready, key=lambda future: self._running[future][0][1]):
             try:
-                evaluation = future.result()
+                evaluations = future.result()
             except BrokenExecutor as error:
                 if self._pool.together:
                     self._recover()
                     return True
-                self._again(self._running.pop(future), error)
+                for task in self._running.pop(future):
+                    self._again(task, error)
             else:
                 del self._running[future]
-                self._keep(evaluation)
+                self._keep(*evaluations)
         return bool(ready)
 
-    def _again(self, index: int, error: BrokenExecutor) -> None:
-        """A point whose worker died, by another one; failed if that is the second."""
-        task = next(task for task in self._waiting if task[1] == index)
+    def _again(self, task: Task, error: BrokenExecutor) -> None:
+        """A point whose worker died, alone by another one; failed if that is the second."""
+        index = task[1]
         if index not in self._died or isinstance(error, TaskLost):
             self._died |= set() if isinstance(error, TaskLost) else {index}
-            self._running[self._pool.submit(_work, *task)] = index
+            self._running[self._pool.submit(_work, [task])] = [task]
         else:
             self._keep(_dead(self._space, task, error))
 
-    def _keep(self, evaluation: Evaluation) -> None:
-        self._done[evaluation.index] = evaluation
-        self._arrived(evaluation)
+    def _keep(self, *evaluations: Evaluation) -> None:
+        for evaluation in evaluations:
+            self._done[evaluation.index] = evaluation
+            self._seconds += _NEW * (evaluation.seconds - self._seconds)
+        self._arrived(*evaluations)
 
     def _recover(self) -> None:
         """After a worker's death nobody knows whose point it was: what is out is tried one by one."""
         self._pool.close()
         self._running.clear()
+        self._unsent.clear()
         alone = self._pool.anew(1)
         for task in self._waiting:
             if task[1] in self._done:
@@ -264,7 +294,7 @@ class Workers:
         for future, _ in list(self._running.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
                 del self._running[future]
-                self._keep(future.result())
+                self._keep(*future.result())
         return [self._done[index] for index in sorted(self._done)]
 
     def close(self) -> None:
@@ -274,8 +304,8 @@ class Workers:
 def tried_alone(pool: Pool, space: Space, task: Task) -> tuple[Evaluation, Pool]:
     """One point by a pool of one worker; its outcome, failed where the worker died, and the pool to go on with."""
     try:
-        evaluation: Evaluation = pool.submit(_work, *task).result()
-        return evaluation, pool
+        evaluations: list[Evaluation] = pool.submit(_work, [task]).result()
+        return evaluations[0], pool
     except BrokenExecutor as error:
         pool.close()
         return _dead(space, task, error), pool.anew(1)
@@ -294,8 +324,7 @@ def _evaluate(response: Response, gradients: Gradients) -> Evaluate:
     return Evaluate(Space(response.compilation), response, differentiator(response.compilation, gradients))
 
 
-def _work(
-    response: Response, gradients: Gradients, point: Point, index: int, start: Array | None, terms: Terms | None
-) -> Evaluation:
-    """Evaluate one point in a worker."""
-    return _evaluate(response, gradients)(point, index, start, terms)
+def _work(response: Response, gradients: Gradients, tasks: list[Task]) -> list[Evaluation]:
+    """Evaluate some points in a worker, one after the other."""
+    evaluate = _evaluate(response, gradients)
+    return [evaluate(*task) for task in tasks]

@@ -43,7 +43,7 @@ from bilevel.upper.space import Space
 
 DEFAULT_BUDGET = 100
 _PREFERRED = ("surrogate", "random")
-_AHEAD = 4  # points per worker that a search which does not learn is asked for in advance
+_AHEAD = 16  # points per worker that a search which does not learn is asked for in advance
 _STORED = 256  # points out at once where outcomes are stored together
 
 

@@ -89,11 +89,7 @@ class Relaxation:
         self._high_point = HighPoint(problem, self.conditions)
         self._program, self._names = self._high_point.program, self._high_point.places
         _refuse_large(self._program)
-        sample = self._program  # with what the rows to come will hold: every f whole, losses over data too
-        for follower in compilation.programs.values():
-            hoped, _ = self._seen(follower, [follower.objective])
-            sample = _with_row(sample, hoped[0], [], "sample")
-        if registry.get(Engine, "scip")().suits(sample) <= 0.0:
+        if registry.get(Engine, "scip")().suits(self._program) <= 0.0 or not _in_words(compilation):
             raise RefusedError("a function in it is outside SCIP's vocabulary")
         self._cuts = 0
 
@@ -109,9 +105,11 @@ class Relaxation:
         """Demand that the follower ``name`` does no worse than with ``answer``, wherever that is feasible."""
         follower = self._compilation.programs[name]
         v, program = self._program.variables, self._program
+        x = ca.vertcat(*(v[k] if k is not None else ca.SX(0) for k in self._upper_places()))
+        y = ca.vertcat(*(v[self._names[n]] for n in follower.names))
         both = [follower.parameters, follower.variables]
-        (hoped,), x = self._seen(follower, [follower.objective])
         (point,) = ca.substitute([follower.lowest], both, [x, ca.SX(ca.DM(answer))])
+        (hoped,) = ca.substitute([follower.objective], both, [x, y])
         given, rows = ca.substitute([follower.objective, follower.rows], both, [x, point])
         for _, held in follower.tops:  # met by that point at every x
             rows[list(held)] = 0.0
@@ -119,13 +117,6 @@ class Relaxation:
         escapes = list(_escapes(follower, rows, v, program.lower, program.upper))
         self._cuts += 1
         self._program = _with_row(program, hoped - given - slack, escapes, f"{name}[{self._cuts}]")
-
-    def _seen(self, follower: Program, formulas: list[ca.SX]) -> tuple[list[ca.SX], ca.SX]:
-        """Formulas of a follower in the relaxation's variables, and the leader's among these."""
-        v = self._program.variables
-        x = ca.vertcat(*(v[k] if k is not None else ca.SX(0) for k in self._upper_places()))
-        y = ca.vertcat(*(v[self._names[n]] for n in follower.names))
-        return ca.substitute(formulas, [follower.parameters, follower.variables], [x, y]), x
 
     def _upper_places(self) -> list[int | None]:
         return [self._names.get(var.name) for var in self._compilation.problem.variables]
@@ -140,6 +131,16 @@ def _refuse_surely_large(compilation: Compilation) -> None:
             raise RefusedError(
                 f"{follower.name} alone has {size} operations, more than the {_LARGEST} that are worth a global solver"
             )
+
+
+def _in_words(compilation: Compilation) -> bool:
+    """Whether the rows to come can be written: they hold a follower's f whole, losses over data too."""
+    engine, plain = registry.get(Engine, "scip")(), {"squares": (), "moving": (), "losses": ()}
+    for program in compilation.programs.values():
+        whole = program.but(**{**plain, "objective": program.objective} if program.losses else plain)
+        if engine.suits(whole) <= 0.0:
+            return False
+    return True
 
 
 def _refuse_large(program: Program) -> None:

@@ -22,6 +22,7 @@ from kept_studies import workshop
 
 import bilevel
 from bilevel.errors import OptionError
+from bilevel.solvers.loop import in_order
 from bilevel.solvers.pools import sending
 
 HERE = Path(__file__).parent
@@ -66,18 +67,72 @@ def test_a_worker_that_dies_costs_its_own_point_after_a_second_try():
     calm = bilevel.solve(workshop(), "random", budget=9, seed=2, executor=AtOnce())
     deaths = []
 
+    def kills(arguments):
+        return 4 in [task[1] for task in arguments[0]]
+
     def once(arguments):
-        deaths.append(arguments[1])
-        return arguments[1] == 4 and deaths.count(4) == 2  # the first is sent without the model
+        deaths.append(kills(arguments))
+        return deaths[-1] and deaths.count(True) == 1
 
     again = bilevel.solve(workshop(), "random", budget=9, seed=2, executor=AtOnce(once))
     assert told(again) == told(calm)
-    dying = bilevel.solve(workshop(), "random", budget=9, seed=2, executor=AtOnce(lambda task: task[1] == 4))
+    dying = bilevel.solve(workshop(), "random", budget=9, seed=2, executor=AtOnce(kills))
     failed = dying.history[4]
     assert not failed.answered
     assert failed.message == "the worker process died at this point: killed"
     rest = [k for k in range(9) if k != 4]
     assert [told(dying)[k] for k in rest] == [told(calm)[k] for k in rest]
+
+
+class Noting(ThreadPoolExecutor):
+    """Two threads, and what was given to them; a worker with a certain point dies."""
+
+    def __init__(self, kills=None):
+        super().__init__(2)
+        self.kills, self.tasks = kills, []
+
+    def submit(self, function, *arguments):
+        if function is sending.released:
+            return Future()
+        self.tasks.append([task[1] for task in arguments[3][0]])
+        if self.kills not in self.tasks[-1]:
+            return super().submit(function, *arguments)
+        dead = Future()
+        dead.set_exception(BrokenExecutor("killed"))
+        return dead
+
+
+def quick(x):
+    """Of this file, so that it travels by its name."""
+    time.sleep(0.002)
+    return {"y": (x["a"] - 0.7) ** 2}
+
+
+def quick_model():
+    model = pyo.ConcreteModel()
+    model.a = pyo.Var(bounds=(0, 1))
+    model.lower = bilevel.LowerLevel(response=quick)
+    model.lower.y = pyo.Var()
+    model.obj = pyo.Objective(expr=model.lower.y)
+    return model
+
+
+def test_quick_points_travel_together_and_die_alone(monkeypatch):
+    monkeypatch.setattr(in_order, "_WORTH", 10.0)  # on the slowest machine they are quick
+    alone = told(bilevel.solve(quick_model(), "random", budget=90, seed=2))
+    with Noting() as calm, Noting(kills=70) as dying:
+        assert told(bilevel.solve(quick_model(), "random", budget=90, seed=2, executor=calm)) == alone
+        killed = bilevel.solve(quick_model(), "random", budget=90, seed=2, executor=dying)
+    assert len(calm.tasks) < 80
+    assert {place for task in calm.tasks for place in task} == set(range(90))
+    assert [e.index for e in killed.history if not e.answered] == [70]
+    assert [told(killed)[k] for k in range(90) if k != 70] == [alone[k] for k in range(90) if k != 70]
+
+
+def test_a_search_that_learns_has_one_point_a_task():
+    with Noting() as executor:
+        bilevel.solve(quick_model(), "rbf", budget=12, seed=2, executor=executor)
+    assert {len(task) for task in executor.tasks} == {1}
 
 
 def test_an_executor_that_takes_no_more_ends_the_run_with_its_reason(tmp_path):

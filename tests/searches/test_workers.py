@@ -75,7 +75,7 @@ def test_several_points_are_out_and_none_twice(search, scrambled):
     for point in points:
         in_space(Space(Compilation(Problem.read(build(space)))), point)
     if search != "gradient":  # a descent is a sequence
-        assert Scrambled.most == (3 if bilevel.registry.get(Search, search).learns else 12)
+        assert Scrambled.most == (3 if bilevel.registry.get(Search, search).learns else 24)
 
 
 @pytest.mark.parametrize("search", ["grid", "random"])
