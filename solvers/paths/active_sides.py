@@ -116,22 +116,16 @@ class _Walk:
             if rounds.left <= 0:
                 return self._stopped(Termination.TIME_LIMIT)
             tree.step()
-            if tree.nodes % _OFTEN == 0 and not self._lost():
+            if tree.nodes % _OFTEN == 0:
                 rounds.raise_bound(tree.bound)
                 rounds.report()
-        if self._lost() or (rounds.cost == math.inf and not tree.undecided):
+        if rounds.loses(tree.bound) or (rounds.cost == math.inf and not tree.undecided):
             return rounds.empty()
         return self._stopped(Termination.OPTIMALITY)
 
-    def _lost(self) -> bool:
-        """Whether the tree's bound is above a point that is known: one of the two owes that to rounding."""
-        cost = self.rounds.cost
-        return math.isfinite(cost) and self._tree.bound > cost + tolerances.CERTIFICATE * self._compilation.scale(cost)
-
     def _stopped(self, why: Termination) -> Termination:
         rounds, tree = self.rounds, self._tree
-        if not self._lost():
-            rounds.raise_bound(tree.bound)
+        rounds.raise_bound(tree.bound)
         rounds.report()
         rounds.notes.append(f"{tree.nodes} nodes")
         if tree.undecided:

@@ -89,7 +89,7 @@ class Relaxation:
         self._high_point = HighPoint(problem, self.conditions)
         self._program, self._names = self._high_point.program, self._high_point.places
         _refuse_large(self._program)
-        if registry.get(Engine, "scip")().suits(self._program) <= 0.0:
+        if registry.get(Engine, "scip")().suits(self._program) <= 0.0 or not _in_words(compilation):
             raise RefusedError("a function in it is outside SCIP's vocabulary")
         self._cuts = 0
 
@@ -131,6 +131,16 @@ def _refuse_surely_large(compilation: Compilation) -> None:
             raise RefusedError(
                 f"{follower.name} alone has {size} operations, more than the {_LARGEST} that are worth a global solver"
             )
+
+
+def _in_words(compilation: Compilation) -> bool:
+    """Whether the rows to come can be written: they hold a follower's f whole, losses over data too."""
+    engine, plain = registry.get(Engine, "scip")(), {"squares": (), "moving": (), "losses": ()}
+    for program in compilation.programs.values():
+        whole = program.but(**{**plain, "objective": program.objective} if program.losses else plain)
+        if engine.suits(whole) <= 0.0:
+            return False
+    return True
 
 
 def _refuse_large(program: Program) -> None:
@@ -231,6 +241,8 @@ class _Walk:
             if answer.status is Status.INFEASIBLE:
                 return rounds.empty()
             better = rounds.raise_bound(answer.bound)
+            if rounds.loses(answer.bound):
+                return Termination.STALLED
             if answer.bound == -math.inf and answer.message and answer.message not in rounds.notes:
                 rounds.notes.append(answer.message)
             if answer.y is None or answer.status is Status.UNBOUNDED:

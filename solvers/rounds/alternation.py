@@ -29,6 +29,8 @@ from bilevel.upper.archive import Archive, Evaluation
 
 DEFAULT_TIME = 60.0
 _EXPLAINING = 10.0  # seconds for saying why there is no point
+_LOST = "the relaxation lost the point already found to rounding: its bound stays where it was"
+_LOST_BEFORE = "the bound is withdrawn: the point found lies below it"
 
 
 @dataclass
@@ -119,14 +121,24 @@ class Rounds:
     @property
     def closed(self) -> bool:
         """Whether the bound closes on the best point."""
-        return self.closes(self.bound)
+        return self.closes(self.bound) and not self.loses(self.bound)
 
     def closes(self, bound: float) -> bool:
         """Whether that bound would."""
         return self.response.compilation.closes(self._best.cost, bound)
 
+    def loses(self, bound: float) -> bool:
+        """Whether a lower bound is above a point that is known: one of the two owes that to rounding."""
+        cost = self._best.cost
+        room = tolerances.CERTIFICATE * self.response.compilation.scale(cost) if math.isfinite(cost) else 0.0
+        return bound - room > cost
+
     def raise_bound(self, bound: float) -> bool:
-        """Learn a lower bound; whether it is worth speaking of."""
+        """Learn a lower bound; whether it is worth speaking of. One that loses a known point teaches nothing."""
+        if self.loses(bound):
+            if _LOST not in self.notes:
+                self.notes.append(_LOST)
+            return False
         better = bound > self.bound + 0.1 * tolerances.CERTIFICATE * self.response.compilation.scale(bound)
         self.bound = max(self.bound, bound)
         return better
@@ -168,7 +180,7 @@ class Rounds:
         self.infeasible = self._best.upper is None
         if self.infeasible:
             return Termination.OPTIMALITY
-        self.notes.append("the relaxation lost the point already found to rounding: its bound stays where it was")
+        self.notes.append(_LOST)
         return Termination.STALLED
 
     def _challenge(self) -> bool:
@@ -189,6 +201,9 @@ class Rounds:
         if termination is not Termination.INTERRUPTED and self._challenge():
             termination = Termination.STALLED
         best = self._best
+        if self.loses(self.bound):  # learnt before the point was found
+            self.notes.append(_LOST_BEFORE)
+            self.bound = -math.inf
         found = best.upper is not None
         claim = Verdict.CERTIFIED_GLOBAL if self.closed else Verdict.BEST_FOUND if found else Verdict.FAILED
         if self.infeasible and not self._unproved:

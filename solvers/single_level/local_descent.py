@@ -132,15 +132,23 @@ def solve_piece(treated: TreatedModel, values: Values) -> tuple[Array, bool] | N
     program = treated.program
     start = treated.point_from(values)
     held = _hold(treated, program, values, start)
-    engine = "highs" if held.shape is Shape.LINEAR else "ipopt"
-    answer = registry.get(Engine, engine)().prepare(held)(np.zeros(0), np.where(np.isnan(start), 0.0, start))
-    if answer.status is not Status.OPTIMAL or answer.y is None:
+    y = _solution(held, program, np.where(np.isnan(start), 0.0, start))
+    if y is None:
         return None
-    if program.violation(np.zeros(0), answer.y) > tolerances.GLOBAL_FEASIBILITY:
-        return None
-    after = treated.pairs_at(treated.by_name(answer.y))
+    after = treated.pairs_at(treated.by_name(y))
     strict = all(max(pair) > _STRICT for pair in after)
-    return answer.y, strict and not bool(program.integer.any())
+    return y, strict and not bool(program.integer.any())
+
+
+def _solution(held: Program, program: Program, start: Array) -> Array | None:
+    """Of a piece: by HiGHS where it takes it, whose points meet their rows to the last digits, else by Ipopt."""
+    for name in ("highs", "ipopt") if held.shape is not Shape.NONLINEAR else ("ipopt",):
+        answer = registry.get(Engine, name)().prepare(held)(np.zeros(0), start)
+        if answer.status is not Status.OPTIMAL or answer.y is None:
+            continue
+        if program.violation(np.zeros(0), answer.y) <= tolerances.GLOBAL_FEASIBILITY:
+            return answer.y
+    return None
 
 
 def _hold(treated: TreatedModel, program: Program, values: Values, start: Array) -> Program:

@@ -220,8 +220,7 @@ def reaction(problem: Stated, at: At, depths: dict[int, Depth] = SEARCH) -> tupl
         unanswered = np.any((violation < 0) & (objective <= _lowest(violation, objective)[..., None]), axis=-1)
         allowed = violation == 0
         best = np.min(np.where(allowed, objective, np.inf), axis=-1, keepdims=True)
-        top = np.max(np.where(allowed & np.isfinite(objective), objective, -np.inf), axis=-1, keepdims=True)
-        tied = allowed & (objective <= best + TIE * np.maximum(top - best, 0))
+        tied = allowed & (objective <= best + TIE * _typical_excess(allowed, objective, best))
         lost = lost | unanswered | ~np.any(allowed, axis=-1)
         outer = {name: value[..., None] for name, value in here.items()} | arguments
         if position == len(problem.followers) - 1:
@@ -233,6 +232,14 @@ def reaction(problem: Stated, at: At, depths: dict[int, Depth] = SEARCH) -> tupl
         here |= chosen
     above, cost = leader_score(problem, here)
     return np.where(lost, np.inf, above), np.where(lost, np.inf, cost), here
+
+
+def _typical_excess(allowed: Array, objective: Array, best: Array) -> Array:
+    """What f varies by: the median, as an exponential's end is of no size that says anything about its valley."""
+    sizes = np.sort(np.where(allowed & np.isfinite(objective), objective - best, np.inf), axis=-1)
+    count = np.sum(np.isfinite(sizes), axis=-1, keepdims=True)
+    median = np.take_along_axis(sizes, np.maximum(count - 1, 0) // 2, axis=-1)
+    return np.where(np.isfinite(median), np.maximum(median, 0), 0)
 
 
 def _lowest(violation: Array, objective: Array) -> Array:

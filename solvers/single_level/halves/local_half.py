@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 
 import numpy as np
 
 from bilevel.contracts.finding import Termination
+from bilevel.errors import RefusedError
 from bilevel.solvers.single_level.halves.case import Case
 from bilevel.solvers.single_level.halves.known import Book
-from bilevel.solvers.single_level.local_descent import Descent, Sequence, starts
+from bilevel.solvers.single_level.local_descent import Descent, Sequence, solve_piece, starts
 from bilevel.solvers.single_level.treated_model import TreatedModel
 
 _LOOKED_AT = 3  # ends of local sequences that are verified; the best is nearly always the first
@@ -41,9 +43,27 @@ class LocalHalf:
             if found and time.monotonic() > until:
                 break
             found.append(sequence(treated.start(x, None), lambda: until - time.monotonic()))
+            self._first_point(treated, found[-1])
         for descent in sorted(found, key=lambda d: (not d.stationary, d.objective))[:_LOOKED_AT]:
             self._book.consider(treated, treated.point_from(descent.values), descent.stationary)
         self._tell(f"local half ({treated.treatment.name}, {engine})", found, bool(treated.program.integer.any()))
+
+    def _first_point(self, treated: TreatedModel, descent: Descent) -> None:
+        """While there is no point: an end, or the solution of the piece it lies on, whose y is an answer."""
+        if self._book.best is not None or not descent.stationary:
+            return
+        self._book.consider(treated, treated.point_from(descent.values), True)
+        if self._book.best is None and self._sets is not None:
+            solved = solve_piece(self._sets, descent.values)
+            if solved is not None:
+                self._book.consider(self._sets, *solved, exact=True)
+
+    @cached_property
+    def _sets(self) -> TreatedModel | None:
+        try:
+            return TreatedModel(self._case.problem, "sos1")
+        except RefusedError:
+            return None
 
     def _tell(self, half: str, found: list[Descent], discrete: bool) -> None:
         converged = f"{sum(d.stationary for d in found)} of {len(found)} starts converged"
