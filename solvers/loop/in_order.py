@@ -228,6 +228,7 @@ class Workers:
         while index not in self._done:
             if not self._collect(deadline):
                 return None
+            self._employ()
         self._waiting.popleft()
         return self._done.pop(index)
 
