@@ -31,6 +31,7 @@ _LEAST = 0.01  # seconds that an engine is given in any case: some take 0 for no
 _LATE = 0.1  # seconds, and share of what there was at first, by which those that ask may be late before the bell rings
 _SHARE = 0.02
 _WRAPPERS = ("casadi.py",)
+_TABLES = ("npyio.py", "_npyio_impl.py")  # NumPy's reader of arrays
 _AGAIN = 0.5  # seconds after which it rings once more where nobody took notice
 
 
@@ -211,10 +212,15 @@ def _outside(frame: Any) -> Any:
 
 
 def _may_be_left(frame: Any, base: Any) -> bool:
-    """Whether an exception may be raised there: not in a module half imported, nor where it would be swallowed."""
+    """Whether an exception may be raised there: not in a module half imported, nor where it would be swallowed.
+
+    Compiled code that reads a table at its first use, as SciPy does for Sobol's numbers, prints it and goes on.
+    """
     while frame is not None and frame is not base:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__":
+            return False
+        if code.co_filename.endswith(_TABLES):
             return False
         frame = frame.f_back
     return True

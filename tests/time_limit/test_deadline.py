@@ -96,6 +96,23 @@ def test_what_nobody_can_pass_on_is_not_printed(capsys):
     assert not any(capsys.readouterr())
 
 
+@pytest.mark.parametrize("name", ["numpy/lib/_npyio_impl.py", "numpy/lib/npyio.py"])
+def test_the_bell_waits_where_compiled_code_reads_a_table(name):
+    """SciPy's Sobol numbers, at their first use: what is raised there is printed and lost."""
+    here = {"spin": spin}
+    exec(compile("def reads(): spin(0.4)", name, "exec"), here)
+    done = []
+
+    def run():
+        here["reads"]()
+        done.append("read")
+        spin(2.0)
+
+    with pytest.raises(OutOfTime), within(Deadline.after(0.01)), ringing():
+        run()
+    assert done == ["read"]
+
+
 def test_there_is_no_bell_in_another_thread_or_where_the_alarm_is_taken():
     def run():
         with within(Deadline.after(0.05)), ringing():
