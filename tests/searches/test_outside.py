@@ -261,13 +261,14 @@ def test_the_point_under_way_is_tried_by_another_process(dies, study, monkeypatc
     entered.close()
     held = Response(model, warm=False)
 
-    def submit(pool, task, *arguments):
+    def submit(pool, work, tasks):
         future = Future()
-        if dies and arguments[1] == 2:
+        ((_, index, *_),) = tasks
+        if dies and index == 2:
             future.set_exception(BrokenExecutor("the exit codes of the workers are {SIGABRT(-6)}"))
         else:
-            future.set_result(task(held, Gradients.NONE, *arguments))
-        elsewhere.append(arguments[1])
+            future.set_result(work(held, Gradients.NONE, tasks))
+        elsewhere.append(index)
         return future
 
     elsewhere = []

@@ -32,8 +32,8 @@ class FrontResult(FrontOutcome, Result):
     >>> result = bilevel.solve(model, "kkt", points=5)
     >>> print(result.verdict, len(result.front), round(result.front_gap, 2))
     certified_global 5 0.25
-    >>> sorted(round(point.upper_objectives["second"], 2) for point in result.front)
-    [0.0, 2.5, 3.75, 4.37, 5.0]
+    >>> sorted(round(point.upper_objectives["second"], 3) for point in result.front)
+    [0.0, 2.5, 3.75, 4.375, 5.0]
     """
 
     @property
