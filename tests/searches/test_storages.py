@@ -121,6 +121,12 @@ def test_postgresql(tmp_path):
         assert main(["study", "list", address]) == 0
 
 
+def answers(port):
+    """Whether somebody listens there: on a loaded machine a server takes its time to start."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
 @slow
 def test_a_server_of_optunas(tmp_path):
     """One process stands before the file; runs reach it by the network."""
@@ -135,6 +141,7 @@ def test_a_server_of_optunas(tmp_path):
     with commands.started([sys.executable, "-c", program, f"sqlite:///{tmp_path}/study.db", str(port)]):
         address = f"grpc://127.0.0.1:{port}"
         whole = solve(optuna.storages.InMemoryStorage(), 12)
+        commands.wait_for(lambda: answers(port))
         assert solve(address, 12, observer=StopAt(5)).evaluations == 5
         assert told(solve(address, 12)) == told(whole)
 
