@@ -14,7 +14,7 @@ or two may be dropped, or spend at least a floor. All evaluate the same response
                             (Robyn's way, NLopt's AUGLAG)
     bilevel                 ``bilevel.solve``, to a proof
 
-Where a channel may be dropped, the other ways keep all channels and drop none: they have no word for it.
+Where a channel may be dropped, the other ways keep all channels at their floors or above: they have no word for it.
 """
 
 from __future__ import annotations
@@ -61,12 +61,14 @@ def instance(seed):
 class Task:
     """One instance as the other ways see it: response and its gradient in the channels' budgets."""
 
-    def __init__(self, fit, spend, model):
+    def __init__(self, fit, spend, model, floors):
         self.names = list(fit)
         self.curves = [fit[name] for name in self.names]
         self.carried = [model.flighting.carried(name, fit[name]) for name in self.names]
         self.now = np.array([spend[name].sum() for name in self.names])
-        self.low, self.high, self.total = 0.5 * self.now, 2.0 * self.now, float(self.now.sum())
+        floor = np.array([floors.get(name, 0.0) for name in self.names])
+        self.low, self.high = np.maximum(0.5 * self.now, floor), 2.0 * self.now
+        self.total = float(self.now.sum())
 
     def response(self, s):
         parts = zip(self.curves, self.carried, s, strict=True)
@@ -148,12 +150,12 @@ def measured(seed):
     model = allocation(fit, spend, none_or_at_least=floors, bounds=(0.5, 2.0))
     result = bilevel.solve(model, time_limit=60)
     seconds = time.perf_counter() - began
-    task = Task(fit, spend, model)
+    task = Task(fit, spend, model, floors)
     proved = (result.bound or np.nan) + task.total
     found = np.nan if result.upper_objective is None else result.upper_objective + task.total
     rows = {"bilevel": (found, seconds, str(result.verdict))}
     ways = {
-        "slsqp, equal split": lambda: slsqp(task, task.fitted(np.full(len(task.now), 1.0))),
+        "slsqp, equal split": lambda: slsqp(task, task.fitted(np.full(len(task.now), task.total / len(task.now)))),
         "slsqp, current plan": lambda: slsqp(task, task.now),
         "greedy": lambda: greedy(task),
         "augmented Lagrangian": lambda: augmented(task),
