@@ -64,6 +64,10 @@ DEFINITE = 1e-11
 """An eigenvalue above this, relative to the largest, counts as positive."""
 
 
+NOISE = 1e-8
+"""A row of a matrix this small beside the largest may be what rounding left of zero."""
+
+
 def scale(*values: float) -> float:
     """``max(1, |v|)`` over the finite values."""
     return max([1.0, *(abs(v) for v in values if math.isfinite(v))])

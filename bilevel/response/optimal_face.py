@@ -12,15 +12,18 @@ from collections.abc import Sequence
 import casadi as ca
 import numpy as np
 
-from bilevel import registry
+from bilevel import registry, tolerances
 from bilevel.arrays import Array
 from bilevel.contracts.engine import Engine, Solver
+from bilevel.convexity.examination import convexity_of
 from bilevel.convexity.known import surely_convex
 from bilevel.graphs.compiled import Compiled
 from bilevel.programs.answer import Status
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.program import Program, Shape
 from bilevel.response.answering import ranked_engines
+
+_SMALLEST = 1e-300  # no row is divided by zero
 
 _LOCAL = 0.5  # engines that suit a program no better than this prove nothing (contracts.Engine.suits)
 
@@ -55,8 +58,9 @@ class OptimalFace:
         untied = [name for name in places if name not in tied]
         self._old = [compilation.y[name] for name in untied]
         self._new = [self._held[places[name]] for name in untied]
-        self.exact = all(_polyhedral(p) or bool(p.integer.all()) for p in self._programs)
-        measures = [_slope(p) if _polyhedral(p) else p.objective for p in self._programs]
+        self._cut_out = {p.name: _polyhedral(compilation, p) for p in self._programs}
+        self.exact = all(self._cut_out[p.name] or bool(p.integer.all()) for p in self._programs)
+        measures = [_slope(p) if self._cut_out[p.name] else p.objective for p in self._programs]
         self._local: dict[str, Solver | None] = {}
         self._measure = Compiled([compilation.x, compilation.all_y], [ca.vertcat(*measures)])
 
@@ -71,7 +75,7 @@ class OptimalFace:
             objective, rows = ca.substitute([objective, rows], self._old, self._new)
         bodies, lows, highs = [rows], [low], [high]
         for k, (program, place) in enumerate(zip(self._programs, self._places, strict=True)):
-            face, face_low, face_high = _rows_of(program, self._held[place], self._levels[k])
+            face, face_low, face_high = self._rows_of(program, self._held[place], self._levels[k])
             bodies += [program.rows, face]
             lows += [program.row_lower, face_low]
             highs += [program.row_upper, face_high]
@@ -119,12 +123,25 @@ class OptimalFace:
         """The tied followers' part of y."""
         return np.concatenate([y[place] for place in self._places])
 
+    def _rows_of(self, program: Program, optimum: ca.SX, level: ca.SX) -> tuple[ca.SX, Array, Array]:
+        """Rows that hold exactly on the program's optimal set, given one optimum."""
+        if not self._cut_out[program.name]:
+            return program.objective - level, np.array([-np.inf]), np.zeros(1)
+        rows = _slope(program) - level
+        if program.shape is Shape.LINEAR:
+            return rows, np.array([-np.inf]), np.zeros(1)
+        same_curvature = _same_curvature(program, optimum)
+        bounds = np.zeros(1 + int(same_curvature.numel()))
+        low = bounds.copy()
+        low[0] = -np.inf
+        return ca.vertcat(rows, same_curvature), low, bounds
 
-def _polyhedral(program: Program) -> bool:
+
+def _polyhedral(compilation: Compilation, program: Program) -> bool:
     """Whether linear rows cut out the optimal set: a linear program, or a continuous quadratic one that is convex."""
-    if program.shape is Shape.QUADRATIC:
-        return surely_convex(program)
-    return program.shape is Shape.LINEAR
+    if program.shape is not Shape.QUADRATIC or program.integer.any():
+        return program.shape is Shape.LINEAR
+    return surely_convex(program) or convexity_of(compilation.problem, compilation)[program.name].verdict == "proved"
 
 
 def _slope(program: Program) -> ca.SX:
@@ -133,16 +150,18 @@ def _slope(program: Program) -> ca.SX:
     return ca.dot(at_zero, program.variables)
 
 
-def _rows_of(program: Program, optimum: ca.SX, level: ca.SX) -> tuple[ca.SX, Array, Array]:
-    """Rows that hold exactly on the program's optimal set, given one optimum."""
-    if not _polyhedral(program):
-        return program.objective - level, np.array([-np.inf]), np.zeros(1)
-    rows = _slope(program) - level
-    if program.shape is Shape.LINEAR:
-        return rows, np.array([-np.inf]), np.zeros(1)
-    same_curvature = program.hessian @ (program.variables - optimum)
-    kept = sorted(set(program.hessian.sparsity().row()))
-    bounds = np.zeros(len(kept) + 1)
-    low = bounds.copy()
-    low[0] = -np.inf
-    return ca.vertcat(rows, same_curvature[kept]) if kept else rows, low, bounds
+def _same_curvature(program: Program, optimum: ca.SX) -> ca.SX:
+    """``H (y - y*)``, each row divided by its largest entry: in small units of x an engine's tolerance would move y.
+
+    Rows that are small beside the others stay smaller: they may be what rounding left of zero.
+    """
+    hessian = program.hessian
+    kept = sorted(set(hessian.sparsity().row()))
+    if not kept:
+        return ca.SX(0, 1)
+    sizes = [ca.norm_inf(ca.vec(ca.densify(hessian[k, :]))) for k in kept]
+    largest = ca.fmax(ca.mmax(ca.vertcat(*sizes)), _SMALLEST)
+    rows = hessian @ (program.variables - optimum)
+    return ca.vertcat(
+        *(rows[k] / ca.fmax(size, tolerances.NOISE * largest) for k, size in zip(kept, sizes, strict=True))
+    )

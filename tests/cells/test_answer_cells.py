@@ -105,7 +105,7 @@ class Wavy:
 
     def _below(self, x, ys):
         values = self.value(self.f, x, ys, np)
-        return np.where(ys * ys - 0.5 * x * ys <= 0.6, values, np.inf) if self.row else values
+        return np.where(ys * ys - 0.5 * x * ys <= 0.6, values, 1e12) if self.row else values
 
 
 def holds(seed):
