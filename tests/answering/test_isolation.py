@@ -106,7 +106,7 @@ def hanging():
 def test_what_a_function_started_ends_with_it_and_the_run_with_its_limit():
     began = time.monotonic()
     result = bilevel.solve(
-        model_of(hanging(), 12, isolate=True), "random", budget=99, time_limit=6, evaluation_time_limit=0.4
+        model_of(hanging(), 12, isolate=True), "random", budget=99, time_limit=4, evaluation_time_limit=0.4
     )
     assert result.termination == "time_limit"
     assert all("longer than the 0.4 s" in e.message for e in result.history)
