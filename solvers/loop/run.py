@@ -18,8 +18,8 @@ from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
+from bilevel.solvers.loop.crews.crew import Crew, Many
 from bilevel.solvers.loop.finding import finding_of
-from bilevel.solvers.loop.in_order import Crew, Many
 from bilevel.solvers.loop.looks import AGAIN, Looks
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.solvers.pools.interrupts import Stop, deaf, stopping

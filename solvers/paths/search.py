@@ -30,10 +30,11 @@ from bilevel.response.response import Response, warms
 from bilevel.sensitivity.second_order import SecondOrder
 from bilevel.solvers.loop.anchors import LAG, Anchors, NearestAnswers, NoAnchors
 from bilevel.solvers.loop.callbacks import Calling
-from bilevel.solvers.loop.crews import crew_for, where_of
+from bilevel.solvers.loop.crews.alone import Alone
+from bilevel.solvers.loop.crews.hiring import crew_for, where_of
+from bilevel.solvers.loop.crews.pool_kinds import pool_of
 from bilevel.solvers.loop.granted_gradients import Gradients, granted
 from bilevel.solvers.loop.identity import identity_of
-from bilevel.solvers.loop.in_order import Alone, pool_of
 from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
 from bilevel.solvers.loop.shared import SharedRun, join, seed_of_driver
