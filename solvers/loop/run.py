@@ -207,7 +207,7 @@ class Run:
                 return  # it waits for an outcome
 
     def _is_known(self, point: Point) -> bool:
-        return point in self._archive or point in self._out
+        return point in self._archive or point in self._out or self._study.waits(point)
 
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)

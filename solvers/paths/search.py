@@ -83,7 +83,7 @@ class OuterLoop(Path):
             search.coarse_first = looks.by_neighbours
             senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
             identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
-            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)
+            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses, search.learns)
             apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
             crew = crew_for(compilation, response, space, where, gradients, study, apart)
             many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None
