@@ -173,12 +173,10 @@ def _copy(source: Kept, address: str) -> list[str]:
 
 def _as_it_counts(trial: Any, source: Kept) -> Any:
     """A trial as a copy holds it: one that is set aside failed, so that Optuna's tools leave it out as well."""
-    from optuna.trial import TrialState
-
     if str(trial.number) not in source.attributes.get("aside", {}) or not trial.state.is_finished():
         return trial
     found = copy(trial)
-    found.state, found.values = TrialState.FAIL, None
+    found.state, found.values = type(trial.state).FAIL, None
     return found
 
 
