@@ -29,7 +29,6 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.errors import RefusedError
-from bilevel.language.attitude import Attitude
 from bilevel.programs.compilation import Compilation
 from bilevel.programs.numeric_form import numeric_form
 from bilevel.programs.program import Shape
@@ -97,7 +96,7 @@ class _Walk:
         problem, programs = self._compilation.problem, self._compilation.programs
         hot = self._hot()
         sides = sides_of(self._high_point, hot, programs, [var.name for var in problem.variables])
-        if problem.attitude is not Attitude.PESSIMISTIC:
+        if not problem.pessimistic:
             return hot, sides
         names, places = {name for p in programs.values() for name in p.row_names}, self._high_point.places
         followers = [np.array([places[name] for name in p.names]) for p in programs.values()]
