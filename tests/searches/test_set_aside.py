@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import optuna
 import pyomo.environ as pyo
 import pytest
@@ -87,7 +89,10 @@ def test_one_that_is_left_out_is_a_failed_point_and_never_the_answer(search, stu
 def test_with_workers_as_without(study):
     bilevel.solve(flawed(broken=(2,))[0], "rbf", budget=9, seed=1, study=study)
     redo(study, [2, 6])
-    again = bilevel.solve(flawed()[0], "rbf", budget=15, seed=1, study=study)
+    with ThreadPoolExecutor(2) as threads:
+        asked = {"budget": 15, "seed": 1, "study": study, "executor": threads, "workers": 2}
+        again = bilevel.solve(flawed()[0], "rbf", **asked)
+        assert told(bilevel.solve(flawed()[0], "rbf", **asked)) == told(again)
     assert len({e.point for e in again.history}) == 15
     assert all(e.answered for e in again.history)
 
