@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from bilevel.arrays import as_python
@@ -139,7 +139,7 @@ class Outcome(AsJson):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names, ``failures`` and ``saved``; numbers that are not finite become None."""
-        own = [name for name in self.__dataclass_fields__ if name not in self._apart]
+        own = [one.name for one in fields(self) if one.name not in self._apart]
         plain = {name: getattr(self, name) for name in own}
         plain["verdict"], plain["termination"] = str(self.verdict), str(self.termination)
         plain["failures"] = self.failures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pyomo.environ as pyo
 import pytest
@@ -185,7 +186,7 @@ def test_as_plain_values(model, tmp_path):
     found = compare(model, ["random", "grid"], budget=3, seed=1)
     read = json.loads(found.to_json(tmp_path / "out.json"))
     assert read == json.loads((tmp_path / "out.json").read_text())
-    assert set(Result.__dataclass_fields__) <= set(read["results"][0])
+    assert {field.name for field in fields(Result)} <= set(read["results"][0])
     assert len(read["results"][0]["history"]) == 3
     assert "<pre " in found._repr_html_()
     found.plot(tmp_path / "out.png")

@@ -166,6 +166,10 @@ def test_in_a_notebook_text_is_text(monkeypatch):
     assert "a &lt; b" in page
 
 
+def test_what_json_holds_has_public_names():
+    assert not [name for name in EXACT.to_dict() if name.startswith("_")]
+
+
 def test_an_explanation_is_a_table_in_a_notebook():
     page = bilevel.explain(bilevel.load_model("toy"))._repr_html_()
     assert page.count("<tr>") == page.count("</tr>") > 12
