@@ -66,7 +66,8 @@ def solve_exactly(
     if name.name != f"{prefix}{kind.penalty}":
         refuse(f"{name.name} is no penalty that is known of {type(estimator).__name__}; {prefix}{kind.penalty} is")
     middle = math.sqrt(name.low * name.high) if name.low > 0 else (name.low + name.high) / 2
-    candidates.score({name.name: middle}, "middle")  # by which the folds are drawn and the data checked
+    if not math.isfinite(candidates.score({name.name: middle}, "middle")):  # the folds are drawn, the data checked
+        refuse("scikit-learn could not fit or score every fold")
     assert folds.data is not None
     target = _classes(folds.data[1]) if kind.classifies else _numbers_of(folds.data[1])
     rows = [_fold(folds, steps, target, score, *split) for split in folds.splits]

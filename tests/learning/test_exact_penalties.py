@@ -153,9 +153,16 @@ def test_classifiers_and_their_errors(estimator, scoring):
         (LinearSVC(), {"scoring": "neg_log_loss"}, "not known as a formula"),
     ],
 )
+@pytest.mark.filterwarnings("ignore")  # of scikit-learn, where a version spells penalties otherwise
 def test_what_is_not_known_of_classifiers_is_refused(estimator, options, message):
     with pytest.raises(RefusedError, match=message):
         BilevelSearchCV(estimator, {"C": SPACE}, method="exact", **options).fit(X, y > 140)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_fold_without_one_of_the_classes_is_refused():
+    with pytest.raises(RefusedError, match="could not fit or score every fold"):
+        BilevelSearchCV(LogisticRegression(), {"C": SPACE}, method="exact", cv=KFold(3)).fit(X, np.arange(120) < 80)
 
 
 def test_three_classes_are_refused():
