@@ -91,7 +91,9 @@ def test_a_response_takes_the_dict_that_a_result_gives(model):
     assert reply.cost == pytest.approx(result.upper_objective)
 
 
-@pytest.mark.parametrize("wrong", [[1.0], [1.0, 2.0, 3.0], "a", None, [[1.0, 2.0]], {"x": "a", "w": 1.0}, 3.0, ["a", 1]])
+@pytest.mark.parametrize(
+    "wrong", [[1.0], [1.0, 2.0, 3.0], "a", None, [[1.0, 2.0]], {"x": "a", "w": 1.0}, 3.0, ["a", 1]]
+)
 def test_what_is_no_upper_point_is_refused_with_the_names(wrong):
     model = pyo.ConcreteModel()
     model.x, model.w = pyo.Var(bounds=(0, 10)), pyo.Var(bounds=(0, 10))
@@ -101,5 +103,5 @@ def test_what_is_no_upper_point_is_refused_with_the_names(wrong):
     model.obj = pyo.Objective(expr=model.low.y)
     response = bilevel.Response(model)
     assert response([1.0, 2.0]).cost == pytest.approx(3.0)
-    with pytest.raises(bilevel.BilevelError, match="x, w is wanted|x='a': no value"):
+    with pytest.raises(bilevel.BilevelError, match=r"x, w is wanted|x='a': no value"):
         response(wrong)

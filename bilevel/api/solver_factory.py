@@ -75,8 +75,9 @@ class BilevelSolver:
             Its variables take the values of the answer.
         **options
             The arguments of :func:`bilevel.solve`, and Pyomo's own: ``timelimit`` means ``time_limit``, ``options``
-            is a dict of more of them, ``tee`` and ``symbolic_solver_labels`` are taken and ignored. With ``load_solutions=False`` the model's
-            variables keep their values.
+            is a dict of more of them, ``tee`` and ``symbolic_solver_labels`` are taken and ignored, and others where
+            they ask for nothing (``keepfiles=False``). With ``load_solutions=False`` the model's variables keep their
+            values.
 
         Raises
         ------

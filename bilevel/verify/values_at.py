@@ -60,7 +60,9 @@ class ValuesAt:
             except Exception:  # no name at all: "", "x["
                 found = None
             if found is None:
-                raise ModelError(f"{called(self._model)} has no component {what!r}; look at the names in model.pprint()")
+                raise ModelError(
+                    f"{called(self._model)} has no component {what!r}; look at the names in model.pprint()"
+                )
             return found
         named = hasattr(what, "parent_component") and what.model() is not self._model
         return self._own(what.name) if named else what

@@ -88,8 +88,6 @@ _CALLS = {
 def test_what_is_no_list_of_points_or_functions_is_named(name, several):
     model = bilevel.load_model("toy")
     for value in _CALLS[name]:
+        call, method = (bilevel.compare, ["random"]) if several else (bilevel.solve, "random")
         with pytest.raises(BilevelError, match=f"^{name}="):
-            if several:
-                bilevel.compare(model, ["random"], budget=3, **{name: value})
-            else:
-                bilevel.solve(model, "random", budget=3, **{name: value})
+            call(model, method, budget=3, **{name: value})
