@@ -49,7 +49,7 @@ def refuse_ties(problem: Problem, method: str) -> None:
     for name, reason in not_unique(Compilation.of(problem)).items():
         raise RefusedError(
             f"{method} takes the pessimistic attitude only where the follower's answer is unique for every x, and"
-            f" {name} {reason}; use a search (method='random'), which finds the worst of the optima at each x"
+            f" {name} {reason}; use method='auto', which knows the paths that find the worst of the optima"
         )
 
 

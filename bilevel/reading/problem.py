@@ -238,6 +238,11 @@ class Problem:
         """Ids of the same."""
         return frozenset(id(var) for var in self.lower_variables)
 
+    @property
+    def pessimistic(self) -> bool:
+        """Whether the worst of the followers' optima counts."""
+        return self.attitude is Attitude.PESSIMISTIC
+
     @cached_property
     def coupling(self) -> tuple[Any, ...]:
         """The upper constraints that mention some follower's variable."""

@@ -7,6 +7,9 @@ single-level model's and solved again in well under a millisecond; no multiplier
 them. Where a relaxed point is no answer, a direction in which the follower improves names the few sides that could
 block it: those are branched on (:mod:`bilevel.solvers.sides.multiplier_cone`).
 
+The pessimistic problem is of the same kind: what is worst for the leader among the optima has multipliers of its own,
+which vanish on the same inactive sides (:mod:`bilevel.solvers.sides.worst_answers`).
+
 Points come from the follower's true answers at what the tree and the penalty method of
 :mod:`bilevel.solvers.sides.first_points` suggest; bounds from multipliers of linear programs, recomputed.
 """
@@ -33,10 +36,11 @@ from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.solvers.rounds.alternation import Rounds, carried_through, refuse_functions
 from bilevel.solvers.sides.first_points import FirstPoints
-from bilevel.solvers.sides.follower_sides import sides_of
+from bilevel.solvers.sides.follower_sides import Sides, sides_of
 from bilevel.solvers.sides.hot_program import HotProgram
 from bilevel.solvers.sides.multiplier_cone import MultiplierCone
 from bilevel.solvers.sides.tree import Tree
+from bilevel.solvers.sides.worst_answers import with_worst_answers
 from bilevel.solvers.single_level.high_point import HighPoint
 from bilevel.solvers.single_level.local_descent import starts as starting_points
 
@@ -55,6 +59,7 @@ class ActiveSides(Path):
     """
 
     preference = 0.52
+    pessimistic = True
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         refuse_functions(problem)
@@ -72,11 +77,11 @@ class _Walk:
         program = self._high_point.program
         if program.shape is not Shape.LINEAR:
             raise RefusedError("the upper level is not linear; use method='kkt'")
-        hot, self._copy = self._hot(compilation), self._hot(compilation)
-        names = [var.name for var in problem.variables]
-        self._sides = sides_of(self._high_point, hot, compilation.programs, names)
+        self._compilation = compilation
+        hot, self._sides = self._relaxation()
+        self._copy, _ = self._relaxation()
         self.rounds = Rounds(problem, compilation, settings, observer)
-        self._seed, self._compilation = settings.seed, compilation
+        self._seed = settings.seed
         hot.narrow(time.monotonic() + _RANGING * self.rounds.left)
         if hot.solve().bound == -math.inf:
             raise RefusedError("the problem without the followers' optimality has no bound; use method='kkt'")
@@ -86,8 +91,20 @@ class _Walk:
         self._until = 0.0
         self.rounds.notes.append(f"{program.n} variables, {len(self._sides)} sides of the followers")
 
-    def _hot(self, compilation: Compilation) -> HotProgram:
-        program = self._high_point.program
+    def _relaxation(self) -> tuple[HotProgram, Sides]:
+        """The high-point problem with the sides of its followers, as the attitude has them."""
+        problem, programs = self._compilation.problem, self._compilation.programs
+        hot = self._hot()
+        sides = sides_of(self._high_point, hot, programs, [var.name for var in problem.variables])
+        if not problem.pessimistic:
+            return hot, sides
+        names, places = {name for p in programs.values() for name in p.row_names}, self._high_point.places
+        followers = [np.array([places[name] for name in p.names]) for p in programs.values()]
+        own = np.array([name in names for name in self._high_point.program.row_names], dtype=bool)
+        return with_worst_answers(hot, sides, followers, own)
+
+    def _hot(self) -> HotProgram:
+        program, compilation = self._high_point.program, self._compilation
         form = numeric_form(program).at(np.zeros(0))
         ranges = [compilation.ranges.get(name, (-math.inf, math.inf)) for name in program.names]
         low, high = np.array(ranges, dtype=float).reshape(-1, 2).T

@@ -9,6 +9,8 @@ global one: the treatments that the structure asks for, in turn (:mod:`bilevel.s
 through an engine that proves its bound (SCIP), with the local incumbent for a start. A treatment named by the user is
 run alone.
 
+Where the worst of several optima counts, that is a condition of its own: see ``worst_case`` and ``active_sides``.
+
 What may be claimed is told in :mod:`bilevel.solvers.single_level.equivalence` and
 :mod:`bilevel.solvers.single_level.global_proof`.
 """
@@ -25,6 +27,7 @@ from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.settings import Settings
 from bilevel.contracts.treatment import Treatment
+from bilevel.convexity.uniqueness import refuse_ties
 from bilevel.deadline import OutOfTime, heard
 from bilevel.errors import OptionError, RefusedError
 from bilevel.kkt.conditions import refuse_follower
@@ -43,6 +46,7 @@ from bilevel.solvers.single_level.treated_model import TreatedModel
 
 DEFAULT_STARTS = 4
 _CLOSED_FORM = "rational"
+_OF_THE_WORST = ("active_sides", "worst_case")
 _LOCAL_SHARE = 0.15  # of the time, for the local half where a global one follows
 
 
@@ -56,11 +60,16 @@ class KKT(Path):
 
     preference = 0.5
     multipliers = True
+    pessimistic = True
     options: ClassVar[Mapping[str, type]] = {"starts": int, "dual_bounds": dict}
 
     def run(self, problem: Problem, settings: Settings, observer: Observer) -> Finding:
         for follower in problem.followers:
             refuse_follower(follower)
+        try:
+            refuse_ties(problem, self.name)
+        except RefusedError as refusal:
+            return _at_worst(problem, settings, observer, refusal)
         refuse_dense(Compilation.of(problem), settings)
         if settings.complementarity == settings.engine == "auto" and "dual_bounds" not in settings.options:
             try:  # no pairs, and stationarity solved for y in closed form: the same model, proved in milliseconds
@@ -68,6 +77,17 @@ class KKT(Path):
             except RefusedError:
                 pass
         return _Walk(problem, settings, observer).run()
+
+
+def _at_worst(problem: Problem, settings: Settings, observer: Observer, refusal: RefusedError) -> Finding:
+    """Pessimistic, with several optima below: by the paths that write what is worst among them as conditions too."""
+    if settings.complementarity == "auto" and "dual_bounds" not in settings.options and not problem.multipliers:
+        for name in _OF_THE_WORST:
+            try:
+                return registry.get(Path, name)().run(problem, settings, observer)
+            except RefusedError:
+                continue
+    raise refusal
 
 
 class _Walk:

@@ -68,6 +68,8 @@ class HotProgram:
     ----------
     solves : int
         How often it was solved.
+    low, high : ndarray of shape (m + n,)
+        The limits as they are now, of the rows, then of the variables.
     """
 
     def __init__(
@@ -87,8 +89,8 @@ class HotProgram:
         self._low, self._high = np.concatenate([row_lower, lower]), np.concatenate([row_upper, upper])
         self.low, self.high = self._low.copy(), self._high.copy()  # as they are now: rows, then variables
         self._rows, self.solves = m, 0
-        self._constant, self._unit = constant, _unit_of(self.cost)
-        self._ranges = (lower, upper) if ranges is None else ranges
+        self.constant, self._unit = constant, _unit_of(self.cost)
+        self.ranges = (lower, upper) if ranges is None else ranges
         self._highs = quiet_highs()
         for option, value in (
             ("presolve", "off"),
@@ -152,7 +154,7 @@ class HotProgram:
         status = self._run()
         if status == _STATUS.kOptimal:
             solution = self._highs.getSolution()
-            bound = self._proved(self._unit * np.array(solution.row_dual), self.cost) + self._constant
+            bound = self._proved(self._unit * np.array(solution.row_dual), self.cost) + self.constant
             return Solved(bound, np.array(solution.col_value))
         if status != _STATUS.kInfeasible and not self._out_of_time(status):
             self._highs.clearSolver()
@@ -171,16 +173,16 @@ class HotProgram:
     def narrow(self, until: float) -> None:
         """Find ranges for variables that have none, by linear programs, while there is time."""
         cost = self.cost
-        low, high = (known.copy() for known in self._ranges)
+        low, high = (known.copy() for known in self.ranges)
         for k in np.flatnonzero(np.isinf(low) | np.isinf(high)).tolist():
             for ends, sign in ((low, 1.0), (high, -1.0)):
                 if math.isinf(ends[k]) and time.monotonic() < until:
                     unit = np.zeros(len(cost))
                     unit[k] = sign
                     self.change_cost(unit)
-                    ends[k] = sign * (self.solve().bound - self._constant)
+                    ends[k] = sign * (self.solve().bound - self.constant)
         low[np.isposinf(low)], high[np.isneginf(high)] = -math.inf, math.inf  # no point at all: the search will tell
-        self._ranges = low, high
+        self.ranges = low, high
         self.change_cost(cost)
 
     def _run(self) -> Any:
@@ -223,7 +225,7 @@ class HotProgram:
         slope = np.concatenate([u, cost - self._transposed @ u])
         low, high = (
             np.concatenate([ends[:m], np.where(np.isinf(ends[m:]), known, ends[m:])])
-            for ends, known in zip((low, high), self._ranges, strict=True)
+            for ends, known in zip((low, high), self.ranges, strict=True)
         )
         ends = np.where(slope > 0, low, high)
         used = slope != 0.0
