@@ -91,8 +91,9 @@ def budget_curve(model: Any, swept: DataFrame) -> DataFrame:
     -------
     DataFrame
         By total: ``response``, the mean of the fits, ``low`` and ``high``, the least and the largest of them;
-        ``marginal``, the total's multiplier: what the next unit of money brings in the channel that makes most of it
-        and may still spend more; the ``verdict``; and the spend of each channel. Not a number where no plan was found.
+        ``marginal``, the total's multiplier: the slope of the curve of ``low``, which is what the plans maximise, by
+        differences between neighbouring totals; the ``verdict``; and the spend of each channel. Not a number where no
+        plan was found, nor the slope of a single total.
 
     Raises
     ------
@@ -109,24 +110,21 @@ def budget_curve(model: Any, swept: DataFrame) -> DataFrame:
         total: _at_total(model, {key: row[name] for key, name in columns.items()}) for total, row in swept.iterrows()
     }
     table = pandas.DataFrame(rows).T.rename_axis(index=swept.index.name)
+    ordered = table["low"][~table.index.duplicated()].sort_index()
+    totals = ordered.index.to_numpy(dtype=float)
+    slopes = np.gradient(ordered.to_numpy(), totals) if len(totals) > 1 else np.full(len(totals), math.nan)
+    table.insert(3, "marginal", pandas.Series(slopes, ordered.index).reindex(table.index))
     table.insert(4, "verdict", swept["verdict"])
     return table
 
 
 def _at_total(model: Any, spend: Mapping[tuple[str, int], float]) -> dict[str, float]:
-    """One row; a marginal return is one of a channel that is not at its most in every period."""
+    """One row, all but the slope."""
     flighting, fits, periods = model.flighting, model.fits, range(len(model.flighting.periods))
     by_channel = {c: {p: spend[c, p] for p in periods} for c in flighting.channels}
     sums = [sum(response_of(flighting, fit, c, by_channel[c]) for c in by_channel) for fit in fits]
-    room = [c for c in by_channel if any(spend[c, p] < model.lower.spend[c, p].ub * (1.0 - _STEP) for p in periods)]
-    next_unit = [_marginal(flighting, fits, c, by_channel[c]) for c in room]
-    return {
-        "response": float(np.mean(sums)),
-        "low": float(min(sums)),
-        "high": float(max(sums)),
-        "marginal": max((v for v in next_unit if not math.isnan(v)), default=math.nan),
-        **{c: sum(by_channel[c].values()) for c in by_channel},
-    }
+    spent = {c: sum(by_channel[c].values()) for c in by_channel}
+    return {"response": float(np.mean(sums)), "low": float(min(sums)), "high": float(max(sums)), **spent}
 
 
 def _spend_of(model: Any, plan: Any) -> dict[tuple[str, int], float]:
