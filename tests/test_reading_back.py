@@ -89,3 +89,19 @@ def test_a_response_takes_the_dict_that_a_result_gives(model):
     result = bilevel.solve(model, "random", budget=20, seed=1)
     reply = bilevel.Response(model)(result.upper)
     assert reply.cost == pytest.approx(result.upper_objective)
+
+
+@pytest.mark.parametrize(
+    "wrong", [[1.0], [1.0, 2.0, 3.0], "a", None, [[1.0, 2.0]], {"x": "a", "w": 1.0}, 3.0, ["a", 1]]
+)
+def test_what_is_no_upper_point_is_refused_with_the_names(wrong):
+    model = pyo.ConcreteModel()
+    model.x, model.w = pyo.Var(bounds=(0, 10)), pyo.Var(bounds=(0, 10))
+    model.low = bilevel.LowerLevel()
+    model.low.y = pyo.Var(bounds=(0, 20))
+    model.low.obj = pyo.Objective(expr=(model.low.y - model.x - model.w) ** 2)
+    model.obj = pyo.Objective(expr=model.low.y)
+    response = bilevel.Response(model)
+    assert response([1.0, 2.0]).cost == pytest.approx(3.0)
+    with pytest.raises(bilevel.BilevelError, match=r"x, w is wanted|x='a': no value"):
+        response(wrong)

@@ -3,7 +3,7 @@
 import pyomo.environ as pyo
 import pytest
 
-from bilevel import LowerLevel
+from bilevel import BilevelError, LowerLevel
 
 
 def create():
@@ -37,3 +37,13 @@ def test_is_available_without_a_licence():
     assert solver.available()
     assert solver.license_is_valid()
     assert len(solver.version()) == 3
+
+
+def test_options_may_be_set_later_and_pyomos_idle_ones_are_taken():
+    solver = pyo.SolverFactory("bilevel")
+    solver.options.budget = 7
+    solver.options["seed"] = 2
+    idle = {"keepfiles": False, "logfile": None, "report_timing": False, "symbolic_solver_labels": True}
+    assert solver.solve(create(), method="random", **idle).bilevel.evaluations == 7
+    with pytest.raises(BilevelError, match="'keepfiles'"):
+        solver.solve(create(), method="random", keepfiles=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 from bilevel import registry
 from bilevel.api.options import count, known, seconds
 from bilevel.contracts.engine import Engine
+from bilevel.contracts.observer import Observer
 from bilevel.contracts.path import Path
 from bilevel.contracts.pruner import named
 from bilevel.contracts.search import Search
@@ -22,6 +24,51 @@ GENERAL = (*(field.name for field in fields(Settings) if field.name != "options"
 
 SEARCH_PATH = "search"
 """The path that runs every search: by itself it is no method."""
+
+
+def points_of(enqueue: Any) -> tuple[dict[str, Any], ...]:
+    """Points to try first, each as a dict.
+
+    Raises
+    ------
+    OptionError
+        If they are no list of dicts.
+    """
+    if isinstance(enqueue, Iterable) and not isinstance(enqueue, (str, Mapping)):
+        points = tuple(enqueue)
+        if all(isinstance(point, Mapping) for point in points):
+            return tuple(map(dict, points))
+    raise OptionError(f"enqueue={enqueue!r}: a list of points is wanted, each a dict of values by name")
+
+
+def called_back(callbacks: Any) -> tuple[Callable[[Any, Any], object], ...]:
+    """Who is called with every outcome.
+
+    Raises
+    ------
+    OptionError
+        If they are no list of functions.
+    """
+    if isinstance(callbacks, Iterable):
+        found = tuple(callbacks)
+        if all(map(callable, found)):
+            return found
+    raise OptionError(f"callbacks={callbacks!r}: a list of functions of (study, trial) is wanted")
+
+
+def watching(observer: Any) -> Observer:
+    """Who watches; nobody where none is given.
+
+    Raises
+    ------
+    OptionError
+        If it is no observer.
+    """
+    if observer is None:
+        return Observer()
+    if not isinstance(observer, Observer):
+        raise OptionError(f"observer={observer!r}: an instance of a class made from bilevel.Observer is wanted")
+    return observer
 
 
 def checked(asked: Settings) -> Settings:

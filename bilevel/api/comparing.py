@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from bilevel.api import solving
-from bilevel.api.asking import GENERAL, insist_on_names
+from bilevel.api.asking import GENERAL, called_back, insist_on_names, points_of, watching
 from bilevel.api.fronts.solving_fronts import own_options
 from bilevel.api.options import options_of
 from bilevel.api.starting import Values, back_to_starts
@@ -99,9 +99,9 @@ def compare(
         attitude=attitude,
         workers=workers,
         executor=executor,
-        enqueue=tuple(map(dict, enqueue)),
+        enqueue=points_of(enqueue),
         evaluation_time_limit=evaluation_time_limit,
-        callbacks=tuple(callbacks),
+        callbacks=called_back(callbacks),
         pruner=pruner,
         repeats=repeats,
         top=top,
@@ -115,7 +115,7 @@ def compare(
         for name in names:
             before.restore()
             own = replace(asked, method=name, study=_study_of(study, name), options=shares[name])
-            result = _solve(model, own, observer or Observer(), errors)
+            result = _solve(model, own, watching(observer), errors)
             comparison.results.append(result)
             kept = Values(model) if comparison.best is result else kept
             if result.termination is Termination.INTERRUPTED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from pyomo.common.collections import Bunch
 from pyomo.core.base.objective import Objective, maximize, minimize
 from pyomo.opt import SolverFactory, SolverResults, SolverStatus, TerminationCondition
 
@@ -25,6 +26,10 @@ _CONDITION = {
 }
 
 
+_OF_PYOMO = ("keepfiles", "logfile", "raise_exception_on_nonoptimal_result", "report_timing", "suffixes")
+"""Pyomo's own arguments that are taken where they ask for nothing; asked for, each is refused by name."""
+
+
 @SolverFactory.register("bilevel", doc="Bilevel models: search, reformulate, verify")
 class BilevelSolver:
     """What ``SolverFactory("bilevel")`` makes.
@@ -32,7 +37,8 @@ class BilevelSolver:
     Parameters
     ----------
     **options
-        Defaults for every call of :meth:`solve`; the arguments of :func:`bilevel.solve`.
+        Defaults for every call of :meth:`solve`; the arguments of :func:`bilevel.solve`. They can be set later, as
+        ``solver.options["budget"] = 50`` or ``solver.options.budget = 50``.
 
     Examples
     --------
@@ -46,7 +52,7 @@ class BilevelSolver:
 
     def __init__(self, **options: Any) -> None:
         options.pop("type", None)
-        self.options: dict[str, Any] = {**options.pop("options", {}), **options}
+        self.options = Bunch(**{**options.pop("options", {}), **options})
 
     def available(self, exception_flag: bool = True) -> bool:
         """Whether it can be used: always."""
@@ -69,8 +75,9 @@ class BilevelSolver:
             Its variables take the values of the answer.
         **options
             The arguments of :func:`bilevel.solve`, and Pyomo's own: ``timelimit`` means ``time_limit``, ``options``
-            is a dict of more of them, ``tee`` is taken and ignored. With ``load_solutions=False`` the model's
-            variables keep their values.
+            is a dict of more of them, ``tee`` and ``symbolic_solver_labels`` are taken and ignored, and others where
+            they ask for nothing (``keepfiles=False``). With ``load_solutions=False`` the model's variables keep their
+            values.
 
         Raises
         ------
@@ -87,7 +94,9 @@ class BilevelSolver:
                 " bilevel.solve for their front, or deactivate all but one"
             )
         merged = {**self.options, **options.pop("options", {}), **options}
-        merged.pop("tee", None)
+        idle = [name for name in _OF_PYOMO if not merged.get(name, True)]
+        for name in ("tee", "symbolic_solver_labels", *idle):
+            merged.pop(name, None)
         load = merged.pop("load_solutions", True)
         if "timelimit" in merged:
             merged["time_limit"] = merged.pop("timelimit")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bilevel import registry
-from bilevel.api.asking import SEARCH_PATH, checked, seeds_at_last
+from bilevel.api.asking import SEARCH_PATH, called_back, checked, points_of, seeds_at_last, watching
 from bilevel.api.auto.choosing import apart, choose, walk
 from bilevel.api.fronts.solving_fronts import OWN, solve_front
 from bilevel.api.last_resort import verified, with_a_point
@@ -159,15 +159,15 @@ def solve(
         executor=executor,
         study=study,
         shared=shared,
-        enqueue=tuple(map(dict, enqueue)),
+        enqueue=points_of(enqueue),
         evaluation_time_limit=evaluation_time_limit,
-        callbacks=tuple(callbacks),
+        callbacks=called_back(callbacks),
         pruner=pruner,
         repeats=repeats,
         top=top,
         options=options,
     )
-    return solved(model, settings, observer or Observer())
+    return solved(model, settings, watching(observer))
 
 
 def solved(model: Any, asked: Settings, observer: Observer) -> Result:

@@ -10,6 +10,15 @@ from pyomo.core.expr import numeric_expr as ne
 from bilevel.language.data_term import DataTerm
 
 
+def degree_of(expression: Any) -> int | None:
+    """Its degree as a polynomial; None where it is none, or where Pyomo, asked for it, divides by zero."""
+    try:
+        degree: int | None = expression.polynomial_degree()
+    except (ArithmeticError, TypeError, ValueError):  # what is no number is named by whoever translates it
+        return None
+    return degree
+
+
 def terms_of(expression: Any, sign: int) -> Iterator[tuple[Any, int]]:
     """The terms of a Pyomo sum, with their signs."""
     stack = [(expression, sign)]

@@ -107,6 +107,10 @@ class Arithmetic:
         """A term over data, or None to have it written out."""
         return node.at(np.asarray(operands, dtype=float))
 
+    def is_no_number(self, value: Any) -> bool:
+        """Whether a translation is no number whatever the variables are; at a point, that is the point's affair."""
+        return False
+
 
 class _CasadiArithmetic(Arithmetic):
     """The same operations on CasADi's scalar symbols; a call on plain numbers stays a plain number.
@@ -126,6 +130,17 @@ class _CasadiArithmetic(Arithmetic):
         if kept is None and isinstance(node, SquaredDistance):
             return in_symbols(node.factor, ca.vertcat(*map(ca.SX, operands)))
         return kept
+
+    def is_no_number(self, value: Any) -> bool:
+        if not isinstance(value, ca.SX):
+            return not math.isfinite(value)
+        whole = ca.Function("whole", ca.symvar(value), [value])
+        kinds = [whole.instruction_id(k) for k in range(whole.n_instructions())]
+        if ca.OP_IF_ELSE_ZERO in kinds:  # it may stand in a branch that is never taken
+            return False
+        return any(
+            not math.isfinite(whole.instruction_constant(k)) for k, kind in enumerate(kinds) if kind == ca.OP_CONST
+        )
 
     def apply(self, name: str, argument: Any) -> Any:
         return super().apply(name, argument) if isinstance(argument, ca.SX) else _FLOATS.apply(name, argument)
@@ -192,6 +207,7 @@ class Translator:
     def __init__(self, leaf: Leaf, arithmetic: Arithmetic) -> None:
         self._leaf = leaf
         self._arithmetic = arithmetic
+        self._suspect: Any = None  # a node over constants alone that is no number, and may not count
         self._named: dict[int, Any] = {}
         self._kept: list[Any] = []  # keeps the ids above from being reused
 
@@ -203,10 +219,17 @@ class Translator:
         UntranslatableError
             If a node has no translation.
         ModelError
-            If a constant is NaN or infinite, or a category stands in algebra.
+            If a constant is NaN or infinite, or a category stands in algebra, or what has no value whatever the
+            variables are.
         """
         try:
-            return self._walked(expression)
+            value = self._walked(expression)
+            if self._suspect is not None and self._arithmetic.is_no_number(value):
+                raise ModelError(
+                    f"{str(self._suspect)[:60]} is no number, whatever the variables are: a division by zero, or a"
+                    " function outside its domain; mend its data"
+                )
+            return value
         except _NotFiniteError as error:
             holes = holes_in(expression)
             raise ModelError(
@@ -224,7 +247,7 @@ class Translator:
             while position < len(args):
                 child = args[position]
                 if child is None:
-                    raise UntranslatableError(f"the named Expression {node.name} has no expression")
+                    raise UntranslatableError(f"the named Expression {node.name} has no expression; give it one")
                 done, value = self._at_once(child)
                 if not done:
                     stack.append((node, args, position, values))
@@ -254,7 +277,10 @@ class Translator:
     def _combine(self, node: Any, values: list[Any]) -> Any:
         rule = _RULES.get(node.__class__)
         if rule is not None:
-            return rule(self._arithmetic, node, values)
+            value = rule(self._arithmetic, node, values)
+            if (value.__class__ is float and not math.isfinite(value)) or _by_zero(node, values):
+                self._suspect = node
+            return value
         if node.is_named_expression_type():
             value = self._of_data(node, values) if isinstance(node, DataTerm) else values[0]
             self._named[id(node)] = value
@@ -269,6 +295,10 @@ class Translator:
     def _of_data(self, node: DataTerm, operands: list[Any]) -> Any:
         value = self._arithmetic.data_term(node, operands)
         return Translator(self._leaf, self._arithmetic)(node.written_out()) if value is None else value
+
+
+def _by_zero(node: Any, values: list[Any]) -> bool:
+    return node.__class__ is ne.DivisionExpression and values[1].__class__ is float and values[1] == 0.0
 
 
 def parts_of(node: Any) -> tuple[Any, ...]:
@@ -292,7 +322,8 @@ def _constant(node: Any) -> float:
         said = f" ({value!r})" if value is not None else ""
         raise ModelError(f"{node.name} is a category{said} and cannot stand in an algebraic expression")
     if value is None:
-        raise ModelError(f"{node.name} has no value; give it one, or leave it unfixed")
+        cure = "give it one" + (", or leave it unfixed" if node.is_variable_type() else "")
+        raise ModelError(f"{node.name} has no value; {cure}")
     return float(value)
 
 

@@ -31,6 +31,7 @@ from pyomo.core.expr import (
 )
 
 from bilevel.errors import BilevelError
+from bilevel.expressions.terms import degree_of
 from bilevel.expressions.translation import mentioned, to_casadi
 from bilevel.graphs.steepness import scale_of
 from bilevel.language.data_term import DataTerm
@@ -105,7 +106,7 @@ def _without_others(objective: Any, variables: Sequence[Any]) -> Any:
     kept: list[Any] = []
     aside: list[Any] = []
     for sign, term in _terms(objective.expr):
-        alone = own.isdisjoint(mentioned([term])) and (not _varies(term) or term.polynomial_degree() is not None)
+        alone = own.isdisjoint(mentioned([term])) and (not _varies(term) or degree_of(term) is not None)
         (aside if alone else kept).append(term if sign > 0 else -term)
     if not aside or not kept:
         return objective
@@ -123,6 +124,8 @@ def _terms(expression: Any) -> list[tuple[int, Any]]:
         elif isinstance(node, NegationExpression):
             stack.append((-sign, node.args[0]))
         elif getattr(node, "is_named_expression_type", bool)() and not isinstance(node, DataTerm):
+            if node.expr is None:  # named where it is translated
+                return [(sign, node)]
             stack.append((sign, node.expr))
         else:
             found.append((sign, node))

@@ -14,6 +14,7 @@ from typing import Any
 import pyomo.environ as pyo
 from pyomo.repn import generate_standard_repn
 
+from bilevel.expressions.terms import degree_of
 from bilevel.graphs.intervals import ENTIRE, Interval
 from bilevel.reading.criterion import Criterion
 from bilevel.reading.epigraph import Ends, epigraph_of
@@ -95,7 +96,7 @@ def ends_within(constraints: Iterable[Any]) -> Ends:
 
 
 def _narrow(row: Any, known: dict[int, Interval]) -> None:
-    form = generate_standard_repn(row.body, quadratic=False) if row.body.polynomial_degree() == 1 else None
+    form = generate_standard_repn(row.body, quadratic=False) if degree_of(row.body) == 1 else None
     if form is None or len(form.linear_vars) != 1 or form.linear_coefs[0] == 0.0:
         return
     slope, var = float(form.linear_coefs[0]), form.linear_vars[0]

@@ -22,6 +22,7 @@ from pyomo.contrib.fbbt.fbbt import fbbt
 from pyomo.repn import generate_standard_repn
 
 from bilevel.arrays import Array
+from bilevel.expressions.terms import degree_of
 from bilevel.reading.pieces import is_category, numeric_bounds
 from bilevel.reading.problem import Problem
 from bilevel.reading.variables import ends_of, names_of
@@ -122,7 +123,7 @@ def _set_bounds(var: Any, low: float, high: float) -> None:
 
 def _linear_form(body: Any) -> Any | None:
     """What a linear body is made of; None for others, told apart before any product is written out."""
-    if body.polynomial_degree() not in (0, 1):
+    if degree_of(body) not in (0, 1):
         return None
     return generate_standard_repn(body, compute_values=True, quadratic=False)
 

@@ -152,10 +152,14 @@ class Response:
         ------
         AnswerError
             If a response function's answer is of another shape than the follower's variables.
+        ModelError
+            If x is no such point.
         """
         if isinstance(x, Mapping):
             upper = dict(x)
             x = self.vector(upper)
+        elif x.__class__ is not np.ndarray or x.size != len(self.problem.variables):
+            x = self._point(x)
         if self._express is not None:
             found = self._express(x)
             if found is not None:
@@ -407,12 +411,29 @@ class Response:
         Raises
         ------
         ModelError
-            If a variable has no value.
+            If a variable has no value, or one that is no number.
         """
         missing = [v.name for v in self.problem.variables if upper.get(v.name) is None and not _takes_none(v, upper)]
         if missing:
             raise ModelError(f"no value given for the upper variable {missing[0]}")
-        return np.array([as_number(var, upper[var.name]) for var in self.problem.variables], dtype=float)
+        found = np.empty(len(self.problem.variables))
+        for k, var in enumerate(self.problem.variables):
+            try:
+                found[k] = as_number(var, upper[var.name])
+            except (TypeError, ValueError):
+                raise ModelError(f"{var.name}={upper[var.name]!r}: no value that the variable takes") from None
+        return found
+
+    def _point(self, x: Any) -> Array:
+        """Numbers in the order of the upper variables, from what is given in place of an array of them."""
+        names = [var.name for var in self.problem.variables]
+        try:
+            found = np.asarray(x, dtype=float)
+        except (TypeError, ValueError):
+            found = np.empty(0)
+        if x is None or found.shape != (len(names),):
+            raise ModelError(f"{x!r} is no upper point: a number for each of {', '.join(names)} is wanted, or a dict")
+        return found
 
     def lower_values(self, y: Array) -> dict[str, float]:
         """The followers' variables, and the multipliers used above, by name."""

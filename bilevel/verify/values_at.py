@@ -12,6 +12,7 @@ import pyomo.environ as pyo
 
 from bilevel.errors import ModelError
 from bilevel.expressions.translation import Translator, evaluator
+from bilevel.reading.components import called
 from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 
@@ -59,7 +60,9 @@ class ValuesAt:
             except Exception:  # no name at all: "", "x["
                 found = None
             if found is None:
-                raise ModelError(f"{self._model.name} has no component {what!r}; look at the names in model.pprint()")
+                raise ModelError(
+                    f"{called(self._model)} has no component {what!r}; look at the names in model.pprint()"
+                )
             return found
         named = hasattr(what, "parent_component") and what.model() is not self._model
         return self._own(what.name) if named else what

@@ -26,7 +26,7 @@ from judge import MERE, Fault, faults_of, quality
 from stated_problem import Stated
 from truth import truth_of
 
-EXACT = "kkt,active_sides,value_function,rational,upper_boxes,mixed_integer,joint,homotopy"
+EXACT = "kkt,active_sides,value_function,rational,upper_boxes,answer_cells,mixed_integer,joint,homotopy"
 METHODS = f"auto,{EXACT},grid,random,surrogate,gradient"
 SEARCHES = {"grid": 40, "random": 40, "surrogate": 20, "gradient": 40}
 

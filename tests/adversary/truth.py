@@ -37,9 +37,10 @@ class Depth:
 
 # By the number of variables: of the leader where followers have one variable each, or two; of a follower, and at the end.
 LEADER = {1: Depth(301, 40), 2: Depth(25, 14, 2), 3: Depth(9, 10, 2)}
-BEFORE_TWO = {1: Depth(81, 24, 3), 2: Depth(11, 8, 2)}
-SEARCH = {1: Depth(161, 55), 2: Depth(15, 25, 2)}
-CHECK = {1: Depth(6001, 75), 2: Depth(61, 45, 2)}
+LISTED = {4: Depth(2, 0, 1)}  # of integers alone: every value is tried, whatever is said here
+BEFORE_TWO = {1: Depth(81, 24, 3), 2: Depth(11, 8, 2)} | LISTED
+SEARCH = {1: Depth(161, 55), 2: Depth(15, 25, 2)} | LISTED
+CHECK = {1: Depth(6001, 75), 2: Depth(61, 45, 2)} | LISTED
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,21 @@ def test_the_pessimist_needs_a_search():
         bilevel.solve(monopoly(), "kkt", attitude="pessimistic")
     result = bilevel.solve(monopoly(steps()), "grid", attitude="pessimistic")
     assert result.upper_objective == pytest.approx(16)
+
+
+@pytest.mark.parametrize("wish", [4.0, 8.0, 30.0])
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+@pytest.mark.parametrize("treatment", ["strong_duality", "sos1_cut"])
+def test_a_multiplier_without_an_end_is_not_held_to_basic_ones(wish, sense, treatment):
+    """At x = 0 nothing is left to the follower: any multiplier from 6 on will do, and basic ones end at 6."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0, 10))
+    model.lower = LowerLevel()
+    model.lower.y = pyo.Var(bounds=(0, 20))
+    model.lower.cap = pyo.Constraint(expr=model.lower.y <= model.x)
+    sign = 1 if sense == pyo.minimize else -1
+    model.lower.obj = pyo.Objective(expr=sign * (model.lower.y - 3) ** 2, sense=sense)
+    model.obj = pyo.Objective(expr=(dual_of(model.lower.cap) + sign * wish) ** 2)
+    result = bilevel.solve(model, "kkt", complementarity=treatment, time_limit=5)
+    assert result.bound is None or result.bound <= 1e-6
+    assert not any("withdrawn" in note for note in result.notes)

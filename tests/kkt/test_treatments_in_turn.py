@@ -75,3 +75,16 @@ def test_one_treatment_is_enough_where_nothing_is_unbounded():
     result = bilevel.solve(bilevel.load_model("bard"), "kkt")
     assert result.verdict == "certified_global"
     assert not any("in turn" in note for note in result.notes)
+
+
+def test_a_power_of_nothing_is_not_complained_of(caplog):
+    """A week without spend beside a root: Pyomo's walk over such a term writes errors that are none."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(bounds=(0.1, 2))
+    model.low = LowerLevel()
+    model.low.y = pyo.Var(bounds=(0, 20))
+    parts = [(model.low.y * (spend * model.x) ** 0.5 - spend) ** 2 for spend in (0.0, 1.0)]
+    model.low.obj = pyo.Objective(expr=sum(parts))
+    model.obj = pyo.Objective(expr=sum(parts) + model.low.y)
+    bilevel.solve(model, "kkt", time_limit=2)
+    assert not caplog.records

@@ -104,3 +104,55 @@ def test_the_model_stays_as_it_is():
     before = [c.name for c in model.component_data_objects(active=True, descend_into=(pyo.Block, LowerLevel))]
     parts_of(model)
     assert [c.name for c in model.component_data_objects(active=True, descend_into=(pyo.Block, LowerLevel))] == before
+
+
+def one_follower(hours, seed=0):
+    """The same market as one follower over all hours, with a cost that x alone moves and a variable without a row."""
+    rng = random.Random(seed)
+    model = pyo.ConcreteModel()
+    model.T = pyo.RangeSet(hours)
+    model.p = pyo.Var(model.T, bounds=(0, 20))
+    model.low = LowerLevel()
+    model.low.q = q = pyo.Var(model.T, [0, 1, 2], bounds=(0, 10))
+    need = {t: rng.uniform(6, 15) for t in model.T}
+    model.low.balance = pyo.Constraint(model.T, rule=lambda b, t: sum(b.q[t, i] for i in range(3)) == need[t])
+    costs = [
+        rng.uniform(2, 12) * q[t, i] + rng.uniform(0.2, 1) * q[t, i] ** 2 + model.p[t] * q[t, 0] / 2
+        for t in model.T
+        for i in (1, 2)
+    ]
+    model.low.obj = pyo.Objective(expr=-(sum(costs) + model.p[1] * model.p[2]), sense=pyo.maximize)
+    model.obj = pyo.Objective(expr=sum((model.p[t] - 3) * q[t, 0] for t in model.T), sense=pyo.maximize)
+    return model
+
+
+def test_one_follower_over_hours_falls_apart_too():
+    model = one_follower(3, seed=4)
+    parts = parts_of(model)
+    assert [sorted(v.name for v in part.variables) for part in parts] == [["p[1]"], ["p[2]"], ["p[3]"]]
+    assert [len(part.followers[0].variables) for part in parts] == [3, 3, 3]
+    result = solve(model, "kkt", time_limit=30)
+    assert result.verdict == "certified_global"
+    assert "3 independent parts" in result.notes[0]
+    alone = 0.0
+    for t in model.T:  # by a fine grid, each hour by itself: both levels of it are one variable
+        other = one_follower(3, seed=4)
+        other.obj.set_value((other.p[t] - 3) * other.low.q[t, 0])
+        for k in other.T:
+            if k != t:
+                other.p[k].fix(1.0)
+        alone += solve(other, "grid", budget=201).upper_objective
+    assert alone - 1e-6 <= result.upper_objective <= alone * 1.01
+
+
+def test_a_follower_whose_hours_are_joined_stays_whole():
+    for join in (
+        lambda m: pyo.Constraint(expr=m.low.q[1, 1] + m.low.q[2, 1] <= 9),
+        lambda m: pyo.Constraint(expr=m.low.q[1, 1] <= m.p[2]),
+    ):
+        model = one_follower(2)
+        model.low.joined = join(model)
+        assert not parts_of(model)
+    model = one_follower(2)
+    model.low.obj.set_value(model.low.obj.expr - (model.low.q[1, 0] - model.low.q[2, 0]) ** 2)
+    assert not parts_of(model)

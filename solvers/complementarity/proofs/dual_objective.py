@@ -24,6 +24,7 @@ from pyomo.repn import generate_standard_repn
 
 from bilevel import tolerances
 from bilevel.arrays import Array
+from bilevel.expressions.terms import degree_of
 from bilevel.graphs.intervals import Graph
 from bilevel.solvers.complementarity.proofs.compiled_conditions import CompiledConditions, Part
 from bilevel.solvers.complementarity.proofs.duality_rows import gap, rest, rest_symbol, slope
@@ -41,10 +42,9 @@ class _Polynomial:
     @classmethod
     def of(cls, expression: Any) -> _Polynomial | None:
         """The polynomial an expression is, None if it is not one of degree two."""
-        try:
-            form = generate_standard_repn(expression, quadratic=True, compute_values=True)
-        except ValueError:  # it does not know maxima
+        if degree_of(expression) not in (0, 1, 2):  # of others Pyomo complains on the screen
             return None
+        form = generate_standard_repn(expression, quadratic=True, compute_values=True)
         if form.nonlinear_expr is not None:
             return None
         found = cls(float(form.constant))

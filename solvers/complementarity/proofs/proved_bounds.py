@@ -198,10 +198,14 @@ def _widened(value: float) -> float:
 
 
 def _used_above(model: Any) -> bool:
-    """Whether a multiplier counts in F or G: then not any multiplier will do, and basic ones prove nothing."""
+    """Whether a multiplier counts in F or G: then not any multiplier will do, and basic ones prove nothing.
+
+    What ``dual_of`` gave the leader is tied to multipliers by rows of their own block, which are no conditions.
+    """
     block = model.bilevel_kkt
     multipliers = {id(var) for var in block.multiplier.values()}
     own = {id(row) for row in block.component_data_objects(pyo.Constraint, active=True, descend_into=True)}
+    own -= {id(row) for row in block.dual.values()}
     components = model.component_data_objects((pyo.Objective, pyo.Constraint), active=True, descend_into=True)
     above = mentioned([c.expr for c in components if id(c) not in own])
     return not multipliers.isdisjoint(above)
