@@ -4,7 +4,9 @@ Bilevel problems after ZDT (Zitzler, Deb and Thiele 2000) and DTLZ (Deb, Thiele,
 follower answers y(x), and the objectives are those of the test problem in y; and some of the gallery. Ideal and nadir
 are those of all fronts of a problem together, the reference point is 1.1 in each objective.
 
-    python benchmarks/fronts.py [--seeds 3] [--problems zdt1,dtlz2] [--methods gp,surrogate] [--budgets 50,100]
+    python benchmarks/fronts.py [--seeds 3] [--problems zdt1,dtlz2] [--methods gp,surrogate,botorch] [--budgets 50,100]
+
+``botorch`` is BoTorch's qLogNEHVI, which stands in ``fronts_peers.py`` and needs that package.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import math
 import time
 
+import fronts_peers  # noqa: F401 - registers ``botorch``
 import numpy as np
 import pyomo.environ as pyo
 
@@ -61,6 +64,16 @@ def dtlz2(count: int = 2, size: int = 6) -> pyo.ConcreteModel:
     return model
 
 
+def fonseca(size: int = 4) -> pyo.ConcreteModel:
+    """Two bells whose tops lie apart (Fonseca and Fleming 1995), over ``[-2, 2]`` as ``[0, 1]``."""
+    model = pyo.ConcreteModel()
+    y = _follower(model, size)
+    for name, sign in (("first", -1), ("second", 1)):
+        far = sum((4 * y[i] - 2 + sign / math.sqrt(size)) ** 2 for i in y)
+        model.add_component(name, pyo.Objective(expr=1 - pyo.exp(-far)))
+    return model
+
+
 def with_cost(name: str, cost: str) -> pyo.ConcreteModel:
     """A model of the gallery, and how large its answer is as a second objective."""
     model = bilevel.load_model(name)
@@ -75,8 +88,10 @@ PROBLEMS = {
     "zdt3": lambda: zdt(3),
     "dtlz2": dtlz2,
     "dtlz2_3": lambda: dtlz2(3),
+    "fonseca": fonseca,
     "ridge_front": lambda: bilevel.load_model("ridge_front"),
     "penalty_per_feature": lambda: with_cost("penalty_per_feature", "lower.w"),
+    "elastic_net": lambda: with_cost("elastic_net", "lower.w"),
     "ridge_folds": lambda: bilevel.load_model("ridge_front", {"training": 150}),
 }
 METHODS = ("gp", "surrogate", "optuna:tpe", "optuna:nsga2", "random")

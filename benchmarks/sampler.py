@@ -1,6 +1,6 @@
 """``bilevel.optuna.SurrogateSampler`` beside Optuna's own samplers, through Optuna's ``study.optimize``.
 
-    python benchmarks/sampler.py [--seeds 3] [--budget 60] [--only ridge,lasso]
+    python benchmarks/sampler.py [--seeds 3] [--budget 60] [--only ridge+lasso]
 
 The problems of ``search_gallery.py`` whose spaces Optuna can say (no constraint over x, none that involves y), as
 objectives that suggest their parameters; no sampler is told a gradient. A table in Markdown: normalized regret, as
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=60)
-    parser.add_argument("--only", type=lambda text: text.split(","))
+    parser.add_argument("--only", type=lambda text: text.split("+"))
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # a point without an answer is a failed trial
     regrets: dict[str, list[tuple[float, float]]] = {}

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bilevel.reading.problem import Problem as Problem
     from bilevel.registry import register as register
     from bilevel.response.response import Response as Response
+    from bilevel.results.progress import ProgressLine as ProgressLine
     from bilevel.results.result import Result as Result
 
 
@@ -52,6 +53,7 @@ _HOMES = {
     "Observer": "contracts.observer",
     "Path": "contracts.path",
     "Problem": "reading.problem",
+    "ProgressLine": "results.progress",
     "Response": "response.response",
     "Result": "results.result",
     "Search": "contracts.search",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import pyomo.environ as pyo
@@ -27,19 +28,29 @@ from bilevel.reading.pieces import is_category
 from bilevel.reading.problem import Problem
 from bilevel.reading.structure import linking_variables
 from bilevel.response.answering import ranked_engines
-from bilevel.results.text import in_notebook
 
 SHOWN = 40
 _PART = "complementarity"
 
 
 class Words(str):
-    """Text that a notebook shows as lines."""
+    """Text that a notebook shows as a table: a part a heading, what is said of it a row."""
 
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        return in_notebook(self)
+        return f"<table>{''.join(map(_row, self.splitlines()))}</table>"
+
+
+def _row(line: str) -> str:
+    """A line as a row: a name and what it is, where two spaces or an arrow part them."""
+    left, style = escape(line.strip()), ' style="text-align: left"'
+    if not line.startswith(" "):
+        return f'<tr><th colspan="2"{style}>{left or "&nbsp;"}</th></tr>'
+    name, gap, rest = line.strip().partition("  ")
+    if not gap:
+        return f'<tr><td colspan="2"{style}>{left}</td></tr>'
+    return f"<tr><td{style}>{escape(name)}</td><td{style}>{escape(rest.strip())}</td></tr>"
 
 
 def explain(model: Any, complementarity: str = "auto", shown: int = SHOWN) -> str:

@@ -6,6 +6,7 @@ from bilevel.blocks.adstock import geometric_adstock as geometric_adstock
 from bilevel.blocks.adstock import weibull_adstock as weibull_adstock
 from bilevel.blocks.budget.allocation import allocation as allocation
 from bilevel.blocks.budget.plan_table import allocation_table as allocation_table
+from bilevel.blocks.budget.plan_table import budget_curve as budget_curve
 from bilevel.blocks.budget.response_curve import ResponseCurve as ResponseCurve
 from bilevel.blocks.calendar_columns import holidays as holidays
 from bilevel.blocks.calendar_columns import seasons as seasons

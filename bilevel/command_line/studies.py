@@ -1,4 +1,4 @@
-"""``bilevel study list | show | export | import | enqueue``: what is in a study, and what goes into one.
+"""``bilevel study list | show | export | import | enqueue | skip | redo``: what is in a study, and what goes into one.
 
 A study is Optuna's, so that Optuna's own programs do all of this too; here it takes the addresses of ``--study``.
 """
@@ -9,14 +9,16 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 from bilevel.command_line.opening import open_study
 from bilevel.command_line.points import read_points, read_trials, write_trials
+from bilevel.command_line.setting_aside import redo, skip
 from bilevel.command_line.terminal import FOUND, WRONG, despite_a_broken_pipe
-from bilevel.contracts.storage import Kept, State, Trial
-from bilevel.errors import BilevelError, StudyError
+from bilevel.contracts.storage import Aside, Kept, State, Trial
+from bilevel.errors import BilevelError, OptionError, StudyError
 
 _HELP = "study.log, sqlite:///study.db, postgresql://..., mysql://..., grpc://host:port; #name names one of several"
 
@@ -54,6 +56,11 @@ def make_study_parser() -> argparse.ArgumentParser:
     waits = command("enqueue", _enqueue, "let points wait in a study for the next search that goes on with it")
     waits.add_argument("points", help="a JSON file with a point, values by name, or a list of them")
     waits.add_argument("--maximize", action="store_true", help="of a study that is not there yet")
+    left = command("skip", _skip, "leave trials out: failed points from now on")
+    left.add_argument("numbers", type=int, nargs="+", help="of the trials")
+    again = command("redo", _redo, "have the next run evaluate the points of some trials again")
+    again.add_argument("numbers", type=int, nargs="*", help="of the trials")
+    again.add_argument("--failed", action="store_true", help="all that failed")
     return parser
 
 
@@ -130,6 +137,22 @@ def _enqueue(arguments: argparse.Namespace) -> list[str]:
     return [f"{len(points)} points wait in {arguments.study}"]
 
 
+def _skip(arguments: argparse.Namespace) -> list[str]:
+    return [f"{_numbered(skip(arguments.study, arguments.numbers))} left out of {arguments.study}"]
+
+
+def _redo(arguments: argparse.Namespace) -> list[str]:
+    if not (arguments.numbers or arguments.failed):
+        raise OptionError("redo: name trials by their numbers, or say --failed")
+    found = redo(arguments.study, arguments.numbers, failed=arguments.failed)
+    return [f"{_numbered(found)} to be done again by the next run of {arguments.study}"]
+
+
+def _numbered(numbers: Sequence[int]) -> str:
+    named = ", ".join(map(str, numbers))
+    return "no trial is" if not numbers else f"trial {named} is" if len(numbers) == 1 else f"trials {named} are"
+
+
 def _copy(source: Kept, address: str) -> list[str]:
     """Every trial, and what this package noted, so that a search goes on from the copy as from the first."""
     found, directions = _frozen(source), _study(source).directions
@@ -138,14 +161,23 @@ def _copy(source: Kept, address: str) -> list[str]:
         if list(target.trials()) or target.attributes:
             raise StudyError(f"{address} holds a study already; give the copy a name of its own: {address}#copy")
         target.create([direction.name == "MAXIMIZE" for direction in directions], ())
+        if source.attributes:  # before the trials: whoever writes after another's would take them for a run's
+            target.note(source.attributes, _study(source).user_attrs)
         storage, own = target.optuna(), _study(target)._study_id
         for trial in found:
-            storage.create_new_trial(own, trial)
-        if source.attributes:
-            target.note(source.attributes, _study(source).user_attrs)
+            storage.create_new_trial(own, _as_it_counts(trial, source))
     finally:
         target.close()
     return [f"{len(found)} trials copied to {address}"]
+
+
+def _as_it_counts(trial: Any, source: Kept) -> Any:
+    """A trial as a copy holds it: one that is set aside failed, so that Optuna's tools leave it out as well."""
+    if str(trial.number) not in source.attributes.get("aside", {}) or not trial.state.is_finished():
+        return trial
+    found = copy(trial)
+    found.state, found.values = type(trial.state).FAIL, None
+    return found
 
 
 def _study(kept: Kept) -> Any:
@@ -163,7 +195,17 @@ def _maximised(kept: Kept) -> bool:
 
 
 def _trials(kept: Kept) -> list[Trial]:
-    """All of them, with what others see."""
+    """All of them, with what others see; those that are set aside as failed."""
+    aside = kept.attributes.get("aside", {})
+    found = _every_trial(kept)
+    for trial in found:
+        if (said := aside.get(str(trial.number))) is not None:
+            trial.state, trial.values = State.FAIL, ()
+            trial.notes = trial.notes | {"reason": "left out" if said == Aside.SKIP else "done again"}
+    return found
+
+
+def _every_trial(kept: Kept) -> list[Trial]:
     return [
         Trial(
             dict(f.params) or dict(f.system_attrs.get("fixed_params", {})),

@@ -30,6 +30,13 @@ class State(StrEnum):
     RUNNING = "running"
 
 
+class Aside(StrEnum):
+    """What is to become of a trial that was stored and counts no more."""
+
+    SKIP = "skip"
+    REDO = "redo"
+
+
 @dataclass
 class Trial:
     """One point as it is stored.
@@ -76,7 +83,8 @@ class Kept(ABC):
     name : str
         Of the study.
     attributes : dict
-        What this package noted of the study; empty in one that is new, or that others made.
+        What this package noted of the study; empty in one that is new, or that others made. Under ``aside`` stand the
+        numbers of the trials that count no more, as text, and what is to become of each (:class:`Aside`).
     under_way : int or None
         The place that was entered last.
     """

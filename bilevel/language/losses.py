@@ -1,7 +1,8 @@
 """Losses of one row of data: functions of its prediction z and its target t, with two derivatives in z.
 
 The names are those of the field: logistic (Cox 1958), Poisson with the logarithm as its link (Nelder and Wedderburn
-1972), Huber (1964), the smooth hinge of Rennie and Srebro (2005) and the squared one. All of them are convex in z.
+1972), Huber (1964), the smooth hinge of Rennie and Srebro (2005) and the squared one. All of them are convex in z but
+for the error of a classifier, which is what it is judged by and not what it is trained with.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Loss:
     lines : callable or None
         ``lines(t)`` of targets, shape (n,), where the loss is the largest of lines ``offset - slope z``: offset and
         slope of each, shapes (n,); where there are three the last is zero, and the others nowhere both above it.
+    jumps : bool
+        Whether it is constant but for jumps, so that its slope says nothing.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Loss:
     smooth: bool = True
     refusal: Callable[[Array], str] = lambda t: ""
     lines: Callable[[Array], tuple[Line, ...]] | None = None
+    jumps: bool = False
 
     @cached_property
     def template(self) -> Template:
@@ -159,6 +163,11 @@ def _tube_lines(t: Array, epsilon: float) -> tuple[Line, ...]:
     return (t - epsilon, one), (-t - epsilon, -one), (none, none)
 
 
+def _zero_one_row(z: Any, t: Any) -> Any:
+    """One where a prediction above zero, or another one, is of the wrong class: zero itself is of class -1."""
+    return Expr_if(IF=z <= 0.0, THEN=0.5 + 0.5 * t, ELSE=0.5 - 0.5 * t)
+
+
 def _hinge_row(z: Any, t: Any) -> Any:
     return MaxExpression([0.0, 1.0 - t * z])
 
@@ -195,6 +204,7 @@ _PLAIN = {
     "squared_hinge": Loss(
         "squared_hinge", _squared_hinge_row, _squared_hinge, convex=True, smooth=False, refusal=_of_two_classes
     ),
+    "zero_one": Loss("zero_one", _zero_one_row, smooth=False, refusal=_of_two_classes, jumps=True),
 }
 
 

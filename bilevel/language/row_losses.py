@@ -34,12 +34,15 @@ class Rows:
         y.
     weights : ndarray of shape (n,) or None
         r, where they are numbers other than one.
+    kept : bool
+        Whether they stay arrays however few they are.
     """
 
     loss: Loss
     matrix: Array
     target: Array
     weights: Array | None = None
+    kept: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Rows:
         return self
@@ -143,8 +146,9 @@ def rows_of(
         ``max(0, 1 - y z)^2``, and ``"smooth_hinge"``, its half that goes on as a line, with classes in {-1, 1}. With
         a kink, for followers that are support vector machines, quantile regressions or tubes: ``"hinge"``,
         ``max(0, 1 - y z)``; ``"pinball"``, ``quantile max(y - z, 0) + (1 - quantile) max(z - y, 0)``;
-        ``"epsilon_insensitive"``, ``max(0, |z - y| - epsilon)``. Or a function ``(prediction, target)`` that gives a
-        Pyomo expression.
+        ``"epsilon_insensitive"``, ``max(0, |z - y| - epsilon)``. For the leader alone, ``"zero_one"``: 1 where z is
+        above zero and y is -1, or is not and y is 1, which counts a classifier's errors. Or a function
+        ``(prediction, target)`` that gives a Pyomo expression.
     X : array_like, shape (n, p)
         Numbers, or Pyomo expressions; a column of ones gives an intercept.
     w : indexed pyomo Var or sequence of p expressions
@@ -196,7 +200,7 @@ def rows_of(
     if matrix.dtype == object:
         given = expressions or (np.ones(len(target)) if numbers is None else numbers).tolist()
         return _written(kind, matrix.tolist(), coefficients, target.tolist(), given)
-    return RowLosses(Rows(kind, _finite(matrix, "X"), target, numbers), coefficients, expressions)
+    return RowLosses(Rows(kind, _finite(matrix, "X"), target, numbers, kind.jumps), coefficients, expressions)
 
 
 def _written(loss: Loss, matrix: Any, w: Sequence[Any], target: list[float], weights: Sequence[Any]) -> Any:

@@ -2,8 +2,8 @@
 
 Each fold's training is a follower, the folds' mean score is F, and an exact path minimises it over the whole range:
 ``rational`` for ridge and kernel ridge regression, where F is a rational function of the penalty, ``homotopy`` for the
-lasso and tubes, whose answers are piecewise linear in it, ``upper_boxes`` for the elastic net. Steps of a pipeline
-before the estimator are fitted on each fold's training rows.
+lasso and tubes, whose answers are piecewise linear in it, ``upper_boxes`` for the elastic net and linear classifiers.
+Steps of a pipeline before the estimator are fitted on each fold's training rows.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from bilevel.api.solving import solve
 from bilevel.arrays import Array
 from bilevel.language.lower_level import LowerLevel
 from bilevel.learning.candidates import Candidates, FixedFolds
-from bilevel.learning.followers import Fold, known, refuse
+from bilevel.learning.classifiers import SCORES
+from bilevel.learning.fold import Fold, refuse
+from bilevel.learning.followers import Known, known
 from bilevel.learning.search_space import Parameter
 from bilevel.response.response import Response
 from bilevel.results.result import Result
 
-_SCORES = ("r2", "neg_mean_squared_error")
 _CURVE = 60  # points of the validation curve
+_DENSER = 16  # more, between the two about the best value
+_SAME = 1e-12  # scores that jump are the same within this
 _SECONDS = 60.0  # of the exact path, where no limit is given
 
 
@@ -56,37 +59,61 @@ def solve_exactly(
     """
     if given:
         refuse(f"{', '.join(sorted(given))} given to fit: training with them is not written yet")
-    name, score = _only(parameters), _score(search)
+    name = _only(parameters)
     steps, estimator, prefix = _taken_apart(search.estimator)
-    follower, path, penalised = known(estimator)
-    if name.name != f"{prefix}{penalised}":
-        refuse(f"{name.name} is no penalty that is known of {type(estimator).__name__}; {prefix}{penalised} is")
+    kind = known(estimator)
+    score = _score(search, kind)
+    if name.name != f"{prefix}{kind.penalty}":
+        refuse(f"{name.name} is no penalty that is known of {type(estimator).__name__}; {prefix}{kind.penalty} is")
     middle = math.sqrt(name.low * name.high) if name.low > 0 else (name.low + name.high) / 2
-    candidates.score({name.name: middle}, "middle")  # by which the folds are drawn and the data checked
+    if not math.isfinite(candidates.score({name.name: middle}, "middle")):  # the folds are drawn, the data checked
+        refuse("scikit-learn could not fit or score every fold")
     assert folds.data is not None
-    rows = [_fold(folds, steps, *split) for split in folds.splits]
+    target = _classes(folds.data[1]) if kind.classifies else _numbers_of(folds.data[1])
+    rows = [_fold(folds, steps, target, score, *split) for split in folds.splits]
 
     model = pyo.ConcreteModel()
     penalty = name.add_to(model)
     model.training_ = LowerLevel(range(len(rows)))
-    losses = [_weight(f, score) * follower(model.training_[k], f, penalty, estimator) for k, f in enumerate(rows)]
+    losses = [_weight(f) * kind.write(model.training_[k], f, penalty, estimator) for k, f in enumerate(rows)]
     model.loss_ = pyo.Objective(expr=sum(losses) / len(rows))
     limit = _SECONDS if search.time_limit is None else search.time_limit
-    result = solve(model, path, time_limit=limit, seed=search._seed())
+    result = solve(model, kind.path, time_limit=limit, seed=search._seed())
     if result.upper_objective is None:
         refuse(f"no proof was found within {limit:g} seconds; a larger time_limit or a narrower range may help")
-    most = 1.0 if score == "r2" else 0.0
+    most = kind.scores[score]
     bound = None if result.bound is None else most - result.bound
     value = name.value(result.upper[penalty.name])
+    curve = _curve(model, name, value, most)
+    if score in SCORES:
+        value = _steadiest(curve, name, value)
     best = candidates.score({name.name: value}, "best")
-    return Proved(result, most - result.upper_objective, bound, best, _curve(model, name, value, most))
+    return Proved(result, most - result.upper_objective, bound, best, curve)
 
 
 def _curve(model: Any, name: Parameter, best: float, most: float) -> dict[str, Array]:
-    """The folds' mean score along the range, evenly on its scale, and at the best value."""
-    spaced = np.geomspace(name.low, name.high, _CURVE) if name.log else np.linspace(name.low, name.high, _CURVE)
-    values = np.union1d(np.clip(spaced, name.low, name.high), [best])
+    """The folds' mean score along the range, evenly on its scale and denser about the best value."""
+    spread = np.geomspace if name.log else np.linspace
+    spaced = spread(name.low, name.high, _CURVE)
+    k = int(np.clip(np.searchsorted(spaced, best), 1, _CURVE - 1))
+    values = np.union1d(np.concatenate([spaced, spread(spaced[k - 1], spaced[k], _DENSER)]), [best])
+    values = np.unique(np.clip(values, name.low, name.high))
     return {name.name: values, "mean_test_score": most - Response(model).many(values[:, None]).cost}
+
+
+def _steadiest(curve: dict[str, Array], name: Parameter, best: float) -> float:
+    """Of the penalties of the curve with the same score as the best one that in the middle of the widest plateau.
+
+    At an edge a fit that stops a little early tells a row's class otherwise.
+    """
+    values, scores = curve[name.name], curve["mean_test_score"]
+    level = scores[int(np.searchsorted(values, best))]
+    same = np.flatnonzero(np.abs(scores - level) <= _SAME)
+    runs = np.split(same, np.flatnonzero(np.diff(same) > 1) + 1)
+    scale = np.log(values) if name.log else values
+    widest = max(runs, key=lambda run: float(scale[run[-1]] - scale[run[0]]))
+    middle = 0.5 * (scale[widest[0]] + scale[widest[-1]])
+    return float(values[widest[int(np.argmin(np.abs(scale[widest] - middle)))]])
 
 
 def _only(parameters: Sequence[Parameter]) -> Parameter:
@@ -103,10 +130,10 @@ def _only(parameters: Sequence[Parameter]) -> Parameter:
     return found
 
 
-def _score(search: Any) -> str:
-    score = "r2" if search.scoring is None else search.scoring
-    if not isinstance(score, str) or score not in _SCORES:
-        refuse(f"scoring={search.scoring!r} is not known as a formula; {' and '.join(_SCORES)} are")
+def _score(search: Any, kind: Known) -> str:
+    score = next(iter(kind.scores)) if search.scoring is None else search.scoring
+    if not isinstance(score, str) or score not in kind.scores:
+        refuse(f"scoring={search.scoring!r} is not known as a formula; {' and '.join(kind.scores)} are")
     return score
 
 
@@ -118,18 +145,30 @@ def _taken_apart(estimator: Any) -> tuple[Any, Any, str]:
     return (estimator[:-1] if len(estimator.steps) > 1 else None), last, f"{name}__"
 
 
-def _fold(folds: FixedFolds, steps: Any, train: Any, held: Any) -> Fold:
-    assert folds.data is not None
-    X, y = folds.data
+def _numbers_of(y: Any) -> Array:
     target = np.asarray(y)
     if target.ndim != 1 or target.dtype.kind not in "fiu":
         refuse(f"y of shape {target.shape} and kind {target.dtype}: one column of numbers is needed")
-    target = target.astype(float)
+    return target.astype(float)
+
+
+def _classes(y: Any) -> Array:
+    """The classes as -1 and 1, in scikit-learn's order."""
+    target = np.asarray(y)
+    found = np.unique(target)
+    if target.ndim != 1 or len(found) != 2:
+        refuse(f"y holds {len(found)} classes; one column of two is needed")
+    return np.where(target == found[1], 1.0, -1.0)
+
+
+def _fold(folds: FixedFolds, steps: Any, target: Array, score: str, train: Any, held: Any) -> Fold:
+    assert folds.data is not None
+    X, y = folds.data
     kept, apart = _safe_indexing(X, train), _safe_indexing(X, held)
     if steps is not None:
-        fitted = clone(steps).fit(kept, target[train])
+        fitted = clone(steps).fit(kept, _safe_indexing(y, train))
         kept, apart = fitted.transform(kept), fitted.transform(apart)
-    return Fold(_numbers(kept), target[train], _numbers(apart), target[held])
+    return Fold(_numbers(kept), target[train], _numbers(apart), target[held], score)
 
 
 def _numbers(rows: Any) -> Array:
@@ -137,10 +176,12 @@ def _numbers(rows: Any) -> Array:
     return np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows, dtype=float)
 
 
-def _weight(fold: Fold, score: str) -> float:
-    """What a fold's squared error is multiplied by."""
-    if score == "neg_mean_squared_error":
+def _weight(fold: Fold) -> float:
+    """What a fold's loss is multiplied by: squares are a mean, or relative to their spread."""
+    if fold.score == "neg_mean_squared_error":
         return 1.0 / len(fold.y_held)
+    if fold.score != "r2":
+        return 1.0
     spread = float(((fold.y_held - fold.y_held.mean()) ** 2).sum())
     if len(fold.y_held) < 2 or spread == 0.0:
         refuse("a fold's held rows all have the same target, and r2 is none there")

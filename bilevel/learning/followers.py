@@ -7,43 +7,54 @@ Friedman 2009, *The Elements of Statistical Learning*, section 3.4), else by a c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import ElasticNet, Lasso, Ridge
-from sklearn.svm import SVR, LinearSVR
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
+from sklearn.svm import SVR, LinearSVC, LinearSVR
 
 from bilevel.arrays import Array
-from bilevel.errors import RefusedError
 from bilevel.language.formulas import least_squares
+from bilevel.learning.classifiers import SCORES, logistic, squared_hinge
+from bilevel.learning.fold import Fold, beside, refuse
 
-_INSTEAD = "method='auto' searches without a proof"
 _MOST_ROWS = 400  # of a kernel's fold: as many coefficients, in dense matrices
 
 
+_SQUARES = {"r2": 1.0, "neg_mean_squared_error": 0.0}
+
+
 @dataclass(frozen=True)
-class Fold:
-    """One fold's rows, after the steps before the estimator."""
+class Known:
+    """What is known of an estimator.
 
-    X: Array
-    y: Array
-    X_held: Array
-    y_held: Array
+    Attributes
+    ----------
+    write : callable
+        ``write(block, fold, penalty, estimator)`` declares the training and gives what is lost on the held rows: the
+        sum of squares of a regression, one less the score or its negative of a classifier.
+    path : str
+        The exact path.
+    penalty : str
+        The parameter.
+    scores : dict
+        The scores, that of the estimator itself first, and the most that each can be.
+    classifies : bool
+        Whether the target is one of two classes.
+    """
+
+    write: Callable[[Any, Fold, Any, Any], Any]
+    path: str
+    penalty: str
+    scores: dict[str, float] = field(default_factory=lambda: _SQUARES)
+    classifies: bool = False
 
 
-def refuse(why: str) -> NoReturn:
-    """Say why there is no proof, and what there is instead."""
-    raise RefusedError(f"method='exact': {why}; {_INSTEAD}")
-
-
-Follower = Callable[[Any, Fold, Any, Any], Any]
-
-
-def known(estimator: Any) -> tuple[Follower, str, str]:
-    """How an estimator's training is written, the path exact for it and its penalty; subclasses may train otherwise."""
+def known(estimator: Any) -> Known:
+    """How an estimator's training is written, and the path exact for it; subclasses may train otherwise."""
     found = _KNOWN.get(type(estimator))
     if found is None:
         refuse(
@@ -60,7 +71,7 @@ def _centred(fold: Fold, estimator: Any) -> Fold:
     if not estimator.fit_intercept:
         return fold
     mean, middle = fold.X.mean(axis=0), fold.y.mean()
-    return Fold(fold.X - mean, fold.y - middle, fold.X_held - mean, fold.y_held - middle)
+    return Fold(fold.X - mean, fold.y - middle, fold.X_held - mean, fold.y_held - middle, fold.score)
 
 
 def _ridge(block: Any, fold: Fold, penalty: Any, estimator: Any) -> Any:
@@ -126,11 +137,11 @@ def _tube(block: Any, fold: Fold, penalty: Any, estimator: Any) -> Any:
         if estimator.loss != "epsilon_insensitive":
             refuse(f"loss={estimator.loss!r} is not known")
         if estimator.fit_intercept:
-            X, X_held = (_beside(rows, estimator.intercept_scaling) for rows in (X, X_held))
+            X, X_held = (beside(rows, estimator.intercept_scaling) for rows in (X, X_held))
     else:
         if estimator.kernel != "linear":
             refuse(f"kernel={estimator.kernel!r} is not known; 'linear' is")
-        X, X_held, flat = _beside(X, 1.0), _beside(X_held, 1.0), 1
+        X, X_held, flat = beside(X, 1.0), beside(X_held, 1.0), 1
     w = block.w = pyo.Var(range(X.shape[1]), initialize=0.0)
     short, over = (pyo.Var(range(len(X)), bounds=(0, None), initialize=0.0) for _ in range(2))
     block.short, block.over = short, over
@@ -144,16 +155,13 @@ def _tube(block: Any, fold: Fold, penalty: Any, estimator: Any) -> Any:
     return least_squares(X_held, fold.y_held, w)
 
 
-def _beside(rows: Array, constant: float) -> Array:
-    """Rows with a constant feature."""
-    return np.column_stack([rows, np.full(len(rows), float(constant))])
-
-
-_KNOWN: dict[type, tuple[Follower, str, str]] = {
-    Ridge: (_ridge, "rational", "alpha"),
-    Lasso: (_lasso, "homotopy", "alpha"),
-    ElasticNet: (_elastic_net, "upper_boxes", "alpha"),
-    LinearSVR: (_tube, "homotopy", "C"),
-    SVR: (_tube, "homotopy", "C"),
-    KernelRidge: (_kernel_ridge, "rational", "alpha"),
+_KNOWN: dict[type, Known] = {
+    Ridge: Known(_ridge, "rational", "alpha"),
+    Lasso: Known(_lasso, "homotopy", "alpha"),
+    ElasticNet: Known(_elastic_net, "upper_boxes", "alpha"),
+    LinearSVR: Known(_tube, "homotopy", "C"),
+    SVR: Known(_tube, "homotopy", "C"),
+    KernelRidge: Known(_kernel_ridge, "rational", "alpha"),
+    LogisticRegression: Known(logistic, "upper_boxes", "C", {**SCORES, "neg_log_loss": 0.0}, classifies=True),
+    LinearSVC: Known(squared_hinge, "upper_boxes", "C", SCORES, classifies=True),
 }

@@ -266,7 +266,8 @@ class Compilation:
         """None too where a follower weighs the rows."""
         count = len(node.coefficients)
         w, weights = operands[:count], operands[count:]
-        if node.size < FEWEST_NUMBERS or not all(map(_is_symbol, w)):
+        few = node.size < FEWEST_NUMBERS and not node.rows.kept
+        if few or not all(map(_is_symbol, w)):
             return None
         term = row_term(node.rows, w, weights)
         return None if term.weights is not None and ca.depends_on(term.weights, self.all_y) else term

@@ -24,8 +24,6 @@ the answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import casadi as ca
 import numpy as np
 
@@ -39,36 +37,12 @@ from bilevel.programs.program import Program
 from bilevel.solvers.boxes.hessian_below import Bends, Flags, inverses, scatter
 from bilevel.solvers.boxes.polynomial_answer import PolynomialAnswer
 from bilevel.solvers.boxes.row_models import RowModels
+from bilevel.solvers.boxes.tube import Tube
 
 LARGEST = 200  # variables of a follower: dense matrices for every box
 _INFLATED = 1.0 + 1e-4  # what H^-1 may be off by, were H as ill-conditioned as is allowed
 _LEAST = 1e-9  # half width of such a box where the tube has none
 _TRIALS = 3  # boxes of y tried where f is not quadratic
-
-
-@dataclass
-class Tube:
-    """Where the answers of one follower lie, on each of several boxes.
-
-    Attributes
-    ----------
-    model : ndarray of shape (size, n, boxes)
-        p, in Taylor form, without a radius.
-    delta : ndarray of shape (boxes,)
-        Bound on ``|y(x) - p(x)|_H``; infinite where there is none.
-    inverse : ndarray of shape (boxes, n, n)
-        H^-1.
-    reach : ndarray of shape (n, boxes)
-        Bound on each ``|y_i(x) - p_i(x)|``.
-    sway : ndarray of shape (d, boxes)
-        How much each entry of x matters to the Hessian; only a hint where to cut.
-    """
-
-    model: Array
-    delta: Array
-    inverse: Array
-    reach: Array
-    sway: Array
 
 
 class AnswerTubes:

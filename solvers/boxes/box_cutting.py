@@ -8,7 +8,7 @@ import numpy as np
 
 from bilevel.arrays import Array
 from bilevel.graphs.taylor import Taylor
-from bilevel.solvers.boxes.answer_tubes import Tube
+from bilevel.solvers.boxes.tube import Tube
 
 _FIRST = {1: 16, 2: 6, 3: 4}  # pieces of each side to begin with
 _DECADES = 10.0  # a side whose ends differ by this factor is cut at the geometric mean

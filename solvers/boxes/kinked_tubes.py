@@ -28,9 +28,10 @@ from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.programs.compilation import Compilation, free_program
 from bilevel.programs.program import Program
-from bilevel.solvers.boxes.answer_tubes import AnswerTubes, Tube
+from bilevel.solvers.boxes.answer_tubes import AnswerTubes
 from bilevel.solvers.boxes.epigraph_bends import with_bends
 from bilevel.solvers.boxes.polynomial_answer import PolynomialAnswer
+from bilevel.solvers.boxes.tube import Tube
 
 _ZERO = 1e-9  # a coefficient below this, relative to the largest, starts as zero: a guess, no more
 

@@ -9,11 +9,16 @@ large, its extent along the axes for what is small. F(x, p(x)) is a function of 
 
 Where F is convex in y, it lies above its tangent at p(x), and the range of F_y is taken along p alone: nothing of the
 second order in the width is lost. How far above F may be is then not said, and nobody asks.
+
+Losses over rows that jump, as a classifier's errors, have no slope to go by: their symbols stand for all values that
+they take within the tubes (Shibagaki, Suzuki, Karasuyama and Takeuchi 2015, "Regularization path of cross-validation
+error lower bounds", NIPS 28, with balls in the place of these tubes).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 import casadi as ca
 import numpy as np
@@ -25,9 +30,9 @@ from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.linear_algebra.definiteness import definite
 from bilevel.programs.compilation import Compilation
-from bilevel.solvers.boxes.answer_tubes import Tube
 from bilevel.solvers.boxes.loss_rules import RULES
 from bilevel.solvers.boxes.row_models import RowModels
+from bilevel.solvers.boxes.tube import Tube
 
 _LARGEST = 500  # followers' variables among which F is looked at as a whole
 _ROUNDED = 1e-7  # of a Hessian's largest row sum: what a matrix found semidefinite may lack
@@ -68,7 +73,7 @@ class LeaderModels:
         entries = ca.vertcat(ca.SX(0, 1), *jacobian.nonzeros())
         weights = ca.densify(ca.jacobian(compilation.upper_short, symbols).T) if self._terms else ca.SX(0, 1)
         self._values = TaylorGraph(taylor, [x, y, symbols], outputs)
-        if self._values.jumps or any(isinstance(term, RowModels) and term.jumps for term in self._terms):
+        if self._values.jumps:
             raise RefusedError("it holds a step or an if-then-else, across which no derivative bounds a difference")
         self._slopes = TaylorGraph(taylor, [x, y, symbols], ca.vertcat(entries, weights))
         self._n = int(y.numel())
@@ -86,23 +91,27 @@ class LeaderModels:
     def __call__(self, x: Array, tubes: Sequence[Tube]) -> Array:
         """Models of F and the rows, shape (size, 1 + m, boxes), whose radius holds what the tubes add."""
         y = np.concatenate([tube.model for tube in tubes], axis=1)
-        found = self._values(x, y, self._distances(y))
+        jumps = {k: term.across(y, tubes)[:, 0] for k, term in enumerate(self._terms) if _jumps(term)}
+        found = self._values(x, y, self._distances(y, jumps))
         reach = np.concatenate([tube.reach for tube in tubes])
         with np.errstate(all="ignore"):
             if self._tilt is None:
                 y[-1] = reach
             else:
                 found[-1] += _product(np.full_like(reach, self._tilt), reach**2).sum(axis=0)
-            found[-1] += self._spread(self._slope(x, y), tubes)
+            found[-1] += self._spread(self._slope(x, y, jumps), tubes)
         found[-1][np.isnan(found[-1])] = np.inf
         return found
 
-    def _distances(self, y: Array) -> Array:
+    def _distances(self, y: Array, jumps: Mapping[int, Array]) -> Array:
         """Models of the squares and losses that F holds, shape (size, terms, boxes)."""
         found = np.zeros((self._taylor.size, len(self._terms), y.shape[-1]))
         with np.errstate(all="ignore"):
             for k, term in enumerate(self._terms):
-                found[:, k] = term.value(y)[:, 0] if isinstance(term, RowModels) else self._distance(term, y)
+                if k in jumps:
+                    found[:, k] = jumps[k]
+                else:
+                    found[:, k] = term.value(y)[:, 0] if isinstance(term, RowModels) else self._distance(term, y)
         return found
 
     def _distance(self, square: Square, y: Array) -> Array:
@@ -114,14 +123,16 @@ class LeaderModels:
         total: Array = terms.sum(axis=1)
         return total
 
-    def _slope(self, x: Array, y: Array) -> Array:
+    def _slope(self, x: Array, y: Array, jumps: Mapping[int, Array]) -> Array:
         """Models of the derivatives by y on the tubes, shape (size, 1 + m, n, boxes)."""
         taylor = self._taylor
-        found = self._slopes(x, y, self._distances(y))
+        found = self._slopes(x, y, self._distances(y, jumps))
         rows, columns = self._places
         slopes = np.zeros((taylor.size, 1 + len(self.row_lower), self._n, found.shape[-1]))
         slopes[:, rows, columns] = found[:, : len(rows)]
         for k, term in enumerate(self._terms):
+            if k in jumps:
+                continue
             weight = found[:, len(rows) + k : len(rows) + k + 1]
             self._add_term(term, weight, y, slopes)
         return slopes
@@ -150,6 +161,10 @@ class LeaderModels:
             total += _product(length, tube.delta) * (1.0 + 1e-4)
             total += _product(width[:, place], tube.reach).sum(axis=1)
         return total
+
+
+def _jumps(term: Square | RowModels) -> TypeGuard[RowModels]:
+    return isinstance(term, RowModels) and term.jumps
 
 
 def _least_bend(compilation: Compilation) -> float | None:

@@ -7,6 +7,8 @@ range on the box, the Hessian is at least ``X' diag(r min l'') X`` in the order 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import casadi as ca
 import numpy as np
 
@@ -16,6 +18,7 @@ from bilevel.expressions.row_terms import RowTerm
 from bilevel.graphs.taylor import Taylor
 from bilevel.graphs.taylor_graph import TaylorGraph
 from bilevel.solvers.boxes.loss_rules import RULES
+from bilevel.solvers.boxes.tube import Tube
 
 _MOST_NUMBERS = 2_000_000  # of X: products with it for every batch of boxes
 
@@ -53,7 +56,7 @@ class RowModels:
 
     @property
     def jumps(self) -> bool:
-        """Whether the loss of a row is written with a step."""
+        """Whether the loss of a row is written with a step, so that its slopes say nothing: see :meth:`across`."""
         return self._rules is None and self._graphs[0].jumps
 
     @property
@@ -61,10 +64,32 @@ class RowModels:
         """Numbers held per box, roughly."""
         return len(self._weights) * (max(graph.room for graph in self._graphs) + 4 * self._taylor.size)
 
+    def across(self, y: Array, tubes: Sequence[Tube]) -> Array:
+        """The term at every answer within the tubes around y, shape (size, 1, boxes): sound where the loss jumps too.
+
+        A row's prediction is off by ``delta |x_i|_{H^-1}`` at most.
+        """
+        z = self._taylor.mapped(self._matrix, y[:, self.term.places])
+        columns = np.zeros((len(self._matrix), y.shape[1]))
+        columns[:, self.term.places] = self._matrix
+        offset = 0
+        with np.errstate(all="ignore"):
+            for tube in tubes:
+                part = columns[:, offset : offset + tube.model.shape[1]]
+                offset += part.shape[1]
+                if part.any():
+                    length = np.sqrt(np.maximum(((part @ tube.inverse) * part).sum(axis=-1), 0.0)).T
+                    z[-1] += np.where(length == 0.0, 0.0, length * tube.delta) * (1.0 + 1e-4)
+        z[-1][np.isnan(z[-1])] = np.inf
+        return self._taylor.mapped(self._weights[None], self._of_predictions(0, z))
+
     def _of_rows(self, order: int, y: Array) -> Array:
         """Models of every row's loss, or a derivative of it in the prediction: shape (size, rows, boxes)."""
+        return self._of_predictions(order, self._taylor.mapped(self._matrix, y[:, self.term.places]))
+
+    def _of_predictions(self, order: int, z: Array) -> Array:
+        """The same from models of the predictions, shape (size, rows, boxes)."""
         taylor, target = self._taylor, self.term.rows.target[:, None]
-        z = taylor.mapped(self._matrix, y[:, self.term.places])
         if self._rules is not None:
             with np.errstate(all="ignore"):
                 found = taylor.composed(taylor.scaled(z, target), self._rules[order])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
-from bilevel.arrays import as_python
+from bilevel.arrays import Point, as_python
 from bilevel.contracts.storage import State, Trial
 from bilevel.programs.answer import Status
+from bilevel.solvers.loop.given_points import point_of
 from bilevel.upper.archive import Evaluation
+from bilevel.upper.space import Space
 
 _APART = ("upper", "lower")  # fields that stand elsewhere in a trial
 _DEFAULTS: dict[str, Any] = {
@@ -69,3 +72,38 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_frozen, value))
     return math.nan if value is None else value
+
+
+def told_by_others(trial: Trial, place: int, space: Space, senses: Sequence[int]) -> Evaluation:
+    """An outcome that somebody else stored, with F as it stands there."""
+    point = point_of(trial.parameters, space)
+    evaluation = Evaluation(place, point, space.values(point), status=Status.OPTIMAL)
+    evaluation.upper_objective, evaluation.cost = trial.values[0], senses[0] * trial.values[0]
+    evaluation.upper_violation = max([0.0, *trial.constraints])
+    evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
+    return evaluation
+
+
+def active_values(point: Point, space: Space, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Values of a point by name, without those that its conditions let rest."""
+    values = values or space.values(point)
+    resting = {c.place for c in space.conditions if point[c.on] not in c.when}
+    return {name: values[name] for k, name in enumerate(space.names) if k not in resting}
+
+
+def trial_of(evaluation: Evaluation, space: Space, now: float, noted: Mapping[str, Any]) -> Trial:
+    """An outcome as it is stored, with notes for people."""
+    notes = {"status": str(evaluation.status), "seconds": evaluation.seconds, **noted}
+    notes |= {"lower": evaluation.lower, "lower_objective": plain(evaluation.lower_objective)}
+    notes |= {"reason": evaluation.message} if evaluation.message else {}
+    return Trial(
+        active_values(evaluation.point, space, evaluation.upper),
+        state_of(evaluation),
+        values_of(evaluation),
+        (evaluation.upper_violation,) if evaluation.answered else (),
+        ended=now,
+        seconds=evaluation.seconds,
+        notes=notes,
+        record=record_of(evaluation),
+        reports={int(step): value for step, value in evaluation.reports},
+    )

@@ -18,8 +18,8 @@ from bilevel.errors import AnswerError, BilevelError, SpaceError, StudyError
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
 from bilevel.solvers.loop.anchors import Anchors
+from bilevel.solvers.loop.crews.crew import Crew, Many
 from bilevel.solvers.loop.finding import finding_of
-from bilevel.solvers.loop.in_order import Crew, Many
 from bilevel.solvers.loop.looks import AGAIN, Looks
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.solvers.pools.interrupts import Stop, deaf, stopping
@@ -207,7 +207,7 @@ class Run:
                 return  # it waits for an outcome
 
     def _is_known(self, point: Point) -> bool:
-        return point in self._archive or point in self._out
+        return point in self._archive or point in self._out or self._study.waits(point)
 
     def _send(self, point: Point) -> None:
         index = len(self._archive) + len(self._out)

@@ -26,13 +26,12 @@ from bilevel.contracts.storage import Kept, Shared, State, Trial
 from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import AnswerError, StudyError
 from bilevel.reading.problem import Problem
+from bilevel.solvers.loop.crews.crew import Crew
 from bilevel.solvers.loop.finding import finding_of
 from bilevel.solvers.loop.given_points import point_of
 from bilevel.solvers.loop.identity import insist_on_the_same
-from bilevel.solvers.loop.in_order import Crew
 from bilevel.solvers.loop.looks import Looks
-from bilevel.solvers.loop.records import evaluation_of
-from bilevel.solvers.loop.study import active_values, told_by_others, trial_of
+from bilevel.solvers.loop.records import active_values, evaluation_of, told_by_others, trial_of
 from bilevel.solvers.pools.interrupts import Stop, deaf, stopping, undisturbed
 from bilevel.upper.archive import Archive, Evaluation
 from bilevel.upper.space import Space

@@ -14,12 +14,12 @@ from dataclasses import replace
 from typing import Any
 
 from bilevel.arrays import Point
-from bilevel.contracts.storage import Kept, State, Trial
+from bilevel.contracts.storage import Aside, Kept, State, Trial
 from bilevel.errors import StudyError
-from bilevel.programs.answer import Status
 from bilevel.solvers.loop.given_points import point_of
 from bilevel.solvers.loop.identity import insist_on_the_same
-from bilevel.solvers.loop.records import evaluation_of, plain, record_of, state_of, values_of
+from bilevel.solvers.loop.records import told_by_others, trial_of
+from bilevel.solvers.loop.set_aside import left_out, outcomes
 from bilevel.solvers.pools.interrupts import undisturbed
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
@@ -57,7 +57,9 @@ class NoStudy:
         """The point the stored run started from, whatever the model holds since; that given in a new study."""
         return given
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
+    def begin(
+        self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int], learns: bool = True
+    ) -> list[str]:
         """Enter a new study, or go on with the stored one; what a reader of the result should know.
 
         Parameters
@@ -70,6 +72,8 @@ class NoStudy:
             Of its points.
         senses : sequence of int
             Of each objective above, -1 where it is maximised.
+        learns : bool
+            Whether what it is told changes what the search asks next.
 
         Raises
         ------
@@ -104,6 +108,10 @@ class NoStudy:
                 self._given[place] = point
                 self._placed(place, number)
         return self._given.get(place)
+
+    def waits(self, point: Point) -> bool:
+        """Whether a point has its place further on."""
+        return False
 
     def _placed(self, place: int, number: int | None) -> None:
         """A point that waited in the study, as the trial of that number, has a place now."""
@@ -146,18 +154,19 @@ class Study(NoStudy):
         super().__init__(first)
         self.kept_at, self._shown = kept, shown
         trials = list(kept.trials())
-        self._foreign = [trial for trial in trials if trial.record is None]
-        own = [evaluation_of(trial) for trial in trials if trial.record is not None]
-        self._stored = {evaluation.index: evaluation for evaluation in own}
-        self.evaluations = self._stored
         noted = kept.attributes
+        self._aside = {int(number): Aside(said) for number, said in noted.get("aside", {}).items()}
+        self._settled = bool(noted.get("settled", True))
+        self._taken = {int(number): place for number, place in noted.get("taken", {}).items()}
+        self._foreign = [trial for trial in trials if trial.record is None]
+        self._stored, self._again = outcomes([trial for trial in trials if trial.record is not None], self._aside)
+        self.evaluations = self._stored
         self.identity = dict(noted.get("identity", {}))
         self._start: list[float] | None = noted.get("start")
         self._windows = [(start, window) for start, window in noted.get("windows", [])]
         self._given = {int(place): tuple(point) for place, point in noted.get("given", {}).items()}
         entered = kept.under_way
         self.under_way = None if entered in self.evaluations else entered
-        self._taken = {int(number): place for number, place in noted.get("taken", {}).items()}
         self._waiting: dict[int, int] = {}
 
     def start(self, given: Point | None) -> Point | None:
@@ -165,7 +174,9 @@ class Study(NoStudy):
             self._start = None if given is None else list(given)
         return None if self._start is None else tuple(self._start)
 
-    def begin(self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int]) -> list[str]:
+    def begin(
+        self, identity: Mapping[str, str], window: int, space: Space, senses: Sequence[int], learns: bool = True
+    ) -> list[str]:
         if self.kept_at.attributes.get("shared"):
             raise StudyError(f"{self._shown} is shared by several drivers; say shared=True, or name another study")
         if self.identity:
@@ -177,6 +188,9 @@ class Study(NoStudy):
         start = self._known_until()
         if not self._windows or self._windows[-1][1] != window:
             self._windows = [*(w for w in self._windows if w[0] < start), (start, window)]
+        if learns and not self._settled:
+            self._given |= {e.index: e.point for e in [*self._stored.values(), *self._again]}
+        self._settled = True
         notes = self._take_over()
         self._note()
         _log.info("%s: %d outcomes are known", self._shown, len(self.evaluations))
@@ -187,8 +201,10 @@ class Study(NoStudy):
         done = 0
         for trial in self._foreign:
             assert trial.number is not None
-            place = self._taken.get(trial.number)
-            if trial.state is State.WAITING and place is None:
+            place, said = self._taken.get(trial.number), self._aside.get(trial.number)
+            if said is not None:
+                self._set_aside(trial, place, said)
+            elif trial.state is State.WAITING and place is None:
                 self._queue.append((trial.parameters, trial.number))
             elif trial.state is State.WAITING and place is not None:
                 self._waiting[place] = trial.number
@@ -200,11 +216,24 @@ class Study(NoStudy):
                 done += 1
         return [f"{done} points of the study were evaluated by others: their F is taken as it stands"] if done else []
 
+    def _set_aside(self, trial: Trial, place: int | None, said: Aside) -> None:
+        """A trial of others that counts no more: one that had a place keeps it."""
+        if place is None and said is Aside.REDO:
+            self._queue.append((trial.parameters, None))
+        elif place is not None and said is Aside.SKIP:
+            self._stored[place] = left_out(place, point_of(trial.parameters, self._space))
+
+    def waits(self, point: Point) -> bool:
+        return bool(self._aside) and point in self._given.values()
+
     def _note(self) -> None:
         given = {str(place): list(point) for place, point in self._given.items()}
         noted: dict[str, Any] = {"identity": self.identity, "start": self._start, "windows": self._windows}
         noted |= {"given": given}
         noted |= {"taken": {str(number): place for number, place in self._taken.items()}}
+        if self._aside:
+            noted |= {"aside": {str(number): str(said) for number, said in self._aside.items()}}
+            noted |= {"settled": self._settled}
         with undisturbed():
             self.kept_at.note(noted, {"method": self.identity.get("method"), "seed": self.identity.get("seed")})
 
@@ -252,38 +281,3 @@ class Study(NoStudy):
 
     def close(self) -> None:
         self.kept_at.close()
-
-
-def told_by_others(trial: Trial, place: int, space: Space, senses: Sequence[int]) -> Evaluation:
-    """An outcome that somebody else stored, with F as it stands there."""
-    point = point_of(trial.parameters, space)
-    evaluation = Evaluation(place, point, space.values(point), status=Status.OPTIMAL)
-    evaluation.upper_objective, evaluation.cost = trial.values[0], senses[0] * trial.values[0]
-    evaluation.upper_violation = max([0.0, *trial.constraints])
-    evaluation.seconds, evaluation.message = trial.seconds, "evaluated by others"
-    return evaluation
-
-
-def active_values(point: Point, space: Space, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Values of a point by name, without those that its conditions let rest."""
-    values = values or space.values(point)
-    resting = {c.place for c in space.conditions if point[c.on] not in c.when}
-    return {name: values[name] for k, name in enumerate(space.names) if k not in resting}
-
-
-def trial_of(evaluation: Evaluation, space: Space, now: float, noted: Mapping[str, Any]) -> Trial:
-    """An outcome as it is stored, with notes for people."""
-    notes = {"status": str(evaluation.status), "seconds": evaluation.seconds, **noted}
-    notes |= {"lower": evaluation.lower, "lower_objective": plain(evaluation.lower_objective)}
-    notes |= {"reason": evaluation.message} if evaluation.message else {}
-    return Trial(
-        active_values(evaluation.point, space, evaluation.upper),
-        state_of(evaluation),
-        values_of(evaluation),
-        (evaluation.upper_violation,) if evaluation.answered else (),
-        ended=now,
-        seconds=evaluation.seconds,
-        notes=notes,
-        record=record_of(evaluation),
-        reports={int(step): value for step, value in evaluation.reports},
-    )

@@ -31,7 +31,7 @@ from bilevel.reading.problem import Problem
 from bilevel.registry import register
 from bilevel.response.response import Response
 from bilevel.solvers.loop.callbacks import Calling
-from bilevel.solvers.loop.crews import crew_for, where_of
+from bilevel.solvers.loop.crews.hiring import crew_for, where_of
 from bilevel.solvers.loop.given_points import point_of
 from bilevel.solvers.loop.granted_gradients import Gradients
 from bilevel.solvers.loop.identity import identity_of

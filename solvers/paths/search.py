@@ -30,10 +30,11 @@ from bilevel.response.response import Response, warms
 from bilevel.sensitivity.second_order import SecondOrder
 from bilevel.solvers.loop.anchors import LAG, Anchors, NearestAnswers, NoAnchors
 from bilevel.solvers.loop.callbacks import Calling
-from bilevel.solvers.loop.crews import crew_for, where_of
+from bilevel.solvers.loop.crews.alone import Alone
+from bilevel.solvers.loop.crews.hiring import crew_for, where_of
+from bilevel.solvers.loop.crews.pool_kinds import pool_of
 from bilevel.solvers.loop.granted_gradients import Gradients, granted
 from bilevel.solvers.loop.identity import identity_of
-from bilevel.solvers.loop.in_order import Alone, pool_of
 from bilevel.solvers.loop.looks import Looks, looks_of
 from bilevel.solvers.loop.run import Run
 from bilevel.solvers.loop.shared import SharedRun, join, seed_of_driver
@@ -82,7 +83,7 @@ class OuterLoop(Path):
             search.coarse_first = looks.by_neighbours
             senses = [int(objective.sense) for objective in problem.objectives] or [problem.sense]
             identity = identity_of(compilation, space, search.name, settings) if study.kept else {}
-            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses)
+            notes = study.begin(identity, _window(search, several, anchors, study, looks), space, senses, search.learns)
             apart = search.learns or looks.prunes or not isinstance(anchors, NoAnchors)
             crew = crew_for(compilation, response, space, where, gradients, study, apart)
             many = crew.many if isinstance(crew, Alone) and not settings.enqueue else None

@@ -16,7 +16,7 @@ from bilevel.deadline import OutOfTime, current, heard
 from bilevel.errors import AnswerError, StudyError
 from bilevel.language.trials.leg import Leg, state_file
 from bilevel.language.trials.trial import Terms
-from bilevel.solvers.loop.in_order import Crew
+from bilevel.solvers.loop.crews.crew import Crew
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.solvers.pools.interrupts import deaf, stopping
 from bilevel.solvers.population.selection import Member, Selection

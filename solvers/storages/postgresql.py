@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 from bilevel.contracts.storage import Kept, Storage
 from bilevel.registry import register
-from bilevel.solvers.storages.trials.tables import Tables, opened
+from bilevel.solvers.storages.trials.tables import Tables, opened, with_driver
 
-_DRIVERS = ("psycopg2", "psycopg")
+_DRIVERS = ("psycopg", "psycopg2")
 
 
 @register("postgresql")
@@ -22,7 +21,6 @@ class PostgreSQL(Storage):
 
     def open(self, address: Any, name: str) -> Kept:
         scheme, _, rest = str(address).partition("://")
-        driver = next((driver for driver in _DRIVERS if find_spec(driver)), _DRIVERS[-1])
-        url = str(address) if "+" in scheme else f"{scheme}+{driver}://{rest}"
+        url = with_driver(str(address), _DRIVERS)
         shown = f"{scheme}://{rest.rpartition('@')[2]}"  # without the password
         return Tables(opened(url, shown), name, shown)

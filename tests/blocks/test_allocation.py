@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bilevel
-from bilevel.blocks import ResponseCurve, allocation, allocation_table
+from bilevel.blocks import ResponseCurve, allocation, allocation_table, budget_curve
 from bilevel.errors import ModelError
 
 WEEKS = 12
@@ -117,6 +117,40 @@ def test_a_sweep_of_totals():
     assert model.total.bounds == (0.7 * now, 1.3 * now)
     with pytest.raises(ModelError, match="no variable 'budget'"):
         bilevel.sweep(model, "budget", [1.0])
+
+
+def test_a_curve_of_budgets_has_bands_and_a_multiplier():
+    spent = history()
+    fits = [curves(), curves(effect=1.2)]
+    now = sum(s.sum() for s in spent.values())
+    model = allocation(fits, spent, total=(0.5 * now, 2.0 * now))
+    totals = [0.9 * now, 0.94 * now, 2.0 * now]
+    table = budget_curve(model, bilevel.sweep(model, "total", totals, time_limit=30))
+    assert list(table.columns) == ["response", "low", "high", "marginal", "verdict", "a", "b"]
+    assert (table["low"] < table["response"]).all()
+    assert (table["response"] < table["high"]).all()
+    assert table[["a", "b"]].sum(axis=1).to_numpy() == pytest.approx(totals, rel=1e-6)
+    step = (table["low"].iloc[1] - table["low"].iloc[0]) / (0.04 * now)
+    assert table["marginal"].iloc[0] == pytest.approx(step)
+    now_best = enumerated(fits, spent, totals[0])
+    assert table["low"].iloc[0] == pytest.approx(now_best, rel=1e-3)
+    with pytest.raises(ModelError, match=r"no column 'lower.spend\[a,0\]'"):
+        budget_curve(model, table)
+
+
+def test_money_until_the_last_unit_brings_no_more():
+    spent, fit = history(), curves()
+    model = allocation(fit, spent, marginal_roas=0.9)
+    result = bilevel.solve(model, time_limit=30)
+    assert result.verdict == "certified_global"
+    plan = allocation_table(model, result)
+    inner = plan["proposed"].between(0.51 * plan["current"], 1.99 * plan["current"])
+    assert inner.any()
+    assert plan["marginal"][inner].to_numpy() == pytest.approx(0.9, rel=1e-2)
+    with pytest.raises(ModelError, match="two targets"):
+        allocation(fit, spent, marginal_roas=2.0, roas=3.0)
+    with pytest.raises(ModelError, match="number above 0"):
+        allocation(fit, spent, marginal_roas=0.0)
 
 
 def test_carry_in_counts():

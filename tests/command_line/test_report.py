@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+import bilevel
 from bilevel.contracts.finding import Termination, Verdict
 from bilevel.contracts.settings import Settings
 from bilevel.programs.answer import Status
+from bilevel.results import progress
 from bilevel.results.comparison import Comparison
 from bilevel.results.progress import ProgressLine
 from bilevel.results.result import Result
@@ -163,6 +166,14 @@ def test_in_a_notebook_text_is_text(monkeypatch):
     assert "a &lt; b" in page
 
 
+def test_an_explanation_is_a_table_in_a_notebook():
+    page = bilevel.explain(bilevel.load_model("toy"))._repr_html_()
+    assert page.count("<tr>") == page.count("</tr>") > 12
+    assert re.search(r"<td[^>]*>depends on</td><td[^>]*>x</td>", page)
+    assert re.search(r'<th colspan="2"[^>]*>lower level lower: minimise lower.obj</th>', page)
+    assert "&lt;-" in page  # a row and its source
+
+
 def test_a_pipe_gets_plain_text(capsys, monkeypatch):
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     show(result_report(EXACT, "toy"))
@@ -201,6 +212,22 @@ def test_progress_on_a_terminal(archive, monkeypatch):
     drawn = watch(Terminal(), archive)
     for part in ("gp", "1/60 evaluations", "F 0.25", "bound 0.125", "s left", "no [exact] path accepts it"):
         assert part in drawn
+
+
+def test_progress_in_a_notebook_is_one_cell_that_changes(archive, monkeypatch):
+    shown = []
+    publisher = SimpleNamespace(publish=lambda **message: shown.append(message))
+    monkeypatch.setattr(progress, "_kernel", lambda: SimpleNamespace(display_pub=publisher))
+    monkeypatch.setattr(progress, "_APART", 0.0)
+    archive.add(Evaluation(1, (2.0,), {"x": 2.0}, status=Status.PRUNED))
+    drawn = io.StringIO()
+    watch(drawn, archive)
+    assert drawn.getvalue() == ""
+    lines = [message["data"]["text/plain"] for message in shown]
+    assert any("2/60 evaluations  1 pruned  F 0.25" in line for line in lines)
+    assert [message["update"] for message in shown] == [False] + [True] * (len(shown) - 1)
+    assert len({message["transient"]["display_id"] for message in shown}) == 1
+    assert lines[-1] == ""
 
 
 def test_progress_in_a_pipe_is_silent(archive):

@@ -54,3 +54,16 @@ def three(sizes=2):
     model.second = pyo.Objective(expr=(y[0] - 1) ** 2 + y[1] ** 2)
     model.third = pyo.Objective(expr=-(x[0] ** 2) - (y[1] - 1) ** 2, sense=pyo.maximize)
     return model
+
+
+def bulged(size=5):
+    """ZDT2 (Zitzler, Deb and Thiele 2000) in ``y(x) = x``: the front ``z_2 = 1 - z_1^2`` bulges."""
+    model = pyo.ConcreteModel()
+    model.x = pyo.Var(range(size), bounds=(0, 1))
+    model.lower = bilevel.LowerLevel()
+    y = model.lower.y = pyo.Var(range(size), bounds=(0, 1))
+    model.lower.near = pyo.Objective(expr=sum((y[i] - model.x[i]) ** 2 for i in y))
+    g = 1 + 9 * sum(y[i] for i in range(1, size)) / (size - 1)
+    model.first = pyo.Objective(expr=y[0])
+    model.second = pyo.Objective(expr=g - y[0] ** 2 / g)
+    return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 import pytest
-from front_cases import integers, linear, linear_costs, three
+from front_cases import bulged, integers, linear, linear_costs, three
 
 import bilevel
 from bilevel.errors import OptionError, RefusedError
@@ -46,6 +46,14 @@ def test_models_of_the_objectives_find_more_of_the_front_than_chance():
     volumes = {m: normalised_hypervolume(costs, reference) for m, costs in found.items()}
     assert volumes["surrogate"] > volumes["random"] + 0.03
     assert volumes["surrogate"] > 0.9 * normalised_hypervolume(reference, reference)
+
+
+def test_a_front_found_in_one_corner_is_followed_out_of_it():
+    found = bilevel.solve(bulged(), "gp", budget=45, seed=0).costs
+    assert found[:, 0].min() < 0.01
+    assert found[:, 0].max() > 0.9
+    true = np.column_stack([np.linspace(0, 1, 200), 1 - np.linspace(0, 1, 200) ** 2])
+    assert normalised_hypervolume(found, true) > 0.8 * normalised_hypervolume(true, true)
 
 
 def test_three_objectives_by_scalarisations():

@@ -9,13 +9,13 @@ from bilevel.errors import RefusedError
 
 pytest.importorskip("sklearn")
 
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import BayesianRidge, ElasticNet, Lasso, Ridge
+from sklearn.linear_model import BayesianRidge, ElasticNet, Lasso, LogisticRegression, Ridge
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR, LinearSVR
+from sklearn.svm import SVR, LinearSVC, LinearSVR
 
 from bilevel.learning import BilevelSearchCV
 
@@ -109,3 +109,64 @@ def test_what_is_not_known_is_refused(estimator, space, options, message):
 def test_weights_are_refused():
     with pytest.raises(RefusedError, match="sample_weight"):
         BilevelSearchCV(Ridge(), {"alpha": SPACE}, method="exact").fit(X, y, sample_weight=np.ones(len(y)))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "scoring"),
+    [
+        (LogisticRegression(tol=1e-12, max_iter=10_000), None),
+        (LogisticRegression(tol=1e-12, max_iter=10_000, fit_intercept=False), "neg_log_loss"),
+        (
+            LogisticRegression(tol=1e-12, max_iter=10_000, solver="liblinear", intercept_scaling=2.0),
+            "balanced_accuracy",
+        ),
+        (LinearSVC(tol=1e-12, max_iter=1_000_000, random_state=0), None),
+    ],
+    ids=["logistic", "log loss", "liblinear", "machine"],
+)
+def test_classifiers_and_their_errors(estimator, scoring):
+    X_, y_ = load_breast_cancer(return_X_y=True)
+    X_, y_ = StandardScaler().fit_transform(X_[:90, :5]), np.array(["no", "yes"])[y_[:90]]
+    cv, space = KFold(3), (1e-2, 10.0, "log")
+    search = BilevelSearchCV(estimator, {"C": space}, method="exact", cv=cv, scoring=scoring).fit(X_, y_)
+    scan = [
+        cross_val_score(estimator.set_params(C=c), X_, y_, cv=cv, scoring=scoring).mean()
+        for c in np.geomspace(*space[:2], 41)
+    ]
+    assert search.verdict_ == "certified_global"
+    assert search.bound_ >= max(scan) - 1e-9
+    assert search.best_score_ >= max(scan) - 1e-6
+    values, scores = search.validation_curve_["C"], search.validation_curve_["mean_test_score"]
+    assert scores.max() <= search.bound_ + 1e-9
+    for k in (0, 33, -1):
+        known = cross_val_score(estimator.set_params(C=values[k]), X_, y_, cv=cv, scoring=scoring).mean()
+        assert scores[k] == pytest.approx(known, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options", "message"),
+    [
+        (LogisticRegression(l1_ratio=1.0, solver="liblinear"), {}, "the l2 penalty is known"),
+        (LogisticRegression(class_weight="balanced"), {}, "class_weight='balanced' is not known"),
+        (LogisticRegression(), {"scoring": "roc_auc"}, "'roc_auc' is not known .* accuracy and balanced_accuracy and"),
+        (LinearSVC(loss="hinge"), {}, "loss='hinge'"),
+        (LinearSVC(), {"scoring": "neg_log_loss"}, "not known as a formula"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of scikit-learn, where a version spells penalties otherwise
+def test_what_is_not_known_of_classifiers_is_refused(estimator, options, message):
+    with pytest.raises(RefusedError, match=message):
+        BilevelSearchCV(estimator, {"C": SPACE}, method="exact", **options).fit(X, y > 140)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_fold_without_one_of_the_classes_is_refused():
+    with pytest.raises(RefusedError, match="could not fit or score every fold"):
+        BilevelSearchCV(LogisticRegression(), {"C": SPACE}, method="exact", cv=KFold(3)).fit(X, np.arange(120) < 80)
+
+
+def test_three_classes_are_refused():
+    with pytest.raises(RefusedError, match="y holds 3 classes"):
+        BilevelSearchCV(LogisticRegression(), {"C": SPACE}, method="exact", cv=KFold(3)).fit(
+            X, np.digitize(y, [100, 200])
+        )

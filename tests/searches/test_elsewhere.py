@@ -22,7 +22,7 @@ from kept_studies import workshop
 
 import bilevel
 from bilevel.errors import OptionError
-from bilevel.solvers.loop import in_order
+from bilevel.solvers.loop.crews import workers as crew_of_workers
 from bilevel.solvers.pools import sending
 
 HERE = Path(__file__).parent
@@ -118,7 +118,7 @@ def quick_model():
 
 
 def test_quick_points_travel_together_and_die_alone(monkeypatch):
-    monkeypatch.setattr(in_order, "_WORTH", 10.0)  # on the slowest machine they are quick
+    monkeypatch.setattr(crew_of_workers, "_WORTH", 10.0)  # on the slowest machine they are quick
     alone = told(bilevel.solve(quick_model(), "random", budget=90, seed=2))
     with Noting() as calm, Noting(kills=70) as dying:
         assert told(bilevel.solve(quick_model(), "random", budget=90, seed=2, executor=calm)) == alone

@@ -19,7 +19,7 @@ import bilevel
 from bilevel import LowerLevel, registry
 from bilevel.contracts.storage import State
 from bilevel.errors import OptionError, StudyError
-from bilevel.solvers.loop.study import told_by_others
+from bilevel.solvers.loop.records import told_by_others
 from bilevel.solvers.storages.trials import among_drivers
 
 HERE = Path(__file__).parent

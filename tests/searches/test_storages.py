@@ -25,7 +25,7 @@ from kept_studies import TOOLS, postgresql, workshop
 import bilevel
 from bilevel.command_line.main import main
 from bilevel.errors import StudyError
-from bilevel.solvers.storages.trials import journal_file
+from bilevel.solvers.storages.trials import journal_file, tables
 
 HERE = Path(__file__).parent
 slow = pytest.mark.slow
@@ -336,3 +336,11 @@ def test_what_is_in_a_study_is_listed_shown_and_taken_elsewhere(tmp_path, capsys
     assert "no such file" in capsys.readouterr().err
     assert main(["study", "show", f"{address}#other"]) == 2
     assert "there are bilevel" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("scheme", "driver"), [("mysql", "pymysql"), ("postgresql", "psycopg")])
+def test_a_database_without_a_driver_names_what_to_install(scheme, driver, monkeypatch):
+    monkeypatch.setattr(tables, "find_spec", lambda name: None)
+    with pytest.raises(StudyError, match=f"needs a driver, {driver} or .*: pip install {driver}") as told_so:
+        bilevel.solve(workshop(), "random", budget=2, study=f"{scheme}://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(told_so.value)

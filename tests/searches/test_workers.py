@@ -24,7 +24,7 @@ from bilevel.errors import OptionError
 from bilevel.programs.compilation import Compilation
 from bilevel.reading.problem import Problem
 from bilevel.response.response import Response
-from bilevel.solvers.loop import crews
+from bilevel.solvers.loop.crews import hiring as crews
 from bilevel.solvers.pools.interrupts import hearing_late
 from bilevel.upper.space import Space
 

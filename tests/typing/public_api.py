@@ -18,6 +18,7 @@ from bilevel.optuna import SurrogateSampler
 def solving(model: pyo.ConcreteModel) -> None:
     result = bilevel.solve(model, "gp", budget=60, seed=1, workers=2, time_limit=600, study="sqlite:///study.db")
     assert_type(result, bilevel.Result)
+    assert_type(bilevel.solve(model, observer=bilevel.ProgressLine()), bilevel.Result)
     assert_type(result.method, str)
     assert_type(str(result.verdict), str)
     assert_type(result.verdict.holds_a_point, bool)

@@ -67,6 +67,26 @@ def test_answers_and_values_stay_inside(loss, width):
             assert bounds[k] <= reply.cost + 1e-7
 
 
+@pytest.mark.parametrize("seed", [1, *(pytest.param(k, marks=pytest.mark.slow) for k in (0, 2, 3))])
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_errors_of_a_classifier_are_bounded_where_they_jump(loss, seed):
+    model = losses(loss, n=60, p=40, seed=seed)
+    rng = np.random.default_rng(seed)
+    w = list(model.lower.w.values())
+    X, y = rng.normal(size=(12, 40)), rng.choice([-1.0, 1.0], size=12)  # few: their arrays are kept all the same
+    X[0] = 0.0  # a prediction of zero is of class -1
+    weights = rng.uniform(0.5, 2.0, size=12)
+    model.obj.set_value(rows_of("zero_one", X, w, y, weights=weights) + 0.01 * model.x[0])
+    result = bilevel.solve(model, "upper_boxes")
+    response = Response(Problem.read(model))
+    xs = np.linspace(0.01, 1.0, 300)
+    replies = response.many(xs[:, None])
+    wrong = np.where(replies.y @ X.T > 0.0, 1.0, -1.0) != y
+    assert replies.cost == pytest.approx(wrong @ weights + 0.01 * xs)
+    assert result.verdict == "certified_global"
+    assert result.bound <= replies.cost.min() + 1e-9
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_matrix_below_is_below_every_hessian(loss):
     compilation = Compilation(Problem.read(losses(loss)))

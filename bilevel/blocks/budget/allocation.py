@@ -93,6 +93,7 @@ def allocation(
     margin: float = 1.0,
     response: float | None = None,
     roas: float | None = None,
+    marginal_roas: float | None = None,
 ) -> Any:
     """A model of a budget and its allocation: ordinary Pyomo, to be changed at will and solved by ``bilevel.solve``.
 
@@ -126,17 +127,27 @@ def allocation(
         What one unit of response earns; the leader maximises ``margin * response - total``.
     response, roas : float, optional
         A response, or a response per unit of spend, to be reached: the leader then spends the least, or the most.
+    marginal_roas : float, optional
+        What the last unit of money must bring: the leader spends until it brings no more, which is what a ``margin`` of
+        ``1 / marginal_roas`` means, and finds the largest ``response - marginal_roas * total``.
 
     Raises
     ------
     ModelError
-        Naming the channel, if a table has no such column, spend is negative or no number, or limits cross.
+        If two targets are given. Naming the channel, if a table has no such column, spend is negative or no number, or
+        limits cross.
     """
     every = [fits] if isinstance(fits, Mapping) else list(fits)
     flighting = flighting_of(every, history, weeks, periods, after)
     model = pyo.ConcreteModel(name="budget allocation")
     spent = sum(flighting.current(c, p) for c in flighting.channels for p in range(periods))
-    low, high = _range(total, spent, response is not None or roas is not None)
+    targets = {"response": response, "roas": roas, "marginal_roas": marginal_roas}
+    given = [name for name, value in targets.items() if value is not None]
+    if len(given) > 1:
+        raise ModelError(f"{given[0]}= and {given[1]}= are two targets for one budget: give one of them")
+    if marginal_roas is not None and not 0.0 < marginal_roas < math.inf:
+        raise ModelError(f"marginal_roas={marginal_roas!r} is no return on a unit of money: a number above 0")
+    low, high = _range(total, spent, bool(given))
     if not 0.0 <= low <= high or not math.isfinite(high):
         raise ModelError(f"total=({low!r}, {high!r}) is no range of budgets: the first must be at most the second")
     model.total = pyo.Var(bounds=(low, high), initialize=min(max(spent, low), high))
@@ -159,6 +170,8 @@ def allocation(
         model.obj = pyo.Objective(expr=model.total)
     elif roas is not None:
         model.obj = pyo.Objective(expr=model.total, sense=pyo.maximize)
+    elif marginal_roas is not None:
+        model.obj = pyo.Objective(expr=gained - marginal_roas * model.total, sense=pyo.maximize)
     else:
         model.obj = pyo.Objective(expr=margin * gained - model.total, sense=pyo.maximize)
     model.flighting, model.fits = flighting, every

@@ -1,7 +1,8 @@
-"""What an allocation says, as a table: the plan beside today's, and what the next unit of money brings."""
+"""What allocations say, as tables: a plan beside today's, budgets of several sizes, what the next unit brings."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,56 @@ def allocation_table(model: Any, plan: Mapping[Any, float]) -> DataFrame:
     table = pandas.DataFrame(rows).set_index("channel")
     table.insert(5, "roas", table["response"] / table["proposed"].where(table["proposed"] > 0.0))
     return table
+
+
+def budget_curve(model: Any, swept: DataFrame) -> DataFrame:
+    """What each total of a sweep brings, with the band of the fits, what the next unit of it brings, and where it goes.
+
+    Parameters
+    ----------
+    model : ConcreteModel
+        From :func:`~bilevel.blocks.budget.allocation.allocation`.
+    swept : DataFrame
+        ``bilevel.sweep(model, "total", totals)``.
+
+    Returns
+    -------
+    DataFrame
+        By total: ``response``, the mean of the fits, ``low`` and ``high``, the least and the largest of them;
+        ``marginal``, the total's multiplier: the slope of the curve of ``low``, which is what the plans maximise, by
+        differences between neighbouring totals; the ``verdict``; and the spend of each channel. Not a number where no
+        plan was found, nor the slope of a single total.
+
+    Raises
+    ------
+    ModelError
+        If the frame is no sweep of this model.
+    """
+    import pandas
+
+    columns = {key: var.name for key, var in model.lower.spend.items()}
+    missing = next((name for name in (*columns.values(), "verdict") if name not in swept), None)
+    if missing is not None:
+        raise ModelError(f"the frame has no column {missing!r}: give what bilevel.sweep(model, 'total', ...) returned")
+    rows = {
+        total: _at_total(model, {key: row[name] for key, name in columns.items()}) for total, row in swept.iterrows()
+    }
+    table = pandas.DataFrame(rows).T.rename_axis(index=swept.index.name)
+    ordered = table["low"][~table.index.duplicated()].sort_index()
+    totals = ordered.index.to_numpy(dtype=float)
+    slopes = np.gradient(ordered.to_numpy(), totals) if len(totals) > 1 else np.full(len(totals), math.nan)
+    table.insert(3, "marginal", pandas.Series(slopes, ordered.index).reindex(table.index))
+    table.insert(4, "verdict", swept["verdict"])
+    return table
+
+
+def _at_total(model: Any, spend: Mapping[tuple[str, int], float]) -> dict[str, float]:
+    """One row, all but the slope."""
+    flighting, fits, periods = model.flighting, model.fits, range(len(model.flighting.periods))
+    by_channel = {c: {p: spend[c, p] for p in periods} for c in flighting.channels}
+    sums = [sum(response_of(flighting, fit, c, by_channel[c]) for c in by_channel) for fit in fits]
+    spent = {c: sum(by_channel[c].values()) for c in by_channel}
+    return {"response": float(np.mean(sums)), "low": float(min(sums)), "high": float(max(sums)), **spent}
 
 
 def _spend_of(model: Any, plan: Any) -> dict[tuple[str, int], float]:

@@ -1,5 +1,8 @@
 """A step towards a front: a Gaussian process for each objective, and the point that is worth most to the front.
 
+With two objectives the ends of the front are sought now and then, each objective by itself: hypervolume counts up to a
+reference point just beyond the front that is known, so that nothing else leads out of a corner.
+
 Costs are taken in ranges of the front found so far, unchanged where a point can still matter to the hypervolume and
 logarithmic beyond, where a few terrible points would set the scale. A coupling constraint weighs in as it does with one
 objective (:mod:`.gaussian_process_step`).
@@ -19,6 +22,7 @@ from bilevel.solvers.searches.model_based.encoding import Mask
 from bilevel.solvers.searches.model_based.hypervolume import (
     Worth,
     draws_of,
+    log_end_improvement,
     log_hypervolume_improvement,
     log_scalarised_improvement,
     slopes,
@@ -30,6 +34,7 @@ from bilevel.upper.front import REFERENCE, ends, nondominated, ranges_of
 _WIDE, _LOCAL, _CENTRES = 256, 768, 12
 _STARTS, _ITERATIONS, _REACH = 3, 20, 2
 _MOST = 300
+_ENDS = 8  # proposals between two that seek an end
 _IMPOSSIBLE = 3.0  # what a failed point counts for, in ranges beyond the reference
 
 
@@ -61,11 +66,13 @@ class FrontStep:
         self._centres = np.zeros((0, len(pool.encoding)))
         self._weighted = False
         self._worth: Worth | None = None
+        self._proposed = 0
 
     def propose(self) -> Point | None:
         """The next point; None where there is no new one."""
         pool = self._pool
         self._fit()
+        self._proposed += 1
         whole = pool.whole()
         units = whole if whole is not None else np.vstack([pool.wide(_WIDE), self._around()])
         if not len(units):
@@ -131,6 +138,10 @@ class FrontStep:
 
     def _chosen_worth(self) -> Worth:
         if self._count == 2:
+            turn, rest = divmod(self._proposed, _ENDS)
+            if rest == 0 or self._proposed == 1:
+                end = turn % 2 if turn else self._proposed
+                return log_end_improvement(end, float(self._front[:, end].min()))
             reference = np.full(2, REFERENCE)
             inside = self._front[(self._front < reference).all(axis=1)]
             return log_hypervolume_improvement(inside, reference)

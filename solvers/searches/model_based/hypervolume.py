@@ -57,6 +57,15 @@ def log_hypervolume_improvement(front: Array, reference: Array) -> Worth:
     return worth
 
 
+def log_end_improvement(which: int, best: float) -> Worth:
+    """Logarithm of the expected improvement of one objective by itself, at whose best the front has an end."""
+
+    def worth(means: Array, deviations: Array) -> Array:
+        return _log_below(np.array([best]), means[:, which], deviations[:, which])[:, 0]
+
+    return worth
+
+
 def _log_below(levels: Array, mean: Array, deviation: Array) -> Array:
     """``log E[(level - Y)^+]`` for every candidate and level, shape (m, n)."""
     return np.log(deviation)[:, None] + log_h((levels[None] - mean[:, None]) / deviation[:, None])

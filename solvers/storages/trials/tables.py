@@ -9,9 +9,11 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from bilevel.contracts.storage import Trial
+from bilevel.errors import StudyError
 from bilevel.solvers.storages.trials.as_optuna import CONSTRAINTS, OWN, another, clearly, quietly, trial_of
 from bilevel.solvers.storages.trials.distributions import distribution_of, internal
 from bilevel.solvers.storages.trials.through_optuna import ThroughOptuna
@@ -169,6 +171,24 @@ def _noted(text: str | None) -> dict[str, Any]:
 
 def _moment(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).replace(tzinfo=None)
+
+
+def with_driver(address: str, drivers: Sequence[str]) -> str:
+    """An address that names the package which speaks to the database; the first of some that is there.
+
+    Raises
+    ------
+    StudyError
+        If none is, and the address names none.
+    """
+    scheme, _, rest = address.partition("://")
+    if "+" in scheme:
+        return address
+    there = next((driver for driver in drivers if find_spec(driver)), None)
+    if there is None:
+        shown = f"{scheme}://{rest.rpartition('@')[2]}"
+        raise StudyError(f"study {shown} needs a driver, {' or '.join(drivers)}: pip install {drivers[0]}")
+    return f"{scheme}+{there.lower()}://{rest}"
 
 
 def opened(url: str, shown: str, **engine: Any) -> Any:

@@ -19,9 +19,11 @@ from bilevel.errors import OptionError
 from bilevel.language.trials.trial import Terms
 from bilevel.programs.answer import Status
 from bilevel.reading.problem import Problem
+from bilevel.solvers.loop.crews.crew import Task
+from bilevel.solvers.loop.crews.pool_kinds import POOL
+from bilevel.solvers.loop.crews.sent_tasks import tried_alone
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients
-from bilevel.solvers.loop.in_order import POOL, Task, tried_alone
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space

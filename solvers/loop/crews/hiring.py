@@ -9,10 +9,12 @@ from typing import Any
 from bilevel.contracts.settings import Settings
 from bilevel.programs.compilation import Compilation
 from bilevel.response.response import Response
+from bilevel.solvers.loop.crews.alone import Alone
+from bilevel.solvers.loop.crews.crew import Crew
+from bilevel.solvers.loop.crews.second_try import SecondTry
+from bilevel.solvers.loop.crews.workers import Workers
 from bilevel.solvers.loop.evaluate import Evaluate
 from bilevel.solvers.loop.granted_gradients import Gradients, differentiator
-from bilevel.solvers.loop.in_order import Alone, Crew, Workers
-from bilevel.solvers.loop.second_try import SecondTry
 from bilevel.solvers.loop.study import NoStudy
 from bilevel.upper.archive import Evaluation
 from bilevel.upper.space import Space
