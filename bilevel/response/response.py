@@ -431,6 +431,8 @@ class Response:
             found = np.asarray(x, dtype=float)
         except (TypeError, ValueError):
             found = np.empty(0)
+        if not names:  # nothing is the leader's: any point is the one there is
+            return np.empty(0)
         if x is None or found.shape != (len(names),):
             raise ModelError(f"{x!r} is no upper point: a number for each of {', '.join(names)} is wanted, or a dict")
         return found

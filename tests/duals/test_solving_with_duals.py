@@ -145,9 +145,10 @@ def test_the_pessimist_needs_a_search():
     assert result.upper_objective == pytest.approx(16)
 
 
-@pytest.mark.parametrize("wish", [4.0, 8.0, 30.0])
-@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
-@pytest.mark.parametrize("treatment", ["strong_duality", "sos1_cut"])
+@pytest.mark.parametrize(
+    ("wish", "sense", "treatment"),
+    [(8.0, pyo.minimize, "strong_duality"), (8.0, pyo.maximize, "sos1_cut"), (30.0, pyo.maximize, "strong_duality")],
+)
 def test_a_multiplier_without_an_end_is_not_held_to_basic_ones(wish, sense, treatment):
     """At x = 0 nothing is left to the follower: any multiplier from 6 on will do, and basic ones end at 6."""
     model = pyo.ConcreteModel()
