@@ -25,6 +25,13 @@ class ProgressLine(Observer):
     ----------
     stream : file, optional
         Where to draw; standard error by default, so that a report can be piped on and the line still be seen.
+
+    Examples
+    --------
+    >>> import bilevel
+    >>> line = bilevel.ProgressLine()  # not a character here, where standard error is no terminal
+    >>> bilevel.solve(bilevel.load_model("toy"), "random", budget=5, seed=1, observer=line).evaluations
+    5
     """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
