@@ -120,20 +120,20 @@ def test_a_sweep_of_totals():
 
 
 def test_a_curve_of_budgets_has_bands_and_a_multiplier():
-    spent = history()
-    fits = [curves(), curves(effect=1.2)]
-    now = sum(s.sum() for s in spent.values())
-    model = allocation(fits, spent, total=(0.5 * now, 2.0 * now))
-    totals = [0.9 * now, 0.94 * now, 2.0 * now]
-    table = budget_curve(model, bilevel.sweep(model, "total", totals, time_limit=30))
+    spent, fits = history(), [curves(), curves(effect=1.2)]
+    model = allocation(fits, spent, total=(5.0, 40.0))
+    plans = {10.0: (4.0, 6.0), 12.0: (5.0, 7.0), 20.0: (9.0, 11.0), 30.0: (np.nan, np.nan)}
+    rows = [{"verdict": "certified_global", "lower.spend[a,0]": a, "lower.spend[b,0]": b} for a, b in plans.values()]
+    table = budget_curve(model, pd.DataFrame(rows, index=pd.Index(plans, name="total")))
     assert list(table.columns) == ["response", "low", "high", "marginal", "verdict", "a", "b"]
-    assert (table["low"] < table["response"]).all()
-    assert (table["response"] < table["high"]).all()
-    assert table[["a", "b"]].sum(axis=1).to_numpy() == pytest.approx(totals, rel=1e-6)
-    step = (table["low"].iloc[1] - table["low"].iloc[0]) / (0.04 * now)
-    assert table["marginal"].iloc[0] == pytest.approx(step)
-    now_best = enumerated(fits, spent, totals[0])
-    assert table["low"].iloc[0] == pytest.approx(now_best, rel=1e-3)
+    for total, (a, b) in list(plans.items())[:3]:
+        each = [by_hand(fit, spent, {"a": a, "b": b}) for fit in fits]
+        assert table.loc[total, ["low", "response", "high"]].tolist() == pytest.approx(
+            [each[0], np.mean(each), each[1]]
+        )
+    assert table["marginal"].iloc[0] == pytest.approx((table["low"].iloc[1] - table["low"].iloc[0]) / 2.0)
+    assert table["marginal"].notna().tolist() == [True, True, True, False]
+    assert table.loc[30.0, ["low", "response", "high"]].isna().all()
     with pytest.raises(ModelError, match=r"no column 'lower.spend\[a,0\]'"):
         budget_curve(model, table)
 

@@ -110,7 +110,7 @@ def budget_curve(model: Any, swept: DataFrame) -> DataFrame:
         total: _at_total(model, {key: row[name] for key, name in columns.items()}) for total, row in swept.iterrows()
     }
     table = pandas.DataFrame(rows).T.rename_axis(index=swept.index.name)
-    ordered = table["low"][~table.index.duplicated()].sort_index()
+    ordered = table["low"][~table.index.duplicated()].dropna().sort_index()
     totals = ordered.index.to_numpy(dtype=float)
     slopes = np.gradient(ordered.to_numpy(), totals) if len(totals) > 1 else np.full(len(totals), math.nan)
     table.insert(3, "marginal", pandas.Series(slopes, ordered.index).reindex(table.index))
