@@ -191,7 +191,7 @@ def test_every_path_takes_it_as_it_takes_the_symbols(method, monkeypatch):
         m.x[1].fix(0.5)
         m.x[2].fix(1.0)
         try:
-            found.append(bilevel.solve(m, method=method, budget=15, time_limit=10))
+            found.append(bilevel.solve(m, method=method, budget=15, time_limit=4))
         except bilevel.BilevelError as error:
             found.append(type(error).__name__)
     ours, theirs = found

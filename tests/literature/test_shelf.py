@@ -405,7 +405,7 @@ def marked(method: str) -> list[Any]:
 
 def limit(case: Any) -> float:
     """The fast ones end by themselves within two seconds: theirs is for a machine that has much else to do."""
-    return 30 if case.slow else 100
+    return 30 if case.slow else 40
 
 
 @pytest.mark.parametrize("name", marked("auto"))
